@@ -1,0 +1,1 @@
+"""The catalogue service: socks, tags and pictures, kept in a MySQL database."""

@@ -1,0 +1,60 @@
+"""JSON text as Go's encoding/json writes it, because that is what callers of the original see byte for byte.
+
+Pure. Keys keep their order, `<`, `>` and `&` are escaped, and a float32 is written in its shortest form that reads back the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+
+_HTML_ESCAPES = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x7f": "\x7f"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Float32:
+    """A number that Go holds as float32."""
+
+    value: float
+
+
+def encode(value: object) -> bytes:
+    """The text with the line end that Go's Encoder adds. Raises ValueError for NaN and infinity, as Go refuses them."""
+    return (_text(value) + "\n").encode()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Float32):
+        return shortest_float32(value.value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(str(key))}:{_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_HTML_ESCAPES)
+
+
+def shortest_float32(value: float) -> str:
+    """`99.99`, `18`, `1e-07`, `1e+21`: the fewest digits that name the same float32."""
+    if not math.isfinite(value):
+        raise ValueError(f"JSON has no number for {value}")
+    stored = _as_float32(value)
+    for digits in range(1, 10):
+        short = f"{stored:.{digits}g}"
+        if _as_float32(float(short)) == stored:
+            break
+    size = abs(stored)
+    if size != 0 and (size < 1e-6 or size >= 1e21):
+        mantissa, _, exponent = f"{float(short):e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        # Go drops one leading zero of a negative exponent only: 1e-07 becomes 1e-7.
+        return f"{mantissa}e{exponent.replace('-0', '-') if exponent.startswith('-0') else exponent}"
+    return f"{float(short):.9f}".rstrip("0").rstrip(".") if size < 1e9 else f"{float(short):.0f}"
+
+
+def _as_float32(value: float) -> float:
+    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return single

@@ -1,0 +1,1 @@
+"""The catalogue's database: a real MariaDB with the shop's schema and nine socks."""

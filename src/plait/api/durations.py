@@ -1,0 +1,42 @@
+"""Durations as Istio reads them: Go's syntax (`1.5s`, `300ms`, `1h2m`)."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+_UNITS: Final = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_WHOLE: Final = re.compile(r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
+#: Envoy and protobuf take about 10,000 years; longer is a slip of the pen.
+_LIMIT: Final = 315_576_000_000 * 10**9
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """The duration, to the microsecond, or None when `text` is none."""
+    if text in {"0", "+0", "-0"}:
+        return timedelta()
+    if len(text) > 64 or not _WHOLE.fullmatch(text):
+        return None
+    nanoseconds = 0
+    for number, unit in _PART.findall(text):
+        whole, _, fraction = number.partition(".")
+        scale = _UNITS[unit]
+        nanoseconds += int(whole or "0") * scale
+        if fraction:
+            nanoseconds += int(fraction) * scale // 10 ** len(fraction)
+    if nanoseconds > _LIMIT:
+        return None
+    if text.startswith("-"):
+        nanoseconds = -nanoseconds
+    return timedelta(microseconds=nanoseconds // 1000)

@@ -1,0 +1,74 @@
+"""Collects findings about one object, and the checks that several kinds share."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from plait.api.durations import parse_duration
+from plait.api.meta import ObjectKey
+from plait.api.names import is_dns_label, is_hostname, is_port, is_wildcard_host
+from plait.api.problem import Level, Problem
+
+
+class Findings:
+    """The problems of the object `key` so far."""
+
+    def __init__(self, key: ObjectKey) -> None:
+        self.key = key
+        self.problems: list[Problem] = []
+
+    def error(self, path: str, message: str, *, fix: str = "", value: Any = None) -> None:
+        """The object cannot be used like this."""
+        self._add(path, message, Level.ERROR, fix, value)
+
+    def warn(self, path: str, message: str, *, fix: str = "", value: Any = None) -> None:
+        """The object is used, but this does not do what one would expect."""
+        self._add(path, message, Level.WARNING, fix, value)
+
+    def _add(self, path: str, message: str, level: Level, fix: str, value: Any) -> None:
+        self.problems.append(Problem(object=self.key, path=path, message=message, level=level, fix=fix, value=value))
+
+    def port(self, path: str, number: int) -> None:
+        """A port number must be one."""
+        if not is_port(number):
+            self.error(path, f"{number} is not a port", fix="1 to 65535", value=number)
+
+    def duration(self, path: str, text: str | None, *, minimum: timedelta = timedelta(milliseconds=1)) -> None:
+        """A duration must be readable and at least `minimum`; None is not set."""
+        if text is None:
+            return
+        value = parse_duration(text)
+        if value is None:
+            self.error(path, f"{text!r} is not a duration", fix="a number with a unit: 500ms, 1.5s, 1m", value=text)
+        elif value < minimum:
+            self.error(path, f"{text!r} is too short", fix=f"at least {minimum.total_seconds():g}s", value=text)
+
+    def count(self, path: str, number: int | None) -> None:
+        """A limit must fit Envoy's unsigned 32 bits."""
+        if number is not None and not 0 <= number <= 0xFFFFFFFF:
+            self.error(path, f"{number} is out of range", fix="0 (no limit) to 4294967295", value=number)
+
+    def percent(self, path: str, number: float | None) -> None:
+        """A percentage lies between 0 and 100."""
+        if number is not None and not 0 <= number <= 100:
+            self.error(path, f"{number:g} is not a percentage", fix="0 to 100", value=number)
+
+    def host(self, path: str, host: str, *, wildcard: bool) -> None:
+        """A host name, with a leading `*.` (or `*`) where that is allowed."""
+        if not host:
+            self.error(path, "a host is missing", fix="a service name or a DNS name")
+        elif wildcard and not is_wildcard_host(host):
+            self.error(path, f"{host!r} is not a DNS name", fix="a name, *.domain or *", value=host)
+        elif not wildcard and not is_hostname(host):
+            self.error(path, f"{host!r} is not a DNS name", fix="a service name or a DNS name", value=host)
+
+    def export_to(self, path: str, scopes: tuple[str, ...]) -> None:
+        """Who sees an object: `*` everybody, `.` its own namespace, `~` nobody, or namespaces by name."""
+        for index, scope in enumerate(scopes):
+            if scope not in {"*", ".", "~"} and not is_dns_label(scope):
+                self.error(
+                    f"{path}[{index}]", f"{scope!r} is not a namespace", fix="*, ., ~ or a namespace", value=scope
+                )
+        if len(scopes) > 1 and set(scopes) & {"*", "~"}:
+            self.error(path, f"{min(set(scopes) & {'*', '~'})!r} stands alone", fix="only it, or only others")

@@ -1,0 +1,148 @@
+"""istiod: `python -m plait.app.istiod` is the builder and its HTTP port; it runs delivery as a child (`… delivery`).
+
+The builder follows the Kubernetes API and makes configuration; delivery serves proxies. Either may die: delivery is
+started again and told everything anew; a builder that dies takes delivery along and the container is restarted.
+Proxies keep what they have, reconnect with the versions they hold, and are sent only what differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import socket
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from plait import __version__
+from plait.app.processes import run
+from plait.delivery.auth import TokenReviewer
+from plait.kube.access import Access
+from plait.kube.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from plait.delivery.builder import Builder
+    from plait.delivery.objects import Objects
+
+XDS_PORT, MONITORING_PORT = 15010, 15014
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="istiod", description="plait's control plane")
+    parser.add_argument("role", nargs="?", choices=("builder", "delivery"), default="builder")
+    parser.add_argument("--xds", default=f"0.0.0.0:{XDS_PORT}", help="address of xDS")
+    parser.add_argument("--monitoring", default=f"0.0.0.0:{MONITORING_PORT}", help="address of /debug and /metrics")
+    parser.add_argument("--channel", type=int, help="delivery only: inherited socket to the builder")
+    # What Istio's Deployments pass to their istiod means nothing here, and must not stop it.
+    known, ignored = parser.parse_known_args([part for part in given if part != "discovery"])
+    if ignored:
+        sys.stderr.write(f"istiod: ignoring arguments: {' '.join(ignored)}\n")
+    return known
+
+
+def access(environment: Mapping[str, str]) -> Access:
+    """The API server of the cluster this pod runs in; raises ValueError or AccessError."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise ValueError("KUBERNETES_SERVICE_HOST is not set: istiod runs in a pod")
+    return Access.in_cluster(host=host, port=port)
+
+
+async def run_delivery_process(channel: int, xds: str, environment: Mapping[str, str]) -> None:
+    """The child: ends when the builder does."""
+    # Imported here: the builder has no use for gRPC, delivery none for the core.
+    from plait.delivery.child import run_delivery  # noqa: PLC0415
+    from plait.delivery.frames import Channel, Down  # noqa: PLC0415
+    from plait.delivery.grpc_transport import GrpcTransport  # noqa: PLC0415
+
+    async with (
+        await Channel.over(socket.socket(fileno=channel), Down) as builder,
+        Client(access(environment), user_agent=f"plait-istiod/{__version__}") as client,
+    ):
+        await run_delivery(builder, GrpcTransport(xds), TokenReviewer(client))
+
+
+async def run_istiod(xds: str, monitoring: str, environment: Mapping[str, str]) -> None:
+    """The builder and all that belongs to it, until cancelled."""
+    from plait.delivery.builder import Builder  # noqa: PLC0415
+    from plait.delivery.debug import DebugServer  # noqa: PLC0415
+    from plait.delivery.objects import Objects  # noqa: PLC0415
+    from plait.delivery.refusals import tell  # noqa: PLC0415
+    from plait.delivery.supervisor import CHANNEL_FD, Supervisor  # noqa: PLC0415
+    from plait.kube.recorder import Recorder  # noqa: PLC0415
+    from plait.xds.engine import Engine  # noqa: PLC0415
+
+    pod, namespace = environment.get("POD_NAME", "istiod"), environment.get("POD_NAMESPACE", "istio-system")
+    command = (sys.executable, "-m", "plait.app.istiod", "delivery", "--xds", xds, "--channel", CHANNEL_FD)
+    async with Client(access(environment), user_agent=f"plait-istiod/{__version__}") as client:
+        objects = Objects()
+        recorder = Recorder(client, "istiod", host=pod)
+        builder = Builder(Engine(), refused=lambda refusal: tell(refusal, objects, recorder))
+        debug = DebugServer(
+            builder=builder,
+            objects=objects,
+            authenticator=TokenReviewer(client),
+            istiod=pod,
+            version=__version__,
+            namespace=namespace,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve_http(debug.application(), monitoring), name="http")
+            tasks.create_task(recorder.run(), name="events")
+            tasks.create_task(Supervisor(builder, command).run(), name="delivery")
+            tasks.create_task(builder.publishing(), name="publish")
+            tasks.create_task(intake(client, builder, objects), name="intake")
+
+
+async def intake(client: Client, builder: Builder, objects: Objects) -> None:
+    """Objects from the API into the builder, until cancelled."""
+    from plait.sources.kubernetes import follow  # noqa: PLC0415
+    from plait.xds.engine import Upsert  # noqa: PLC0415
+
+    synced = False
+    async with aclosing(follow(client)) as steps:  # type: ignore[type-var]
+        async for step in steps:
+            for change in step.changes:
+                if isinstance(change, Upsert):
+                    objects.put(change.obj)
+                else:
+                    objects.remove(change.kind, change.namespace, change.name)
+            builder.apply(step.changes, endpoints_only=step.endpoints_only)
+            if step.complete and not synced:
+                synced = True
+                builder.synced()
+                # The mesh as first read mostly stays: keep the garbage collector from walking it again and again.
+                gc.collect()
+                gc.freeze()
+
+
+async def serve_http(app: web.Application, address: str) -> None:
+    """Serve until cancelled; raises OSError when the address is taken."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    host, _, port = address.rpartition(":")
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def main() -> None:
+    """Run one of the two processes until SIGTERM."""
+    options = arguments(sys.argv[1:])
+    if options.role == "delivery":
+        run("delivery", run_delivery_process(options.channel, options.xds, os.environ))
+    else:
+        run("istiod", run_istiod(options.xds, options.monitoring, os.environ))
+
+
+if __name__ == "__main__":
+    main()

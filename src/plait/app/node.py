@@ -1,0 +1,101 @@
+"""`python -m plait.app.node`: the machine's node, with the controllers and the DNS server beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import plait
+from plait.app import images, pki
+from plait.app.processes import run
+from plait.inject import closed_ipv6
+from plait.kube.access import Access
+from plait.kube.client import Client
+from plait.machine.controllers import run as controllers_run
+from plait.machine.init.client import InitClient
+from plait.machine.node import dns, hostports
+from plait.machine.node.dns_names import Names
+from plait.machine.node.images import Table
+from plait.machine.node.layers import Layers
+from plait.machine.node.node import Node
+from plait.machine.node.services import Services
+from plait.machine.node.vips import Vip, Vips
+from plait.machine.settings import RUN, MachineSettings
+
+log = logging.getLogger(__name__)
+
+#: Where the API server listens on the bridge, and its port on the VIP.
+API_PORT, VIP_PORT = 6443, 443
+
+
+def access(machine: MachineSettings) -> Access:
+    """The node's own way to the API server."""
+    folder = Path(machine.state) / "pki"
+    return Access(
+        server=f"https://{machine.bridge_ip}:{API_PORT}",
+        ca=(folder / "ca.crt").read_text(),
+        token=pki.token(folder, "node"),
+    )
+
+
+def visible(machine: MachineSettings) -> tuple[Path, ...]:
+    """Folders that every pod may read: plait's own code, for istiod, and that of the demos."""
+    return (Path(plait.__file__).parent, *(Path(table).parent for table in machine.image_tables))
+
+
+async def serve(machine: MachineSettings) -> None:
+    """Run all parts until cancelled."""
+    names = Names(network=machine.network)
+    fixed = Vip(
+        address=machine.api_vip, protocol="tcp", port=VIP_PORT, endpoints=((IPv4Address(machine.bridge_ip), API_PORT),)
+    )
+    vips = Vips(machine.service_network, fixed=[fixed])
+    services = Services(names, vips)
+    table = Table.load(images.ordered(map(Path, machine.image_tables), Path(machine.state) / "images"))
+    layers = Layers(Path(machine.state) / "images")
+
+    def plain_rules(_: Mapping[str, Any]) -> str:
+        return closed_ipv6() + vips.ruleset()
+
+    async with (
+        Client(access(machine), user_agent="plait-node") as client,
+        Client(access(machine), user_agent="plait-controllers") as controlling,
+        InitClient(RUN / "init.sock") as init,
+    ):
+        node = Node(machine, client, init, table, layers, visible=visible(machine), plain_rules=plain_rules)
+        async with asyncio.TaskGroup() as tasks:
+            udp, tcp = dns.bind(str(machine.bridge_ip))
+            tasks.create_task(dns.DnsServer(names).run(udp, tcp), name="dns")
+            tasks.create_task(_services(services, client, node), name="services")
+            tasks.create_task(hostports.publish(client, RUN / "relay.json"), name="host ports")
+            started = _Started("controllers")
+            tasks.create_task(controllers_run.run(controlling, started=started, host="plait"), name="controllers")
+            tasks.create_task(node.run(started=_Started("node")), name="node")
+
+
+async def _services(services: Services, client: Client, node: Node) -> None:
+    async with aclosing(services.follow(client, started=_Started("services"))) as changes:
+        async for rules in changes:
+            await node.load_plain(rules)
+
+
+class _Started:
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __call__(self) -> None:
+        log.info("%s: started", self._what)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    run("node", serve(MachineSettings.read()))
+
+
+if __name__ == "__main__":
+    main()

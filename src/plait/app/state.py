@@ -1,0 +1,98 @@
+"""Where one mesh keeps what it keeps: the state folder and the files others rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Paths of the mesh `name` below `root`, normally `$XDG_STATE_HOME/plait/NAME`."""
+
+    name: str
+    root: Path
+
+    @classmethod
+    def of(cls, name: str) -> State:
+        """The state of a mesh by name; raises ValueError for a name that cannot be a folder and a context."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"mesh name {name!r}: use lower-case letters, digits and '-', at most 32")
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return cls(name, Path(base) / "plait" / name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For kubectl; mode 0600, since it holds the administrator's token."""
+        return self.root / "kubeconfig"
+
+    @property
+    def pid_file(self) -> Path:
+        """The launcher's process id while the mesh runs."""
+        return self.root / "launcher.pid"
+
+    @property
+    def store(self) -> Path:
+        """The objects: SQLite."""
+        return self.root / "store.db"
+
+    @property
+    def logs(self) -> Path:
+        """`NAME.log` of plait's own processes, `pods/…` of containers."""
+        return self.root / "logs"
+
+    @property
+    def images(self) -> Path:
+        """The user's image table and unpacked Debian packages."""
+        return self.root / "images"
+
+    @property
+    def volumes(self) -> Path:
+        """What `persist:` paths of images keep."""
+        return self.root / "volumes"
+
+    @property
+    def pki(self) -> Path:
+        """Certificate authority, server certificate, signing key and tokens of the API server; mode 0700."""
+        return self.root / "pki"
+
+    @property
+    def plan(self) -> Path:
+        """What the launcher told init at the last start."""
+        return self.root / "plan.json"
+
+    @property
+    def init_socket(self) -> Path:
+        """Init's socket, reachable from the host; mode 0600."""
+        return self.root / "init.sock"
+
+    def make(self) -> None:
+        """Create the folders. The root can be passed but not listed by others: the API server runs as its own user."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o711)
+        for folder in (self.logs, self.images, self.volumes):
+            folder.mkdir(exist_ok=True)
+        self.pki.mkdir(exist_ok=True)
+        self.pki.chmod(0o700)
+
+    def launcher_pid(self) -> int | None:
+        """The launcher's pid if it lives; a left-over file, or a pid that something else now has, counts as none."""
+        try:
+            pid = int(self.pid_file.read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return pid if b"plait.app.launcher" in command and os.fsencode(self.plan) in command else None
+
+    def ports(self) -> dict[str, int]:
+        """Host ports of the running or last mesh by name; empty if it never ran."""
+        try:
+            ports = json.loads(self.plan.read_bytes())["settings"]["ports"]
+        except (OSError, ValueError, KeyError):
+            return {}
+        return {str(name): int(port) for name, port in ports.items()}

@@ -1,0 +1,119 @@
+"""The objects of plait's own control plane on one machine: what a chart installs on Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plait import __version__
+
+NAMESPACE = "istio-system"
+#: Images by role; the machine's image table says what they run.
+PILOT, PROXY = f"plait/pilot:{__version__}", f"plait/proxyv2:{__version__}"
+
+
+def manifests(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Namespace, accounts, istiod and the ingress gateway, in the order in which they can be created.
+
+    `ports` are the host ports: the gateway's Service shows those through which it is reached.
+    """
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        _object("v1", "ServiceAccount", "istiod", {"app": "istiod"}),
+        _object("v1", "ServiceAccount", "istio-ingressgateway-service-account", {"app": "istio-ingressgateway"}),
+        _istiod(),
+        _istiod_service(),
+        _gateway(),
+        _gateway_service(ports),
+    ]
+
+
+def _istiod() -> dict[str, Any]:
+    container = {
+        "name": "discovery",
+        "image": PILOT,
+        "ports": [
+            {"name": "grpc-xds", "containerPort": 15010},
+            {"name": "http-monitoring", "containerPort": 15014},
+        ],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 15014}, "periodSeconds": 1, "timeoutSeconds": 2},
+        "env": [_field("POD_NAME", "metadata.name"), _field("POD_NAMESPACE", "metadata.namespace")],
+        "securityContext": {"runAsUser": 1337, "runAsNonRoot": True, "allowPrivilegeEscalation": False},
+    }
+    labels = {"app": "istiod", "istio": "pilot"}
+    return _deployment("istiod", labels, {"serviceAccountName": "istiod", "containers": [container]})
+
+
+def _istiod_service() -> dict[str, Any]:
+    # Headless: Envoy's own connections are not captured, so on one machine they go to pod addresses, not to a VIP.
+    spec = {
+        "clusterIP": "None",
+        "selector": {"app": "istiod"},
+        "ports": [
+            {"name": "grpc-xds", "port": 15010, "targetPort": 15010},
+            {"name": "http-monitoring", "port": 15014, "targetPort": 15014},
+        ],
+    }
+    return _object("v1", "Service", "istiod", {"app": "istiod", "istio": "pilot"}) | {"spec": spec}
+
+
+def _gateway() -> dict[str, Any]:
+    container = {
+        "name": "istio-proxy",
+        "image": PROXY,
+        "args": ["proxy", "router", "--domain", "$(POD_NAMESPACE).svc.cluster.local"],
+        "ports": [
+            {"name": "http2", "containerPort": 80},
+            {"name": "https", "containerPort": 443},
+            {"name": "status-port", "containerPort": 15021},
+            {"name": "http-envoy-prom", "containerPort": 15090},
+        ],
+        "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": 15021}, "periodSeconds": 1},
+        "env": [
+            _field("POD_NAME", "metadata.name"),
+            _field("POD_NAMESPACE", "metadata.namespace"),
+            _field("INSTANCE_IP", "status.podIP"),
+            _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+        ],
+        "securityContext": {"runAsUser": 1337, "runAsGroup": 1337, "runAsNonRoot": True},
+    }
+    labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+    pod = {"serviceAccountName": "istio-ingressgateway-service-account", "containers": [container]}
+    return _deployment("istio-ingressgateway", labels, pod)
+
+
+def _gateway_service(ports: Mapping[str, int]) -> dict[str, Any]:
+    spec = {
+        "type": "LoadBalancer",
+        "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
+        "ports": [
+            {"name": "http2", "port": ports["http"], "targetPort": 80},
+            {"name": "https", "port": ports["https"], "targetPort": 443},
+            {"name": "status-port", "port": 15021, "targetPort": 15021},
+        ],
+    }
+    labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
+    return _object("v1", "Service", "istio-ingressgateway", labels) | {"spec": spec}
+
+
+def _deployment(name: str, labels: Mapping[str, str], pod: Mapping[str, Any]) -> dict[str, Any]:
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": dict(labels)},
+        "template": {
+            "metadata": {
+                "labels": {**labels, "sidecar.istio.io/inject": "false"},
+            },
+            "spec": dict(pod),
+        },
+    }
+    return _object("apps/v1", "Deployment", name, labels) | {"spec": spec}
+
+
+def _object(api_version: str, kind: str, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": {**labels, "app.kubernetes.io/managed-by": "plait"}}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}

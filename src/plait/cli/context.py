@@ -1,0 +1,63 @@
+"""What every command is given: the mesh it speaks of, and how commands end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+
+from plait.app.state import State
+from plait.kube.access import Access
+from plait.kube.errors import AccessError, ApiError
+
+#: Exit codes others rely on.
+FAILED, USAGE, NOT_RUNNING, MISSING_CAPABILITY, TIMED_OUT = 1, 2, 3, 4, 5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The mesh that the command line names; `kubeconfig` may be another cluster's."""
+
+    state: State
+    kubeconfig: Path
+
+    def access(self) -> Access:
+        """How to reach its Kubernetes API; ends the command with 3 if it does not run."""
+        if self.kubeconfig == self.state.kubeconfig and self.state.launcher_pid() is None:
+            stop(f"the mesh {self.state.name!r} is not running; start it with: plait up", NOT_RUNNING)
+        return Access.from_kubeconfig(self.kubeconfig)
+
+
+def mesh(ctx: click.Context) -> Mesh:
+    """The mesh of a command's context."""
+    found = ctx.find_object(Mesh)
+    if found is None:
+        raise RuntimeError("a command outside the plait group")
+    return found
+
+
+def errors() -> Console:
+    """Standard error, where progress and complaints go: standard output is for results."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stop(message: str, code: int = FAILED) -> NoReturn:
+    """End the command with a message for a person."""
+    click.echo(f"plait: {message}", err=True)
+    sys.exit(code)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; failures of the API become messages."""
+    try:
+        return asyncio.run(work)
+    except (ApiError, AccessError) as error:
+        stop(str(error))

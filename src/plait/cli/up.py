@@ -1,0 +1,122 @@
+"""`plait up` and `plait down`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from plait.app import bringup, checks
+from plait.app.demos import DEMOS
+from plait.app.overview import urls
+from plait.app.ports import DEFAULT_PORTS, PortTakenError
+from plait.app.state import State
+from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, stop
+from plait.cli.progress import Progress
+
+#: A mesh that is told to stop gets this many seconds, more than all its graces together.
+STOP_SECONDS = 25.0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  plait up                        an empty mesh: Kubernetes API, istiod, ingress gateway
+  plait up --demo sock-shop       the same, with the Sock Shop in it
+  plait up --port http=9080       another host port for the ingress gateway
+  plait up --ports auto           free ports where the usual ones are taken
+  plait --name two up --ports auto    a second mesh beside the first
+"""
+)
+@click.option("--demo", type=click.Choice(sorted(DEMOS)), help="Apply a demo's manifests and wait until it is ready.")
+@click.option("--ports", "policy", type=click.Choice(["auto"]), help="auto: replace a taken host port by a free one.")
+@click.option("--port", "chosen", multiple=True, metavar="NAME=N", help="Host port of http, https, api or console.")
+@click.option("--envoy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another Envoy binary.")
+@click.option("--timeout", default=180.0, show_default=True, help="Seconds until it gives up waiting.")
+@click.pass_context
+def up(
+    ctx: click.Context,
+    *,
+    demo: str | None,
+    policy: str | None,
+    chosen: tuple[str, ...],
+    envoy: Path | None,
+    timeout: float,
+) -> None:
+    """Start the mesh, and return when it is ready.
+
+    A mesh that runs already is brought up to date and left as it is otherwise.
+    """
+    state = mesh(ctx).state
+    wanted = _ports(chosen)
+    launcher = state.launcher_pid()
+    if launcher is None:
+        _capable()
+        try:
+            launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy)
+        except PortTakenError as error:
+            stop(str(error))
+    elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
+        stop(f"the mesh {state.name!r} runs with other ports ({_words(state.ports())}): plait down, then up again")
+    with Progress(errors()) as progress:
+        try:
+            chosen_demo = DEMOS[demo] if demo else None
+            run(bringup.until_ready(state, launcher, demo=chosen_demo, seconds=timeout, report=progress))
+        except bringup.NotReadyInTimeError as error:
+            stop(str(error), TIMED_OUT)
+        except bringup.BringUpError as error:
+            stop(str(error), FAILED)
+    for name, url in urls(state.ports()).items():
+        click.echo(f"{name:9} {url}")
+    click.echo(f"\nexport KUBECONFIG={state.kubeconfig}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  plait down             stop; objects and persistent volumes are kept for the next up
+  plait down --wipe      stop and forget everything of this mesh
+"""
+)
+@click.option("--wipe", is_flag=True, help="Also delete the mesh's state folder: objects, volumes, logs, keys.")
+@click.pass_context
+def down(ctx: click.Context, *, wipe: bool) -> None:
+    """Stop the mesh; nothing of it is left running."""
+    state = mesh(ctx).state
+    with Progress(errors()) as progress:
+        was_running = run(bringup.stop(state, grace=STOP_SECONDS, report=progress))
+    if not was_running:
+        click.echo(f"plait: the mesh {state.name!r} is not running", err=True)
+    if wipe:
+        _wipe(state)
+
+
+def _wipe(state: State) -> None:
+    if state.root.exists():
+        shutil.rmtree(state.root)
+        click.echo(f"plait: deleted {state.root}", err=True)
+
+
+def _ports(chosen: tuple[str, ...]) -> dict[str, int]:
+    wanted = dict(DEFAULT_PORTS)
+    for text in chosen:
+        name, _, number = text.partition("=")
+        if name not in DEFAULT_PORTS or not number.isdigit() or not 0 <= int(number) < 65536:
+            names = ", ".join(DEFAULT_PORTS)
+            raise click.BadParameter(
+                f"{text!r}: write NAME=N, with a NAME of {names} and a port N", param_hint="--port"
+            )
+        wanted[name] = int(number)
+    return wanted
+
+
+def _words(ports: dict[str, int]) -> str:
+    return ", ".join(f"{name}={port}" for name, port in ports.items())
+
+
+def _capable() -> None:
+    fatal = [finding for finding in checks.perform(checks.checks()) if finding.fatal]
+    if fatal:
+        lines = [f"  {finding.name}: {finding.problem}\n    fix: {finding.fix}" for finding in fatal]
+        stop("this machine lacks something a mesh needs:\n" + "\n".join(lines), MISSING_CAPABILITY)

@@ -1,0 +1,288 @@
+"""The builder: objects to views, views to delivery, and back what proxies say.
+
+It keeps every view it sent (by reference to the core's bytes), so that a delivery process that died is replaced by one
+that knows as much. Everything here runs on one event loop and nothing in it waits, but for `publishing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from plait.delivery.debounce import Debounce
+from plait.delivery.frames import (
+    Assign,
+    Connected,
+    Counters,
+    Disconnected,
+    Drop,
+    Fill,
+    Progress,
+    Refused,
+    Serve,
+    Serving,
+)
+from plait.delivery.proxies import Proxies, Proxy
+from plait.delivery.store import ViewStore
+from plait.xds.resource import ViewUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from plait.delivery.engine import Engine
+    from plait.mesh.node import ProxyNode
+
+log = logging.getLogger(__name__)
+
+_STUCK = 30.0
+
+
+class Outlet(Protocol):
+    """The way to the delivery process of the moment (a Channel)."""
+
+    def post(self, frame: object) -> None:
+        """Send without waiting."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until it has read enough."""
+        ...
+
+    def close(self) -> None:
+        """Give it up; the process ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A NACK: which proxy refused which resources, why, and the objects (`Kind/namespace/name`) they come from."""
+
+    proxy: str
+    type_url: str
+    names: tuple[str, ...]
+    message: str
+    origins: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counted since the builder started."""
+
+    pushes: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    convergence: Counter[int] = field(default_factory=Counter)
+    convergence_sum: float = 0.0
+    changes: int = 0
+    publications: int = 0
+    build_seconds: float = 0.0
+    deliveries: int = 0
+
+    def add(self, since: Counters, now: Counters) -> None:
+        """What a delivery process counted between two reports."""
+        self.pushes.update(Counter(now.pushes) - Counter(since.pushes))
+        self.rejects.update(Counter(now.rejects) - Counter(since.rejects))
+        for index, count in enumerate(now.convergence):
+            self.convergence[index] += count - (since.convergence[index] if since.convergence else 0)
+        self.convergence_sum += now.convergence_sum - since.convergence_sum
+
+
+class Builder:
+    """See the module. `keep` is how long views outlive their last proxy, in seconds: a proxy that reconnects, or all
+    of them after a restart of delivery, find them ready.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        refused: Callable[[Refusal], None],
+        debounce: Debounce | None = None,
+        keep: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.proxies = Proxies()
+        self.totals = Totals()
+        self.mirror = ViewStore("builder")
+        self.port: int | None = None
+        self._engine = engine
+        self._refused = refused
+        self._debounce = debounce or Debounce()
+        self._keep = keep
+        self._clock = clock
+        self._outlet: Outlet | None = None
+        self._synced = False
+        self._wake = asyncio.Event()
+        self._attached: Counter[ProxyNode] = Counter()
+        self._views: dict[ProxyNode, tuple[str, ...]] = {}
+        self._users: Counter[str] = Counter()
+        self._counted = Counters()
+
+    @property
+    def ready(self) -> bool:
+        """The first full state is in, and proxies are being served."""
+        return self._synced and self.port is not None
+
+    # from the source
+
+    def apply(self, changes: Iterable[Any], *, endpoints_only: bool) -> None:
+        """Take in changes; they reach proxies by way of `publishing`."""
+        began = time.perf_counter()
+        changes = tuple(changes)
+        self._engine.apply(changes)
+        self.totals.changes += len(changes)
+        self.totals.build_seconds += time.perf_counter() - began
+        if self._synced:
+            self._debounce.note(self._clock(), endpoints_only=endpoints_only)
+            self._wake.set()
+
+    def synced(self) -> None:
+        """Every kind has been read once: proxies may be served."""
+        if not self._synced:
+            self._synced = True
+            self._publish(None)
+            self._post(Serve())
+
+    async def publishing(self) -> None:
+        """Publish changes when they are due, until cancelled."""
+        while True:
+            due = self._debounce.due()
+            wait = None if due is None else due - self._clock()
+            if wait is None or wait > 0:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+            else:
+                self._publish(self._debounce.published(self._clock()))
+                await self._drain()
+
+    async def _drain(self) -> None:
+        outlet = self._outlet
+        if outlet is None:
+            return
+        try:
+            async with asyncio.timeout(_STUCK):
+                await outlet.drain()
+        except TimeoutError:
+            log.error("delivery has not read for %g s; replacing it", _STUCK)  # noqa: TRY400  (no fault of this code)
+            outlet.close()
+
+    def _publish(self, since: float | None) -> None:
+        began = time.perf_counter()
+        moved = self._engine.moved()
+        updates = self._engine.take()
+        self.totals.build_seconds += time.perf_counter() - began
+        if updates and self.mirror.apply(updates):
+            self.totals.publications += 1
+            self._post(Fill(updates, since))
+        unused: list[str] = []
+        for node, views in moved:
+            unused += self._use(node, views)
+            for proxy in self.proxies.of(node):
+                proxy.views = views
+                self._post(Assign(proxy.connection, views))
+        self._drop(unused)
+
+    # to and from delivery
+
+    def connect(self, outlet: Outlet) -> None:
+        """A delivery process has started: tell it everything."""
+        self.totals.deliveries += 1
+        self._counted = Counters()
+        self._outlet = outlet
+        for view in self.mirror.views():
+            updates = tuple(
+                ViewUpdate(view.name, type_url, tuple(view.head(type_url).resources.values()))
+                for type_url in view.types()
+            )
+            self._post(Fill(updates))
+        if self._synced:
+            self._post(Serve())
+
+    def disconnect(self) -> None:
+        """The delivery process is gone, its streams with it."""
+        self._outlet = None
+        self.port = None
+        for proxy in self.proxies.clear():
+            self._release(proxy)
+
+    def receive(self, frame: object) -> None:
+        """Act on what delivery says."""
+        match frame:
+            case Serving():
+                self.port = frame.port
+                log.info("serving proxies on port %d", frame.port)
+            case Connected():
+                self._connected(frame)
+            case Disconnected():
+                if (proxy := self.proxies.remove(frame.connection)) is not None:
+                    log.info("proxy %s disconnected (connection %d)", proxy.id, frame.connection)
+                    self._release(proxy)
+            case Progress():
+                self.proxies.update(frame.statuses)
+                self.totals.add(self._counted, frame.counters)
+                self._counted = frame.counters
+            case Refused():
+                self._on_refused(frame)
+
+    def _connected(self, frame: Connected) -> None:
+        views = self._engine.attach(frame.caller.node)
+        self._attached[frame.caller.node] += 1
+        proxy = Proxy(connection=frame.connection, caller=frame.caller, views=views)
+        self.proxies.add(proxy)
+        log.info("proxy %s connected (connection %d)", proxy.id, frame.connection)
+        self._use(frame.caller.node, views)
+        # Views come before who sees them. Changes that wait to be published go along.
+        self._publish(self._debounce.published(self._clock()) if self._debounce.due() is not None else None)
+        self._post(Assign(frame.connection, views))
+
+    def _on_refused(self, frame: Refused) -> None:
+        proxy = self.proxies.get(frame.connection)
+        origins = {origin: None for name in frame.names for origin in self._engine.origin_of(frame.type_url, name)}
+        self._refused(
+            Refusal(
+                proxy=proxy.id if proxy else f"connection {frame.connection}",
+                type_url=frame.type_url,
+                names=frame.names,
+                message=frame.message,
+                origins=tuple(origins),
+            )
+        )
+
+    def _release(self, proxy: Proxy) -> None:
+        """Let the views of a proxy go, after a while."""
+        asyncio.get_running_loop().call_later(self._keep, self._detach, proxy.caller.node)
+
+    def _detach(self, node: ProxyNode) -> None:
+        self._engine.detach(node)
+        self._attached[node] -= 1
+        if not self._attached[node]:
+            del self._attached[node]
+            self._drop(self._use(node, ()))
+
+    def _use(self, node: ProxyNode, views: tuple[str, ...]) -> list[str]:
+        """Note which views a node has; those nobody has any more."""
+        before = self._views.pop(node, ())
+        if views:
+            self._views[node] = views
+        self._users.update(views)
+        self._users.subtract(before)
+        return [view for view in before if not self._users[view]]
+
+    def _drop(self, unused: Iterable[str]) -> None:
+        dead = tuple(view for view in unused if not self._users[view])
+        for view in dead:
+            del self._users[view]
+        if dead:
+            self.mirror.drop(dead)
+            self._post(Drop(dead))
+
+    def _post(self, frame: object) -> None:
+        if self._outlet is not None:
+            self._outlet.post(frame)

@@ -1,0 +1,122 @@
+"""The delivery process: serves proxies from what the builder tells it, and tells the builder how they fare."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from plait.delivery.frames import (
+    Assign,
+    Channel,
+    Connected,
+    Counters,
+    Disconnected,
+    Drop,
+    Fill,
+    Progress,
+    Refused,
+    Serve,
+    Serving,
+)
+from plait.delivery.metrics import BUCKETS, bucket
+from plait.delivery.server import Delivery, Limits
+from plait.delivery.store import ViewStore
+
+if TYPE_CHECKING:
+    from plait.delivery.auth import Authenticator
+    from plait.delivery.store import Push
+    from plait.delivery.stream import Reaction
+    from plait.delivery.transport import Transport
+    from plait.delivery.wire import Caller
+
+log = logging.getLogger(__name__)
+
+#: Statuses are gathered this long, in seconds: a push to a hundred proxies is one frame, not three hundred.
+_GATHER = 0.02
+
+
+class Reporter:
+    """Observer that reports to the builder."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._dirty: dict[int, None] = {}
+        self._signal = asyncio.Event()
+        self._pushes: dict[str, int] = {}
+        self._rejects: dict[str, int] = {}
+        self._convergence = [0] * (len(BUCKETS) + 1)
+        self._convergence_sum = 0.0
+
+    def connected(self, connection: int, caller: Caller) -> None:
+        """See Observer."""
+        self._channel.post(Connected(connection, caller))
+
+    def disconnected(self, connection: int) -> None:
+        """See Observer."""
+        self._dirty.pop(connection, None)
+        self._channel.post(Disconnected(connection))
+
+    def progressed(self, connection: int) -> None:
+        """See Observer."""
+        self._dirty[connection] = None
+        self._signal.set()
+
+    def pushed(self, push: Push) -> None:
+        """See Observer."""
+        self._pushes[push.type_url] = self._pushes.get(push.type_url, 0) + 1
+
+    def reacted(self, connection: int, reaction: Reaction) -> None:
+        """See Observer."""
+        push = reaction.push
+        if reaction.error is not None:
+            self._rejects[push.type_url] = self._rejects.get(push.type_url, 0) + 1
+            self._channel.post(Refused(connection, push.type_url, reaction.refused, reaction.error))
+        elif push.since is not None:
+            seconds = time.monotonic() - push.since
+            self._convergence[bucket(seconds)] += 1
+            self._convergence_sum += seconds
+
+    async def run(self, delivery: Delivery) -> None:
+        """Send statuses as they change, until cancelled."""
+        while True:
+            await self._signal.wait()
+            await asyncio.sleep(_GATHER)
+            self._signal.clear()
+            dirty, self._dirty = self._dirty, {}
+            statuses = {connection: status for connection in dirty if (status := delivery.status(connection))}
+            counters = Counters(
+                dict(self._pushes), dict(self._rejects), tuple(self._convergence), self._convergence_sum
+            )
+            self._channel.post(Progress(statuses, counters))
+            await self._channel.drain()
+
+
+async def run_delivery(
+    channel: Channel, transport: Transport, authenticator: Authenticator, *, limits: Limits | None = None
+) -> None:
+    """Serve until the builder is gone; proxies are let in when it says Serve. Raises OSError when it cannot listen."""
+    reporter = Reporter(channel)
+    delivery = Delivery(ViewStore(secrets.token_hex(3)), authenticator, reporter, limits=limits or Limits())
+    async with asyncio.TaskGroup() as tasks:
+        owned = [tasks.create_task(reporter.run(delivery), name="report")]
+        while (frame := await channel.receive()) is not None:
+            match frame:
+                case Fill():
+                    delivery.apply(frame.updates, since=frame.since)
+                case Assign():
+                    delivery.assign(frame.connection, frame.views)
+                case Drop():
+                    delivery.drop(frame.views)
+                case Serve():
+                    # What was filled so far stays for good: the collector need not look at it again and again.
+                    gc.collect()
+                    gc.freeze()
+                    serving = transport.serve(delivery.handle, started=lambda port: channel.post(Serving(port)))
+                    owned.append(tasks.create_task(serving, name="serve"))
+        log.info("the builder is gone; closing %d streams", delivery.streams)
+        for task in owned:
+            task.cancel()

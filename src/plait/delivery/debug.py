@@ -1,0 +1,166 @@
+"""istiod's HTTP port 15014: /debug/*, /metrics, /ready and /version."""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedError, bearer
+from plait.delivery.dump import config_dump, endpointz
+from plait.delivery.metrics import BUCKETS, SHORT, Exposition
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from plait.delivery.auth import Authenticator
+    from plait.delivery.builder import Builder
+    from plait.delivery.objects import Objects
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_MEANINGS = {
+    "/debug/syncz": "what was sent to each proxy and acknowledged by it",
+    "/debug/config_dump": "the configuration of one proxy: ?proxyID=POD.NAMESPACE",
+    "/debug/endpointz": "endpoints of every cluster",
+    "/debug/registryz": "services",
+}
+_KINDS = {
+    "pilot_services": ("Service", "Services known to pilot."),
+    "pilot_virt_services": ("VirtualService", "VirtualServices known to pilot."),
+    "pilot_destrules": ("DestinationRule", "DestinationRules known to pilot."),
+    "pilot_gateways": ("Gateway", "Gateways known to pilot."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebugServer:
+    """What the port shows. Configuration is shown on loopback (a port-forward), and to `namespace`'s own service
+    accounts by bearer token; metrics and readiness to everybody.
+    """
+
+    builder: Builder
+    objects: Objects
+    authenticator: Authenticator
+    istiod: str
+    version: str
+    namespace: str = "istio-system"
+
+    def application(self) -> web.Application:
+        """An aiohttp application; run it with AppRunner."""
+        app = web.Application(middlewares=[self._guard])
+        app.add_routes(
+            [
+                web.get("/ready", self._ready),
+                web.get("/version", self._version),
+                web.get("/metrics", self._metrics),
+                web.get("/debug", self._index),
+                web.get("/debug/syncz", self._syncz),
+                web.get("/debug/config_dump", self._config_dump),
+                web.get("/debug/endpointz", self._endpointz),
+                web.get("/debug/registryz", self._registryz),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/debug") or _local(request):
+            return await handler(request)
+        try:
+            identity = await self.authenticator.identify(bearer({k.lower(): v for k, v in request.headers.items()}))
+        except UnauthenticatedError as error:
+            return web.Response(status=401, text=f"{error}\nor use a port-forward to this pod\n")
+        except AuthenticationUnavailableError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        if identity.namespace != self.namespace:
+            who = f"{identity.namespace}/{identity.service_account}"
+            return web.Response(status=403, text=f"service account {who} may not see this\n")
+        return await handler(request)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self.builder.ready:
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="not ready: the first list of objects or delivery is still missing\n")
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.Response(text=f"{self.version}\n")
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return _json(_MEANINGS)
+
+    async def _syncz(self, _: web.Request) -> web.Response:
+        return _json(self.builder.proxies.syncz(istiod=self.istiod, version=self.version))
+
+    async def _config_dump(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("proxyID", "")
+        proxy = self.builder.proxies.find(wanted)
+        if proxy is None:
+            known = ", ".join(sorted({p.id for p in self.builder.proxies})) or "none"
+            text = f"no proxy {wanted!r} is connected: give ?proxyID=POD.NAMESPACE, connected are: {known}\n"
+            return web.Response(status=404 if wanted else 400, text=text)
+        return _json(config_dump(self.builder.mirror, proxy.views))
+
+    async def _endpointz(self, _: web.Request) -> web.Response:
+        return _json(endpointz(self.builder.mirror))
+
+    async def _registryz(self, _: web.Request) -> web.Response:
+        return _json(self.objects.registryz())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=self.exposition().encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    def exposition(self) -> str:
+        """The metrics, in Prometheus' text format."""
+        totals, out = self.builder.totals, Exposition()
+        out.add("pilot_info", "gauge", "Version of pilot.", [({"version": self.version}, 1)])
+        out.add(
+            "pilot_xds",
+            "gauge",
+            "Proxies connected by xDS.",
+            [({"version": self.version}, len(self.builder.proxies))],
+        )
+        pushes = [({"type": short}, totals.pushes[url]) for url, short in SHORT.items()]
+        out.add("pilot_xds_pushes", "counter", "Responses sent.", pushes)
+        out.add("pilot_total_xds_rejects", "counter", "Responses refused by proxies.", totals.rejects.total())
+        for url, short in SHORT.items():
+            meaning = f"{short.upper()} responses refused by proxies."
+            out.add(f"pilot_xds_{short}_reject", "counter", meaning, totals.rejects[url])
+        counts = [totals.convergence[index] for index in range(len(BUCKETS) + 1)]
+        meaning = "Seconds from a change to its acknowledgement, per proxy and type."
+        out.add_histogram("pilot_proxy_convergence_time", meaning, counts, totals.convergence_sum)
+        out.add("pilot_k8s_cfg_events", "counter", "Changes of objects taken in.", totals.changes)
+        out.add("pilot_push_triggers", "counter", "Changes of views sent to delivery.", totals.publications)
+        out.add("plait_build_seconds_total", "counter", "Time spent building configuration.", totals.build_seconds)
+        out.add("plait_delivery_starts_total", "counter", "Delivery processes started.", totals.deliveries)
+        for name, (kind, meaning) in _KINDS.items():
+            out.add(name, "gauge", meaning, self.objects.count(kind))
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        out.add("process_cpu_seconds_total", "counter", "CPU time used.", usage.ru_utime + usage.ru_stime)
+        out.add("process_start_time_seconds", "gauge", "When the process started.", _started())
+        return out.text()
+
+
+def _started() -> float:
+    """Seconds since the epoch: now less the age of the process."""
+    with open("/proc/self/stat", encoding="ascii") as file:  # noqa: PTH123
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / 100)
+
+
+def _local(request: web.Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.format(msgspec.json.encode(value)), content_type="application/json")

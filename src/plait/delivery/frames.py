@@ -1,0 +1,148 @@
+"""What builder and delivery say to each other over a socket pair: msgpack frames with a length before each.
+
+The builder is the master: delivery holds nothing that the builder cannot send again. `since` is CLOCK_MONOTONIC, which
+processes of one machine share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from plait.delivery.stream import TypeStatus
+from plait.delivery.wire import Caller
+from plait.xds.resource import ViewUpdate
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+_LENGTH = 4
+_BUFFER = 1 << 20
+
+
+class Fill(msgspec.Struct, frozen=True, tag=True):
+    """Builder: views changed. The first for a view is complete."""
+
+    updates: tuple[ViewUpdate, ...]
+    since: float | None = None
+
+
+class Assign(msgspec.Struct, frozen=True, tag=True):
+    """Builder: what a proxy sees."""
+
+    connection: int
+    views: tuple[str, ...]
+
+
+class Drop(msgspec.Struct, frozen=True, tag=True):
+    """Builder: views no proxy has any more."""
+
+    views: tuple[str, ...]
+
+
+class Serve(msgspec.Struct, frozen=True, tag=True):
+    """Builder: everything is known, let proxies in."""
+
+
+class Serving(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: proxies are accepted on this port."""
+
+    port: int
+
+
+class Connected(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: a proxy has identified itself and waits for an Assign."""
+
+    connection: int
+    caller: Caller
+
+
+class Disconnected(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: a stream is over."""
+
+    connection: int
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """Since delivery started, by type URL; `convergence` counts ACKs per upper bound of `metrics.BUCKETS` and above."""
+
+    pushes: dict[str, int] = {}
+    rejects: dict[str, int] = {}
+    convergence: tuple[int, ...] = ()
+    convergence_sum: float = 0.0
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: where streams stand whose status may have changed."""
+
+    statuses: dict[int, tuple[TypeStatus, ...]]
+    counters: Counters
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: a proxy sent a NACK about these resources."""
+
+    connection: int
+    type_url: str
+    names: tuple[str, ...]
+    message: str
+
+
+Down = Fill | Assign | Drop | Serve
+Up = Serving | Connected | Disconnected | Progress | Refused
+
+
+class Channel:
+    """One end of the socket pair; `incoming` is the union of frames the other end sends."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, incoming: object) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(incoming)
+
+    @classmethod
+    async def over(cls, end: socket.socket, incoming: object) -> Channel:
+        """Take over a connected socket."""
+        end.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=end, limit=_BUFFER)
+        return cls(reader, writer, incoming)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close our end; the other one reads its end of file."""
+        self._writer.close()
+
+    def post(self, frame: object) -> None:
+        """Send without waiting; follow a large frame with `drain`. What is sent to a closed end is lost."""
+        if not self._writer.is_closing():
+            body = self._encoder.encode(frame)
+            self._writer.write(len(body).to_bytes(_LENGTH, "little"))
+            self._writer.write(body)
+
+    async def drain(self) -> None:
+        """Wait until the other end has read enough; a lost end is no error here, `receive` tells."""
+        try:
+            await self._writer.drain()
+        except ConnectionError:
+            return
+
+    async def receive(self) -> object | None:
+        """The next frame, None when the other end is gone. Raises msgspec.DecodeError."""
+        try:
+            size = int.from_bytes(await self._reader.readexactly(_LENGTH), "little")
+            body = await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        return self._decoder.decode(body)

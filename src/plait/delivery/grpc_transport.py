@@ -1,0 +1,92 @@
+"""Transport over grpc.aio: messages stay bytes in both directions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import grpc.aio
+
+from plait.delivery.wire import METHOD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
+
+    from plait.delivery.transport import Handler, Refusal
+
+#: A first request carries Envoy's list of extensions (60 KB) and, on a reconnect, a version for every resource.
+_LARGEST_REQUEST = 16 << 20
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _LARGEST_REQUEST),
+    ("grpc.max_send_message_length", -1),
+    # A proxy whose machine vanished is noticed within half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Envoy pings too (its bootstrap says how often); do not take that for abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),
+)
+
+
+class GrpcStream:
+    """One call of the bidirectional method."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """See Stream."""
+        return self._metadata
+
+    async def receive(self) -> bytes | None:
+        """See Stream."""
+        message = await self._context.read()
+        return None if message is grpc.aio.EOF else cast("bytes", message)
+
+    async def send(self, message: bytes) -> None:
+        """See Stream."""
+        try:
+            await self._context.write(message)
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
+            raise ConnectionError(str(error)) from error
+
+    async def refuse(self, code: Refusal, reason: str) -> NoReturn:
+        """See Stream."""
+        await self._context.abort(grpc.StatusCode[code.name], reason)
+        raise AssertionError("abort raises")
+
+
+class GrpcTransport:
+    """A server on one address, for example `0.0.0.0:15010` or `unix:/path`; `host:0` takes a free port."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
+        """See Transport; raises OSError when the address cannot be bound."""
+
+        async def call(_requests: object, context: Any) -> None:
+            await handler(GrpcStream(context))
+
+        server = grpc.aio.server(options=_OPTIONS)
+        service, _, method = METHOD.removeprefix("/").partition("/")
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {method: grpc.stream_stream_rpc_method_handler(call)}),)
+        )
+        try:
+            port = server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}: {error}") from error
+        await server.start()
+        try:
+            started(port)
+            # Not `wait_for_termination`: cancelling that makes `stop` return before the streams are closed.
+            await asyncio.Event().wait()
+        finally:
+            # No grace: these streams never end by themselves, and proxies come back at once.
+            await asyncio.shield(server.stop(None))

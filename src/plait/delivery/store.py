@@ -1,0 +1,230 @@
+"""Views: what classes of proxies share, kept as encoded resources, and the pushes made from them.
+
+A view's resources of one type at one moment are a `Snapshot`, never changed once made. A proxy in sync holds a
+reference to the snapshot it was sent, so proxies cost no copies; what a snapshot's successor changed is computed once
+per view, and the bytes of a push are joined once for all proxies that need the same. Views of one proxy name
+different resources.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from plait.delivery.wire import encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from plait.xds.resource import Resource, ViewUpdate
+
+#: How many changes back a difference is found without comparing whole snapshots.
+_LOG = 64
+#: Differences remembered per view and type: one for each snapshot that some proxy still has.
+_DIFFS = 32
+#: Bodies of pushes remembered, in bytes.
+_BODIES = 32 << 20
+_NAME_SETS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The resources of one type in one view by name, at a revision (unique and rising within a store)."""
+
+    revision: int
+    resources: Mapping[str, Resource]
+
+
+EMPTY = Snapshot(0, MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What turns one snapshot into a later one; `adds` when a name is new."""
+
+    upserts: tuple[Resource, ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Push:
+    """One response, shared by all streams it goes to: `versions` are those of its resources by name.
+
+    `revision` is the store's when it was made. `since` is when the change that caused it was seen (monotonic seconds),
+    None for answers to a proxy's own question.
+    """
+
+    type_url: str
+    nonce: str
+    body: bytes
+    versions: Mapping[str, str]
+    removed: tuple[str, ...]
+    revision: int
+    since: float | None = None
+
+
+class View:
+    """One view: its newest snapshot per type and how it came to be."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._heads: dict[str, Snapshot] = {}
+        self._logs: dict[str, deque[tuple[int, tuple[str, ...]]]] = {}
+        self._diffs: OrderedDict[tuple[int, int], Difference] = OrderedDict()
+
+    def head(self, type_url: str) -> Snapshot:
+        """The newest resources of a type."""
+        return self._heads.get(type_url, EMPTY)
+
+    def types(self) -> tuple[str, ...]:
+        """Types that ever had a resource here."""
+        return tuple(self._heads)
+
+    def apply(self, update: ViewUpdate, revision: int) -> bool:
+        """Make the next snapshot; False, and nothing made, when every resource is already as told."""
+        old = self.head(update.type_url)
+        upserts = [r for r in update.upserts if (k := old.resources.get(r.name)) is None or k.version != r.version]
+        removed = [name for name in update.removed if name in old.resources]
+        if not upserts and not removed:
+            return False
+        resources = dict(old.resources)
+        for name in removed:
+            del resources[name]
+        for resource in upserts:
+            resources[resource.name] = resource
+        self._heads[update.type_url] = Snapshot(revision, resources)
+        log = self._logs.setdefault(update.type_url, deque(maxlen=_LOG))
+        log.append((revision, (*(r.name for r in upserts), *removed)))
+        return True
+
+    def difference(self, type_url: str, base: Snapshot) -> Difference:
+        """What a proxy that has `base` lacks."""
+        head = self.head(type_url)
+        if base is head:
+            return Difference()
+        key = (base.revision, head.revision)
+        found = self._diffs.get(key)
+        if found is None:
+            found = _difference(base, head, self._touched(type_url, base))
+            self._diffs[key] = found
+            if len(self._diffs) > _DIFFS:
+                self._diffs.popitem(last=False)
+        return found
+
+    def _touched(self, type_url: str, base: Snapshot) -> Iterable[str]:
+        """Names that may differ, in the order of the newest snapshot."""
+        log = self._logs[type_url]
+        # The oldest entry kept tells what changed at its revision: a base before that needs the whole comparison.
+        if base.revision and log[0][0] <= base.revision:
+            touched: dict[str, None] = {}
+            for revision, names in log:
+                if revision > base.revision:
+                    touched.update(dict.fromkeys(names))
+            return touched
+        return {**dict.fromkeys(self.head(type_url).resources), **dict.fromkeys(base.resources)}
+
+
+def _difference(base: Snapshot, head: Snapshot, names: Iterable[str]) -> Difference:
+    upserts: list[Resource] = []
+    removed: list[tuple[str, str]] = []
+    adds = False
+    for name in names:
+        old, new = base.resources.get(name), head.resources.get(name)
+        if new is None:
+            if old is not None:
+                removed.append((name, old.version))
+        elif old is None or old.version != new.version:
+            adds = adds or old is None
+            upserts.append(new)
+    return Difference(tuple(upserts), tuple(removed), adds)
+
+
+class ViewStore:
+    """All views of a process, and the pushes made of them.
+
+    `run` makes nonces of different processes different: a proxy that acknowledges to a new process what the one
+    before sent is not misunderstood.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._views: dict[str, View] = {}
+        self._revision = 0
+        self._nonces = 0
+        self._pushes: OrderedDict[object, Push] = OrderedDict()
+        self._bytes = 0
+        self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
+        self._since: float | None = None
+
+    @property
+    def revision(self) -> int:
+        """Rises with every change."""
+        return self._revision
+
+    def views(self) -> tuple[View, ...]:
+        """All views."""
+        return tuple(self._views.values())
+
+    def view(self, name: str) -> View:
+        """A view by name; one nobody described yet is empty."""
+        found = self._views.get(name)
+        if found is None:
+            found = self._views[name] = View(name)
+        return found
+
+    def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None) -> frozenset[str]:
+        """Take in changes; the names of the views that are different now."""
+        changed = set()
+        for update in updates:
+            if self.view(update.view).apply(update, self._revision + 1):
+                self._revision += 1
+                changed.add(update.view)
+        if changed:
+            self._since = since
+            self._pushes.clear()
+            self._bytes = 0
+        return frozenset(changed)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget views that no proxy has any more."""
+        for name in names:
+            self._views.pop(name, None)
+
+    def push(self, type_url: str, upserts: Sequence[Resource], removed: Sequence[str], *, caused: bool) -> Push:
+        """The response with these resources, made once between two changes of the store.
+
+        `caused` says that the store's last change caused it, rather than a proxy's question.
+        """
+        key = (type_url, tuple((r.name, r.version) for r in upserts), tuple(removed), caused)
+        found = self._pushes.get(key)
+        if found is not None:
+            self._pushes.move_to_end(key)
+            return found
+        self._nonces += 1
+        nonce = f"{self._run}-{self._nonces}"
+        push = Push(
+            type_url=type_url,
+            nonce=nonce,
+            body=encode_response(type_url, nonce, (r.encoded for r in upserts), removed),
+            versions={r.name: r.version for r in upserts},
+            removed=tuple(removed),
+            revision=self._revision,
+            since=self._since if caused else None,
+        )
+        self._pushes[key] = push
+        self._bytes += len(push.body)
+        while self._bytes > _BODIES and len(self._pushes) > 1:
+            _, dropped = self._pushes.popitem(last=False)
+            self._bytes -= len(dropped.body)
+        return push
+
+    def share(self, names: frozenset[str]) -> frozenset[str]:
+        """An equal set that other streams hold too: proxies of a view subscribe to the same names."""
+        found = self._names.setdefault(names, names)
+        self._names.move_to_end(found)
+        if len(self._names) > _NAME_SETS:
+            self._names.popitem(last=False)
+        return found

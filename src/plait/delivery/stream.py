@@ -1,0 +1,267 @@
+"""One proxy's delta ADS stream as a state machine: requests and changes in, responses out. No I/O, no clock.
+
+Order of one change on a stream: clusters, endpoints of the touched clusters, listeners, routes, secrets; what is
+referred to before what refers to it. Three rules make that free of gaps for traffic:
+
+- Endpoints follow every cluster they belong to at once, unchanged or not, whatever is unacknowledged: Envoy warms an
+  updated cluster until it hears of its endpoints again, and does not ask (15 s otherwise).
+- Listeners and routes wait for the ACK of clusters that are new to the proxy: Envoy sends it once they are warm.
+- Removals go last: clusters and endpoints when listeners and routes are acknowledged, routes when listeners are. A
+  NACK keeps what the last accepted configuration still refers to.
+
+Of several named resources in a refused push each is sent again alone, since Envoy skips the good ones behind the bad.
+
+Within a type a push waits for the ACK of the one before and then carries only the newest. A name that was asked for
+is answered at once, known or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from plait.delivery.store import Difference
+from plait.delivery.subscription import Sent, Subscription
+from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from plait.delivery.store import Push, View, ViewStore
+    from plait.delivery.wire import Request
+    from plait.xds.resource import Resource
+
+State = Literal["SYNCED", "STALE", "NOT SENT", "NACK"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeStatus:
+    """Where one type stands on a stream; versions are the store's revisions, nonces are empty before the first push.
+
+    `rejected` are the names whose newest version the proxy refused, and `error` why.
+    """
+
+    type_url: str
+    state: State
+    sent_nonce: str = ""
+    sent_version: int = 0
+    acked_nonce: str = ""
+    acked_version: int = 0
+    error: str = ""
+    rejected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """What a request said about an earlier push: `refused` names the resources of a NACK.
+
+    A NACK that does not say yet which resource is bad is no reaction: they are sent again one by one.
+    """
+
+    push: Push
+    error: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+class ProxyStream:
+    """State of one stream; `note` and `assign` take in, `flush` says what to send now."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._views: tuple[View, ...] | None = None
+        self._types: dict[str, Subscription] = {}
+        self._resumed = False
+        self._blocked = False
+
+    # in and out at once: what tests and simple callers use
+
+    def on_request(self, request: Request) -> tuple[Push, ...]:
+        """Take in a request; what to send now."""
+        self.note(request)
+        return self.flush()
+
+    def on_update(self) -> tuple[Push, ...]:
+        """The store has changed; what to send now."""
+        return self.flush()
+
+    def on_assign(self, views: Iterable[str]) -> tuple[Push, ...]:
+        """The views of this proxy are known, or others than before; what to send now."""
+        self.assign(views)
+        return self.flush()
+
+    # in
+
+    def note(self, request: Request) -> Reaction | None:
+        """Take in a request: subscriptions, and what it says about a push."""
+        subscription = self._types.get(request.type_url)
+        if subscription is None:
+            subscription = self._types[request.type_url] = Subscription.begin(request)
+            self._resumed = self._resumed or bool(request.initial_versions)
+        reaction = None
+        if request.nonce and (push := subscription.settle(request)) is not None:
+            refused = tuple(name for name in push.versions if name in subscription.rejected)
+            if request.error is None:
+                reaction = Reaction(push=push)
+            elif refused or not push.versions:
+                reaction = Reaction(push=push, error=request.error, refused=refused)
+        if request.subscribe or request.unsubscribe:
+            subscription.change(request, self._store)
+        return reaction
+
+    def assign(self, views: Iterable[str]) -> None:
+        """Set the views; what the proxy already has stays known."""
+        for subscription in self._types.values():
+            subscription.materialize()
+        self._views = tuple(self._store.view(name) for name in views)
+
+    # out
+
+    def flush(self, *, patience_over: bool = False) -> tuple[Push, ...]:
+        """What to send now; with `patience_over` without waiting any longer for a type that holds others up."""
+        views = self._views
+        if views is None:
+            return ()
+        self._blocked = False
+        self._resumed = self._resumed and not patience_over
+        out: list[Push] = []
+        for subscription in self._ordered():
+            self._send(subscription, views, out, patience_over=patience_over)
+        for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
+            if (late := self._types.get(type_url)) is not None and late.held:
+                self._remove(late, out)
+        return tuple(out)
+
+    @property
+    def blocked(self) -> bool:
+        """Something waits for another type, which should come soon: flush with `patience_over` when it does not."""
+        return self._blocked
+
+    @property
+    def names(self) -> int:
+        """Names subscribed to, over all types: what a stream costs."""
+        return sum(len(s.names) for s in self._types.values())
+
+    @property
+    def unacknowledged(self) -> int:
+        """Pushes sent and not answered, over all types."""
+        return sum(len(s.outstanding) for s in self._types.values())
+
+    def _ordered(self) -> Sequence[Subscription]:
+        known = [self._types[t] for t in DELIVERY_ORDER if t in self._types]
+        return (*known, *(s for t, s in self._types.items() if t not in DELIVERY_ORDER))
+
+    def _send(
+        self, subscription: Subscription, views: tuple[View, ...], out: list[Push], *, patience_over: bool
+    ) -> None:
+        in_step = subscription.own is None
+        lacking = subscription.lacks(views)
+        clusters_first = subscription.type_url in {LDS, RDS} and not patience_over and self._clusters_coming()
+        busy = bool(subscription.outstanding) and not subscription.forced
+        subscription.waiting = (busy or clusters_first) and not subscription.fresh
+        upserts: dict[str, Resource] = {}
+        removed: list[str] = []
+        if not subscription.waiting:
+            if lacking.upserts:
+                upserts = {r.name: r for r in subscription.filter_held(lacking.upserts)}
+            if subscription.type_url == LDS:
+                # A listener must give up its address in the response that gives it to another.
+                removed.extend(name for name, _ in lacking.removed)
+            else:
+                subscription.held.update(lacking.removed)
+        caused = in_step and bool(upserts or removed) and not subscription.urgent
+        adds = lacking.adds and bool(upserts)
+        for name in (*subscription.urgent, *subscription.forced):
+            resource = _find(views, subscription.type_url, name)
+            if resource is not None:
+                upserts[name] = resource
+            elif name in subscription.urgent:
+                removed.append(name)
+                subscription.held.pop(name, None)
+            if subscription.waiting:
+                subscription.answered(name, resource.version if resource else None)
+        must = subscription.fresh and subscription.wildcard
+        subscription.urgent, subscription.forced, subscription.fresh = {}, {}, False
+        if not subscription.waiting:
+            subscription.advance(views)
+        elif not (lacking.upserts or lacking.removed):
+            subscription.waiting = False
+        elif clusters_first:
+            self._blocked = True
+        for name, version in subscription.single.items():
+            resource = _find(views, subscription.type_url, name)
+            if resource is not None and resource.version == version and name not in upserts:
+                self._emit(subscription, (resource,), (), out, caused=False, adds=False)
+        subscription.single = {}
+        if upserts or removed or must:
+            self._emit(subscription, tuple(upserts.values()), removed, out, caused=caused, adds=adds)
+            if subscription.type_url == CDS and (endpoints := self._types.get(EDS)) is not None:
+                endpoints.forced.update(dict.fromkeys(name for name in upserts if name in endpoints.names))
+
+    def _clusters_coming(self) -> bool:
+        clusters = self._types.get(CDS)
+        return clusters is not None and (clusters.waiting or any(sent.adds for sent in clusters.outstanding))
+
+    def _remove(self, subscription: Subscription, out: list[Push]) -> None:
+        """Send removals that waited, if nothing can refer to the removed any more."""
+        before = {RDS: (LDS,), CDS: (LDS, RDS), EDS: (CDS, LDS, RDS)}.get(subscription.type_url, (CDS, LDS, RDS))
+        if not all(self._types[t].settled for t in before if t in self._types):
+            return
+        if self._resumed and subscription.type_url != RDS and not (LDS in self._types and RDS in self._types):
+            # After a reconnect the old routes are in use until the proxy has asked for listeners and routes again.
+            self._blocked = True
+            return
+        if subscription.outstanding:
+            return
+        removed = [name for name in subscription.held if subscription.wants(name)]
+        subscription.held = {}
+        if removed:
+            self._emit(subscription, (), removed, out, caused=True, adds=False)
+
+    def _emit(
+        self,
+        subscription: Subscription,
+        upserts: Sequence[Resource],
+        removed: Sequence[str],
+        out: list[Push],
+        *,
+        caused: bool,
+        adds: bool,
+    ) -> None:
+        push = self._store.push(subscription.type_url, upserts, removed, caused=caused)
+        subscription.outstanding.append(Sent(push, adds))
+        subscription.sent = push
+        out.append(push)
+
+    # status
+
+    def status(self) -> tuple[TypeStatus, ...]:
+        """Each type the proxy subscribed to, in delivery order."""
+        return tuple(_status(subscription, self._views) for subscription in self._ordered())
+
+
+def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:
+    for view in views:
+        if (found := view.head(type_url).resources.get(name)) is not None:
+            return found
+    return None
+
+
+def _status(subscription: Subscription, views: tuple[View, ...] | None) -> TypeStatus:
+    state: State = "SYNCED"
+    if subscription.rejected:
+        state = "NACK"
+    elif views is None or subscription.fresh:
+        state = "NOT SENT"
+    elif subscription.outstanding or subscription.held or subscription.lacks(views) != Difference():
+        state = "STALE"
+    sent, acked = subscription.sent, subscription.acked
+    return TypeStatus(
+        type_url=subscription.type_url,
+        state=state,
+        sent_nonce=sent.nonce if sent else "",
+        sent_version=sent.revision if sent else 0,
+        acked_nonce=acked.nonce if acked else "",
+        acked_version=acked.revision if acked else 0,
+        error=subscription.error,
+        rejected=tuple(sorted(subscription.rejected)),
+    )

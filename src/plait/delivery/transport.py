@@ -1,0 +1,53 @@
+"""What delivery needs of whatever carries its streams: grpc.aio today, a faster server when one is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class Refusal(Enum):
+    """Why a stream ends early; the names of gRPC's status codes."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class Stream(Protocol):
+    """One bidirectional stream of whole messages, seen from the server."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Text metadata the peer sent with the call; names are lower-case."""
+        ...
+
+    async def receive(self) -> bytes | None:
+        """The next message; None when the peer has ended its side or is gone."""
+        ...
+
+    async def send(self, message: bytes) -> None:
+        """Hand over a message; waits while the peer does not read. Raises ConnectionError when it is gone."""
+        ...
+
+    async def refuse(self, code: Refusal, reason: str) -> NoReturn:
+        """End the stream with a status."""
+        ...
+
+
+Handler = Callable[[Stream], Awaitable[None]]
+"""Serves one stream and returns when it is over."""
+
+
+class Transport(Protocol):
+    """A listening server."""
+
+    async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
+        """Serve until cancelled; calls `started` with the port once connections are accepted."""
+        ...

@@ -1,0 +1,143 @@
+"""Delta discovery messages: what is read of a request, and responses as joins of encoded parts.
+
+Protobuf's wire format concatenates, so a response is its resources' cached `resources` elements (field 2) followed by
+the few fields that differ: type_url 4, nonce 5, removed_resources 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+from google.protobuf.message import DecodeError
+
+from plait.mesh.node import ProxyNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+WILDCARD = "*"
+
+_TYPE_URL, _NONCE, _REMOVED = 4, 5, 6
+_NODE_PARTS = 4
+
+
+class MalformedRequestError(Exception):
+    """A request or its node does not say what the protocol needs; the message says what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The proxy as its first request describes it; `version` and `cluster_id` are shown to people only."""
+
+    node: ProxyNode
+    version: str = ""
+    cluster_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One DeltaDiscoveryRequest. `error` is the message of a NACK, None otherwise; `nonce` is empty when the request
+    acknowledges nothing.
+    """
+
+    type_url: str
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_versions: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = ""
+    error: str | None = None
+
+
+def decode_request(message: bytes) -> Request:
+    """Read one request, without its node; raises MalformedRequestError."""
+    parsed = _parse(message)
+    request = Request(
+        type_url=parsed.type_url,
+        subscribe=tuple(parsed.resource_names_subscribe),
+        unsubscribe=tuple(parsed.resource_names_unsubscribe),
+        initial_versions=dict(parsed.initial_resource_versions),
+        nonce=parsed.response_nonce,
+        error=(parsed.error_detail.message or f"code {parsed.error_detail.code}")
+        if parsed.HasField("error_detail")
+        else None,
+    )
+    if not request.type_url:
+        raise MalformedRequestError("the request has no type_url")
+    return request
+
+
+def decode_caller(message: bytes) -> Caller:
+    """The node of a stream's first request; raises MalformedRequestError.
+
+    Its id is `TYPE~IP~POD.NAMESPACE~DNS_DOMAIN`; the rest is metadata under Istio's names. Its `extensions` (500
+    entries) are never looked at.
+    """
+    node = _parse(message).node
+    identifier: str = node.id
+    parts = identifier.split("~")
+    kind = parts[0]
+    # A pod's name may hold dots; a namespace never does.
+    pod, _, namespace = (parts[2] if len(parts) == _NODE_PARTS else "").rpartition(".")
+    if kind not in {"sidecar", "router"} or not pod or not namespace:
+        raise MalformedRequestError(
+            f"node id {identifier!r} is not TYPE~IP~POD.NAMESPACE~DNS_DOMAIN with TYPE sidecar or router"
+        )
+    fields = node.metadata.fields
+
+    def text(name: str) -> str:
+        return str(fields[name].string_value) if name in fields else ""
+
+    labels = fields["LABELS"].struct_value.fields if "LABELS" in fields else {}
+    return Caller(
+        node=ProxyNode(
+            kind=cast("Literal['sidecar', 'router']", kind),
+            ip=parts[1],
+            pod=pod,
+            namespace=namespace,
+            labels=tuple(sorted((key, value.string_value) for key, value in labels.items())),
+            service_account=text("SERVICE_ACCOUNT") or "default",
+        ),
+        version=text("ISTIO_VERSION"),
+        cluster_id=text("CLUSTER_ID"),
+    )
+
+
+def _parse(message: bytes) -> Any:
+    try:
+        return DeltaDiscoveryRequest.FromString(message)
+    except DecodeError as error:
+        raise MalformedRequestError(f"not a DeltaDiscoveryRequest: {error}") from error
+
+
+def encode_response(type_url: str, nonce: str, elements: Iterable[bytes], removed: Iterable[str]) -> bytes:
+    """A DeltaDiscoveryResponse; `elements` are complete `resources` elements (`Resource.encoded`)."""
+    parts = [*elements, _text(_TYPE_URL, type_url), _text(_NONCE, nonce)]
+    parts.extend(_text(_REMOVED, name) for name in removed)
+    return b"".join(parts)
+
+
+def encode_element(*, type_url: str, name: str, version: str, value: bytes) -> bytes:
+    """A `resources` element: tag 0x12 and length before a Resource (version 1, resource 2 as Any, name 3)."""
+    wrapped = _text(1, type_url) + _bytes(2, value)
+    return _bytes(2, _text(1, version) + _bytes(2, wrapped) + _text(3, name))
+
+
+def _text(number: int, value: str) -> bytes:
+    return _bytes(number, value.encode())
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    """A length-delimited field (wire type 2)."""
+    return bytes((number << 3 | 2,)) + _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

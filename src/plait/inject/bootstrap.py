@@ -1,0 +1,283 @@
+"""The configuration a sidecar or gateway Envoy starts with; everything else comes over ADS.
+
+Readiness is Envoy's own: it listens on its static ports only once clusters and listeners have arrived, and a control
+plane that goes away later changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import plait
+from plait.mesh.node import ProxyNode
+
+READY_PORT: Final = 15021
+METRICS_PORT: Final = 15090
+
+_TYPE: Final = "type.googleapis.com/"
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+#: What is kept of Envoy's own statistics. `istio` is the scope of the standard metrics; `downstream_cx_active` tells a
+#: draining proxy from an idle one.
+_KEPT_STATS: Final = (
+    {"prefix": "istio"},
+    {"prefix": "cluster_manager"},
+    {"prefix": "listener_manager"},
+    {"prefix": "server"},
+    {"prefix": "control_plane"},
+    {"prefix": "cluster.xds-grpc"},
+    {"prefix": "tcp."},
+    {"contains": "outlier_detection"},
+    {"suffix": "upstream_rq_pending_overflow"},
+    {"suffix": "upstream_cx_overflow"},
+    {"suffix": "fail_verify_san"},
+    {"suffix": "downstream_cx_active"},
+)
+#: The first group is cut out of the name, the second is the tag's value. Names of clusters hold dots, so their
+#: statistics' names end in `;`; those of plain clusters (`xds-grpc`) have neither `|` nor a dot.
+_TAGS: Final = (
+    ("cluster_name", r"^cluster\.(((?:[^;.|]+\|[^;]*)|[^.|;]+);?\.)"),
+    ("tcp_prefix", r"^tcp\.(((?:[^;.|]+\|[^;]*)|[^.|;]+);?\.)"),
+    ("http_conn_manager_prefix", r"^http\.(((?:[_.\d]+|[^.]+);?)\.)"),
+    ("listener_address", r"^listener\.(((?:[_.\d]*|[_\[\]a-fA-F\d]*|[^.]+))\.)"),
+    ("response_code", r"_rq(_(\d{3}))$"),
+    ("response_code_class", r"_rq(_(\dxx))$"),
+)
+
+
+def _no_config() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapConfig:
+    """What the bootstrap needs beside the node.
+
+    `token` is the pod's service account token, sent as `authorization: Bearer` on the ADS stream; it is left out of
+    `repr`. `discovery_address` is HOST:PORT. `service_cluster` becomes node.cluster, by default the pod's label `app`
+    and its namespace. `proxy_config` is Istio's ProxyConfig as shown in the node's metadata. `annotations` are the
+    pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics.
+    """
+
+    token: str = field(repr=False)
+    discovery_address: str = "istiod.istio-system.svc:15010"
+    admin_port: int = 15000
+    cluster_id: str = "Kubernetes"
+    mesh_id: str = "cluster.local"
+    service_cluster: str | None = None
+    node_name: str = "plait"
+    workload_name: str | None = None
+    owner: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=_no_config)
+    proxy_config: Mapping[str, Any] = field(default_factory=_no_config)
+    max_connections: int = 100_000
+
+
+def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
+    """Envoy's bootstrap as JSON; raises ValueError where `discovery_address` is not HOST:PORT."""
+    return {
+        "node": _node(node, config),
+        "admin": {
+            "address": _address("127.0.0.1", config.admin_port),
+            "profile_path": "/var/lib/istio/data/envoy.prof",
+        },
+        "dynamic_resources": _dynamic_resources(config),
+        "static_resources": {
+            "clusters": [
+                _admin_cluster("prometheus_stats", config),
+                _admin_cluster("agent", config),
+                _xds_cluster(config),
+            ],
+            "listeners": [
+                _listener(READY_PORT, name="agent", path="/healthz/ready", rewrite="/ready"),
+                _listener(METRICS_PORT, name="prometheus_stats", path="/stats/prometheus"),
+            ],
+        },
+        "stats_config": _stats_config(config.annotations),
+        "layered_runtime": {
+            "layers": [
+                # Envoy's default limit of 100 is below the size of regular expressions that Istio's users write.
+                {"name": "static_layer", "static_layer": {"re2.max_program_size.error_level": 32768}},
+                {"name": "admin", "admin_layer": {}},
+            ]
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": _TYPE
+                        + "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": config.max_connections,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
+    labels = dict(node.labels)
+    metadata: dict[str, Any] = {
+        "NAME": node.pod,
+        "NAMESPACE": node.namespace,
+        "LABELS": labels,
+        "ANNOTATIONS": dict(config.annotations),
+        "SERVICE_ACCOUNT": node.service_account,
+        "INSTANCE_IPS": node.ip,
+        "CLUSTER_ID": config.cluster_id,
+        "MESH_ID": config.mesh_id,
+        "NODE_NAME": config.node_name,
+        "INTERCEPTION_MODE": "REDIRECT" if node.kind == "sidecar" else "NONE",
+        "ISTIO_VERSION": plait.__version__,
+        "PLAIT_VERSION": plait.__version__,
+        "WORKLOAD_NAME": config.workload_name,
+        "OWNER": config.owner,
+        "PROXY_CONFIG": {
+            "discoveryAddress": config.discovery_address,
+            "proxyAdminPort": config.admin_port,
+            "serviceCluster": _service_cluster(node, config),
+            "concurrency": 1,
+            **config.proxy_config,
+        },
+    }
+    return {
+        "id": node.id,
+        "cluster": _service_cluster(node, config),
+        "locality": {},
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+    }
+
+
+def _service_cluster(node: ProxyNode, config: BootstrapConfig) -> str:
+    labels = dict(node.labels)
+    app = labels.get("app") or labels.get("service.istio.io/canonical-name") or node.pod
+    return config.service_cluster or f"{app}.{node.namespace}"
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _dynamic_resources(config: BootstrapConfig) -> dict[str, Any]:
+    # Zero: wait for the first answer as long as it takes, rather than start serving without configuration.
+    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "cds_config": source,
+        "lds_config": source,
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [
+                {
+                    "envoy_grpc": {
+                        "cluster_name": "xds-grpc",
+                        # Envoy's own limit of 30 s would leave proxies behind long after the control plane is back.
+                        "retry_policy": {"retry_back_off": {"base_interval": "0.25s", "max_interval": "2s"}},
+                    },
+                    "initial_metadata": [{"key": "authorization", "value": f"Bearer {config.token}"}],
+                }
+            ],
+        },
+    }
+
+
+def _load_assignment(cluster: str, address: dict[str, Any]) -> dict[str, Any]:
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
+
+
+def _admin_cluster(name: str, config: BootstrapConfig) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "0.25s",
+        "load_assignment": _load_assignment(name, _address("127.0.0.1", config.admin_port)),
+    }
+
+
+def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:
+    host, colon, port = config.discovery_address.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"discovery address {config.discovery_address!r} is not HOST:PORT")
+    unlimited = {"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000}
+    return {
+        "name": "xds-grpc",
+        "connect_timeout": "1s",
+        # Envoy's present form of STRICT_DNS: an endpoint for every address.
+        "cluster_type": {
+            "name": "envoy.cluster.dns",
+            "typed_config": {
+                "@type": _TYPE + "envoy.extensions.clusters.dns.v3.DnsCluster",
+                "all_addresses_in_single_endpoint": False,
+                "dns_lookup_family": "V4_ONLY",
+                # The service is headless: a control plane that was restarted has another address, found in a second.
+                "dns_refresh_rate": "1s",
+                "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "1s"},
+                "respect_dns_ttl": False,
+            },
+        },
+        "load_assignment": _load_assignment("xds-grpc", _address(host, int(port))),
+        "circuit_breakers": {"thresholds": [{"priority": p, **unlimited} for p in ("DEFAULT", "HIGH")]},
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": _TYPE + _HTTP_OPTIONS,
+                "explicit_http_config": {
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+                },
+            }
+        },
+    }
+
+
+def _listener(port: int, *, name: str, path: str, rewrite: str | None = None) -> dict[str, Any]:
+    """One path of the admin interface for the outside; every other path is 404."""
+    route: dict[str, Any] = {"cluster": name, "timeout": "10s"}
+    if rewrite is not None:
+        route["prefix_rewrite"] = rewrite
+    manager = {
+        "@type": _TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "codec_type": "AUTO",
+        "stat_prefix": name,
+        "route_config": {
+            "virtual_hosts": [
+                {"name": "backend", "domains": ["*"], "routes": [{"match": {"path": path}, "route": route}]}
+            ]
+        },
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": _TYPE + "envoy.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+    }
+    return {
+        "name": f"{name}-{port}",
+        "address": _address("0.0.0.0", port),  # noqa: S104 - kubelet and Prometheus come from outside the pod
+        # A proxy at its limit of connections is still asked how it is.
+        "ignore_global_conn_limit": True,
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def _stats_config(annotations: Mapping[str, str]) -> dict[str, Any]:
+    patterns: list[dict[str, Any]] = list(_KEPT_STATS)
+    for name, kind in (("statsInclusionPrefixes", "prefix"), ("statsInclusionSuffixes", "suffix")):
+        patterns += [{kind: item} for item in _split(annotations.get(f"sidecar.istio.io/{name}", ""))]
+    regexps = _split(annotations.get("sidecar.istio.io/statsInclusionRegexps", ""))
+    patterns += [{"safe_regex": {"regex": regexp}} for regexp in regexps]
+    return {
+        "use_all_default_tags": False,
+        "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in _TAGS],
+        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+    }
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())

@@ -1,0 +1,70 @@
+"""What goes over the wire besides objects: failures, watch lines, selectors, sockets."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from plait.kube.errors import ApiError, Unreachable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class Event(NamedTuple):
+    """One step of a watch: `ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`."""
+
+    type: str
+    object: dict[str, Any]
+
+
+async def raise_refusal(response: aiohttp.ClientResponse) -> None:
+    """Raise what a non-2xx answer means."""
+    try:
+        body = await response.read()
+    finally:
+        response.release()
+    try:
+        status = msgspec.json.decode(body, type=dict[str, Any])
+        if status.get("kind") != "Status":
+            status = {}
+    except msgspec.MsgspecError:
+        status = {}
+    if not status:
+        text = body[:200].decode("utf-8", "replace").strip() or response.reason or ""
+        status = {"message": f"{response.method} {response.url.path}: HTTP {response.status} {text}"}
+    status.setdefault("code", response.status)
+    if (wait := response.headers.get("Retry-After", "")).isdigit():
+        status["details"] = {"retryAfterSeconds": int(wait)} | (status.get("details") or {})
+    raise ApiError.of(status)
+
+
+def read_event(line: bytes) -> Event:
+    """One line of a watch; raises the ApiError that an ERROR line carries."""
+    try:
+        event = msgspec.json.decode(line, type=dict[str, Any])
+        kind, obj = str(event["type"]), event["object"]
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise Unreachable.because("watch", error, sent=True) from error
+    if kind == "ERROR":
+        raise ApiError.of(obj)
+    return Event(kind, obj)
+
+
+def selector_params(labels: str | None, fields: str | None) -> dict[str, str]:
+    """Selectors as query parameters."""
+    given = {"labelSelector": labels, "fieldSelector": fields}
+    return {key: value for key, value in given.items() if value}
+
+
+def lively_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within a minute that its peer is gone, so that no watch hangs on a dead connection."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    return made

@@ -1,0 +1,78 @@
+"""The door of the store: what plait's own rules may change in, or refuse of, an object about to be written.
+
+The engine calls one `Admission` for every create and update, after defaults are filled in and before validation; it
+is pure, so a dry run calls it too. `plait.app` wires the real one (sidecar injection, checks of Istio objects).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from plait.machine.api.schema.fields import FieldError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Who asks: name, uid, groups, and what the authenticator knows beyond that."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: dict[str, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionRequest:
+    """One object on its way into the store, in its stored version.
+
+    `old` is None on CREATE. `namespace_object` is the Namespace it goes to, None for cluster-wide kinds.
+    """
+
+    operation: Literal["CREATE", "UPDATE"]
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+    obj: Json
+    old: Json | None
+    namespace_object: Json | None
+    dry_run: bool
+    user: User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionResult:
+    """The object to store, what to tell the user, and why not to store it, if so."""
+
+    obj: Json
+    warnings: tuple[str, ...] = ()
+    errors: tuple[FieldError, ...] = ()
+
+
+class Admission(Protocol):
+    """Pure and total: the same request always gets the same result. `obj` and `old` are not changed."""
+
+    def admit(self, request: AdmissionRequest) -> AdmissionResult:
+        """What becomes of the object."""
+        ...
+
+
+class Convert(Protocol):
+    """Turns an object of an old group version into the stored one, with warnings that say what to write today."""
+
+    def __call__(self, obj: Json) -> tuple[Json, tuple[str, ...]]:
+        """A new object; `obj` is not changed."""
+        ...
+
+
+class AdmitAll:
+    """Admission that changes and refuses nothing."""
+
+    def admit(self, request: AdmissionRequest) -> AdmissionResult:
+        """The object as it is."""
+        return AdmissionResult(obj=request.obj)

@@ -1,0 +1,200 @@
+"""From what a client sent to what may be stored: decode, convert, fill in, admit, validate; the same for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from plait.machine.api.admission import AdmissionRequest, User
+from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
+from plait.machine.api.objects import metadata, name_of, namespace_of
+from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, ApplyConflict, PatchError
+from plait.machine.api.schema.fields import required
+from plait.machine.api.store import Key
+from plait.machine.api.times import timestamp
+
+if TYPE_CHECKING:
+    from plait.machine.api.admission import Admission, Convert
+    from plait.machine.api.hooks.contract import Hook, World
+    from plait.machine.api.query import WriteOptions
+    from plait.machine.api.registry import Resource
+    from plait.machine.api.schema import Schemas, ServedKind
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One request to write: who, how, and the warnings that collect on the way (headers of the answer)."""
+
+    user: User
+    options: WriteOptions
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+class Shaper:
+    """The middle of the write pipeline. Pure but for what hooks allocate; never changes its arguments."""
+
+    def __init__(self, *, schemas: Schemas, admission: Admission, convert: Convert, world: World) -> None:
+        self._schemas = schemas
+        self._admission = admission
+        self._convert = convert
+        self._world = world
+
+    def decode(
+        self, resource: Resource, obj: Any, write: Write, *, repeated: tuple[str, ...] = (), partial: bool = False
+    ) -> Json:
+        """The object in its stored version, without unknown fields; `repeated` are keys its text gave twice.
+
+        A `partial` object (of an apply) is checked for what it has, not for what it lacks. Raises 400 or 422; unknown
+        and repeated fields are refused or become warnings as the client asked.
+        """
+        if not isinstance(obj, dict):
+            raise bad_request(f"the body must be an object of kind {resource.kind.kind}")
+        self._check_type(resource, obj)
+        kind = resource.kind
+        cannot = f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: '
+        faults = self._schemas.strict(kind, obj)
+        wrong = [fault for fault in faults if fault.reason == TYPE_INVALID]
+        if wrong and not kind.custom:
+            raise bad_request(cannot + "; ".join(str(fault) for fault in wrong))
+        loose = [*(f'duplicate field "{path}"' for path in repeated)]
+        loose += [str(fault) for fault in faults if fault.reason == UNKNOWN]
+        if loose and write.options.validation == "Strict":
+            raise bad_request(f"{cannot}strict decoding error: {', '.join(loose)}")
+        if write.options.validation == "Warn":
+            for text in loose:
+                write.warn(text)
+        refused = [fault for fault in faults if fault.reason != UNKNOWN]
+        if refused and not partial:
+            raise invalid(kind, name_of(obj), refused)
+        return self.store_version(resource, obj, write)
+
+    def store_version(self, resource: Resource, obj: Json, write: Write) -> Json:
+        """The normalised object in the version it is stored in."""
+        kind = resource.kind
+        if resource.converted and not kind.custom:
+            obj, warnings = self._convert(obj)
+            for text in warnings:
+                write.warn(text)
+        else:
+            obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
+        made = self._schemas.normalise(kind, obj)
+        made.setdefault("metadata", {})
+        return {"kind": made.pop("kind", kind.kind), "apiVersion": made.pop("apiVersion", kind.api_version), **made}
+
+    def finish(self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook) -> Json:
+        """Fill in, admit and validate an object that is about to be stored; raises 403 or 422."""
+        kind = resource.kind
+        obj = self._schemas.default(kind, obj)
+        errors = tuple(hook.prepare(self._world, obj, old))
+        obj = self._schemas.default(kind, obj)
+        if errors:
+            raise invalid(kind, name_of(obj), errors)
+        obj = self._admit(kind, obj, old, write)
+        hook.admitted(self._world, obj, old)
+        obj = self._schemas.default(kind, obj)
+        errors = tuple(self._schemas.validate(kind, obj, old))
+        if errors:
+            raise invalid(kind, name_of(obj), errors)
+        return obj
+
+    def track(self, resource: Resource, old: Json | None, obj: Json, write: Write, subresource: str = "") -> Json:
+        """The object with the fields this write changed under the client's name."""
+        return self._schemas.track_update(
+            resource.kind,
+            old,
+            obj,
+            manager=write.options.manager,
+            now=timestamp(self._world.clock()),
+            api_version=resource.api_version,
+            subresource=subresource,
+        )
+
+    def apply(self, resource: Resource, old: Json | None, config: Json, write: Write, subresource: str = "") -> Json:
+        """What a server-side apply of `config` makes of the object; raises 400, 409 or 422."""
+        kind = resource.kind
+        if not write.options.manager_given:
+            fault = required("fieldManager", "is required for apply patch")
+            raise StatusError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {fault}')
+        try:
+            return self._schemas.server_side_apply(
+                kind,
+                old,
+                config,
+                manager=write.options.manager,
+                now=timestamp(self._world.clock()),
+                force=write.options.force,
+                api_version=resource.api_version,
+                subresource=subresource,
+            )
+        except ApplyConflict as problem:
+            causes = [
+                {"reason": "FieldManagerConflict", "message": item.message, "field": item.field}
+                for item in problem.conflicts
+            ]
+            raise conflict(kind, name_of(config), str(problem), causes=causes) from None
+        except PatchError as problem:
+            raise StatusError(problem.code, "BadRequest", problem.message) from None
+
+    def _admit(self, kind: ServedKind, obj: Json, old: Json | None, write: Write) -> Json:
+        space = self._world.store.get(("", "namespaces"), Key("", namespace_of(obj))) if kind.namespaced else None
+        result = self._admission.admit(
+            AdmissionRequest(
+                operation="CREATE" if old is None else "UPDATE",
+                group=kind.group,
+                version=kind.version,
+                kind=kind.kind,
+                namespace=namespace_of(obj),
+                name=name_of(obj),
+                obj=obj,
+                old=old,
+                namespace_object=space.obj if space else None,
+                dry_run=write.options.dry_run,
+                user=write.user,
+            )
+        )
+        for text in result.warnings:
+            write.warn(text)
+        if result.errors:
+            raise invalid(kind, name_of(obj), result.errors)
+        return self._schemas.default(kind, result.obj)
+
+    def _check_type(self, resource: Resource, obj: Json) -> None:
+        given = obj.get("apiVersion") or resource.api_version
+        if given != resource.api_version:
+            raise bad_request(
+                f"the API version in the data ({given}) does not match the expected API version "
+                f"({resource.api_version})"
+            )
+        kind = obj.get("kind") or resource.kind.kind
+        if kind != resource.kind.kind:
+            raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource.kind.kind})")
+        if not isinstance(obj.get("metadata", {}), dict | None):
+            raise bad_request("metadata must be an object")
+        obj.setdefault("apiVersion", resource.api_version)
+        obj.setdefault("kind", resource.kind.kind)
+
+
+def check_place(resource: Resource, obj: Json, namespace: str, name: str) -> None:
+    """The object must name the namespace and name of its path, or none. Raises 400. Fills in the namespace."""
+    meta = metadata(obj)
+    if resource.kind.namespaced:
+        given = meta.get("namespace") or namespace
+        if given != namespace:
+            raise bad_request(
+                f"the namespace of the provided object does not match the namespace sent on the request: "
+                f"{given!r} is not {namespace!r}"
+            )
+        meta["namespace"] = namespace
+    else:
+        meta.pop("namespace", None)
+    if name and meta.get("name") != name:
+        raise bad_request(
+            f"the name of the object ({meta.get('name') or ''}) does not match the name on the URL ({name})"
+        )

@@ -1,0 +1,208 @@
+"""The objects: read from memory, written through to SQLite before anybody sees them, and a log for watchers.
+
+One counter, the resourceVersion, numbers all writes. It never goes back: it is stored with every write, commits are
+synchronous, and each start jumps ahead, so that a version handed out before a crash is never handed out again. The
+watch log lives in memory; after a start it begins at the counter, and older watchers are told to list again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from plait.machine.api.registry import Collection
+
+Json = dict[str, Any]
+
+#: What each start adds to the counter: more than any number of writes that could be lost.
+START_JUMP = 1_000_000
+#: Changes kept per collection, at least, for watchers that come back; one that needs older ones lists again.
+LOG_LENGTH = 4096
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects(
+  grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (grp, plural, namespace, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counter(id INTEGER PRIMARY KEY CHECK (id = 0), version INTEGER NOT NULL);
+INSERT OR IGNORE INTO counter VALUES (0, 0);
+"""
+
+
+class Key(NamedTuple):
+    """Identity of an object inside its collection; `namespace` is empty for cluster-wide kinds."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored object: never to be changed. `raw` is its JSON in the stored version."""
+
+    key: Key
+    version: int
+    obj: Json
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the watch log. For DELETED `entry` is the last state, with the version of the deletion."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    version: int
+    entry: Entry
+    old: Entry | None
+
+
+class _Log:
+    """Changes of one collection, oldest first, and who waits for the next."""
+
+    __slots__ = ("changes", "floor", "length", "waiting")
+
+    def __init__(self, floor: int, length: int) -> None:
+        self.length = length
+        self.changes: list[Change] = []
+        self.floor = floor
+        self.waiting: set[asyncio.Future[None]] = set()
+
+    def append(self, change: Change) -> None:
+        self.changes.append(change)
+        if len(self.changes) > 2 * self.length:
+            self.floor = self.changes[-self.length - 1].version
+            del self.changes[: -self.length]
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiting.clear()
+
+
+class Store:
+    """All objects of the cluster. Used from one event loop; every method but `wait` is immediate."""
+
+    def __init__(self, path: Path | str, *, log_length: int = LOG_LENGTH) -> None:
+        self._log_length = log_length
+        self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        (last,) = self._db.execute("SELECT version FROM counter").fetchone()
+        (newest,) = self._db.execute("SELECT coalesce(max(version), 0) FROM objects").fetchone()
+        self._version = max(last, newest) + START_JUMP
+        self._db.execute("UPDATE counter SET version = ?", (self._version,))
+        self._objects: dict[Collection, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
+        self._logs: dict[Collection, _Log] = {}
+        self._floor = self._version
+        for group, plural, namespace, name, version, body in self._db.execute(
+            "SELECT grp, plural, namespace, name, version, body FROM objects"
+        ):
+            entry = Entry(Key(namespace, name), version, msgspec.json.decode(body), bytes(body))
+            self._objects[group, plural][namespace][name] = entry
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is folded in."""
+        self._db.close()
+
+    @property
+    def version(self) -> int:
+        """The newest resourceVersion."""
+        return int(self._version)
+
+    def get(self, collection: Collection, key: Key) -> Entry | None:
+        """The object, if it exists."""
+        return self._objects[collection][key.namespace].get(key.name)
+
+    def entries(self, collection: Collection, namespace: str = "") -> Iterator[Entry]:
+        """Objects by namespace and name; those of one namespace if one is given."""
+        spaces = self._objects[collection]
+        for space in [namespace] if namespace else sorted(spaces):
+            found = spaces.get(space, {})
+            for name in sorted(found):
+                yield found[name]
+
+    def count(self, collection: Collection) -> int:
+        """Number of objects of the collection."""
+        return sum(len(space) for space in self._objects[collection].values())
+
+    def put(self, collection: Collection, obj: Json) -> Entry:
+        """Store an object under a new version, which is written into its metadata. The store owns `obj` from now on."""
+        version = self._version + 1
+        meta = obj["metadata"]
+        meta["resourceVersion"] = str(version)
+        key = Key(meta.get("namespace", ""), meta["name"])
+        entry = Entry(key, version, obj, msgspec.json.encode(obj))
+        self._commit(
+            version,
+            "INSERT INTO objects VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET version=excluded.version, "
+            "body=excluded.body",
+            (*collection, *key, version, entry.raw),
+        )
+        old = self.get(collection, key)
+        self._objects[collection][key.namespace][key.name] = entry
+        self._log(collection).append(Change("MODIFIED" if old else "ADDED", version, entry, old))
+        return entry
+
+    def delete(self, collection: Collection, key: Key) -> Entry:
+        """Remove an object; the answer is its last state with the version of the deletion. Raises KeyError."""
+        old = self._objects[collection][key.namespace][key.name]
+        version = self._version + 1
+        self._commit(
+            version, "DELETE FROM objects WHERE grp=? AND plural=? AND namespace=? AND name=?", (*collection, *key)
+        )
+        space = self._objects[collection][key.namespace]
+        del space[key.name]
+        if not space:
+            del self._objects[collection][key.namespace]
+        obj = {**old.obj, "metadata": {**old.obj["metadata"], "resourceVersion": str(version)}}
+        entry = Entry(key, version, obj, msgspec.json.encode(obj))
+        self._log(collection).append(Change("DELETED", version, entry, old))
+        return entry
+
+    def floor(self, collection: Collection) -> int:
+        """The oldest version from which changes of the collection are still known."""
+        return self._log(collection).floor
+
+    def changes(self, collection: Collection, after: int) -> list[Change]:
+        """Changes of the collection after a version, oldest first; complete only if `after` is not below the floor."""
+        log = self._log(collection).changes
+        return log[bisect_right(log, after, key=lambda change: change.version) :]
+
+    async def wait(self, collection: Collection, seconds: float) -> None:
+        """Return at the next change of the collection, or after some time."""
+        log = self._log(collection)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        log.waiting.add(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            return
+        finally:
+            log.waiting.discard(waiter)
+
+    def _commit(self, version: int, statement: str, values: tuple[Any, ...]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(statement, values)
+            self._db.execute("UPDATE counter SET version = ?", (version,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._version = version
+
+    def _log(self, collection: Collection) -> _Log:
+        log = self._logs.get(collection)
+        if log is None:
+            log = self._logs[collection] = _Log(self._floor, self._log_length)
+        return log

@@ -1,0 +1,182 @@
+"""The processes init has started: spawning, signalling, reaping, and their logs."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from plait.machine.init.logs import LineCutter, LogFile
+from plait.machine.init.protocol import Process, Spawn
+
+#: The most that one readable pipe is read at a time: a chatty process does not starve the others.
+READ_SIZE = 64 * 1024
+
+
+class SpawnError(Exception):
+    """A process could not be started; the text is for whoever asked."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Child:
+    process: Process
+    forks: bool
+    log: LogFile | None
+    pipes: dict[int, tuple[str, LineCutter]] = field(default_factory=dict)
+
+
+class Children:
+    """Init's table of processes. The caller runs the loop: `pipe_ready` for readable pipes, `reap` after SIGCHLD."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._by_name: dict[str, _Child] = {}
+        self._by_pid: dict[int, _Child] = {}
+
+    def spawn(self, request: Spawn, fds: Sequence[int] = ()) -> Process:
+        """Start a process that inherits `fds` under the same numbers. Raises SpawnError."""
+        if request.name in self._by_name:
+            raise SpawnError(f"{request.name}: a process of this name is on record; forget it first")
+        if not request.argv:
+            raise SpawnError(f"{request.name}: argv is empty")
+        log = _open_log(request)
+        pipes: dict[str, tuple[int, int]] = {s: os.pipe() for s in ("stdout", "stderr")} if log else {}
+        try:
+            popen = _start(request, pipes, fds)
+        except OSError as error:
+            for read_end, _ in pipes.values():
+                os.close(read_end)
+            if log:
+                log.close()
+            raise SpawnError(f"{request.name}: {request.argv[0]}: {error.strerror}") from error
+        finally:
+            for _, write_end in pipes.values():
+                os.close(write_end)
+        process = Process(name=request.name, pid=popen.pid, state="running", started_at=time.time())
+        child = _Child(process=process, forks=request.forks, log=log)
+        # Popen would warn about a child it never waited for; the reaping is done here.
+        popen.returncode = 0
+        for stream, (read_end, _) in pipes.items():
+            os.set_blocking(read_end, False)
+            child.pipes[read_end] = (stream, LineCutter())
+            self._selector.register(read_end, selectors.EVENT_READ, ("pipe", child))
+        self._by_name[request.name] = child
+        self._by_pid[popen.pid] = child
+        return process
+
+    def signal(self, name: str, number: int) -> None:
+        """Signal a running process, or its inner child where it forks; ended or unknown ones are left alone."""
+        child = self._by_name.get(name)
+        if child is None or child.process.state == "ended":
+            return
+        pid = child.process.pid
+        _kill((inner_pid(pid) if child.forks else None) or pid, number)
+
+    def records(self, prefix: str = "") -> tuple[Process, ...]:
+        """Records whose name starts with `prefix`, with the inner pid of those that fork."""
+        return tuple(
+            msgspec.structs.replace(child.process, inner_pid=inner_pid(child.process.pid))
+            if child.forks and child.process.state == "running"
+            else child.process
+            for name, child in sorted(self._by_name.items())
+            if name.startswith(prefix)
+        )
+
+    def forget(self, name: str) -> None:
+        """Drop the record of an ended process."""
+        child = self._by_name.get(name)
+        if child is not None and child.process.state == "ended":
+            del self._by_name[name]
+
+    def reap(self) -> list[Process]:
+        """Collect every child that has ended, adopted orphans too; the known ones are returned."""
+        ended: list[Process] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return ended
+            if pid == 0:
+                return ended
+            child = self._by_pid.pop(pid, None)
+            if child is None:
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            by_signal = -code if code < 0 else None
+            child.process = msgspec.structs.replace(
+                child.process,
+                state="ended",
+                exit_code=128 - code if code < 0 else code,
+                signal=by_signal,
+                ended_at=time.time(),
+            )
+            ended.append(child.process)
+
+    def pipe_ready(self, fd: int, child: object) -> None:
+        """Move what a process wrote into its log."""
+        if not isinstance(child, _Child) or child.log is None or fd not in child.pipes:
+            return
+        stream, cutter = child.pipes[fd]
+        try:
+            data = os.read(fd, READ_SIZE)
+        except BlockingIOError:
+            return
+        lines = cutter.feed(data) if data else cutter.end()
+        if lines:
+            child.log.write(stream, lines)
+        if not data:
+            self._selector.unregister(fd)
+            os.close(fd)
+            del child.pipes[fd]
+            if not child.pipes:
+                child.log.close()
+                child.log = None
+
+    def running(self) -> list[str]:
+        """Names of running processes."""
+        return [name for name, child in self._by_name.items() if child.process.state == "running"]
+
+
+def inner_pid(pid: int) -> int | None:
+    """The single child of an `nsenter` or `unshare --fork`; None while there is none."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
+def _open_log(request: Spawn) -> LogFile | None:
+    if request.log is None:
+        return None
+    try:
+        return LogFile(Path(request.log))
+    except OSError as error:
+        raise SpawnError(f"{request.name}: log {request.log}: {error.strerror}") from error
+
+
+def _start(request: Spawn, pipes: Mapping[str, tuple[int, int]], fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        request.argv,
+        env=request.env,
+        cwd=request.cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=pipes["stdout"][1] if pipes else subprocess.DEVNULL,
+        stderr=pipes["stderr"][1] if pipes else subprocess.DEVNULL,
+        pass_fds=tuple(fds),
+        start_new_session=True,
+        restore_signals=True,
+    )
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,212 @@
+"""From a container's specification to everything its start script needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plait.machine.init.protocol import Spawn
+from plait.machine.node import persist
+from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
+from plait.machine.node.images import argv
+from plait.machine.node.proxy import BOOTSTRAP_PATH, proxy_bootstrap, proxy_command
+from plait.machine.node.record import Terminated, write_private
+from plait.machine.node.roots import POD_FILES, Mount, fstab, make_root, overlay_mounts, place_mounts
+from plait.machine.node.script import FAILED, TOOLS, start_script
+from plait.machine.node.security import Identity, SecurityError, identity
+from plait.machine.node.tokens import PROXY_SECONDS, request_token
+from plait.machine.node.volumes import VolumeError
+
+if TYPE_CHECKING:
+    from plait.machine.init.protocol import Process
+    from plait.machine.node.container import Container
+    from plait.machine.node.images import Image
+    from plait.machine.node.pod import Pod
+
+_TERMINATION_LOG = "/dev/termination-log"
+_MESSAGE_LIMIT = 4096
+
+
+class StartError(Exception):
+    """A container cannot be started now: `reason` is for its waiting state, `event` and `event_text` for an event."""
+
+    def __init__(self, reason: str, message: str, *, event: str = "Failed", event_text: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.event = event
+        self.event_text = event_text or f"Error: {message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A container that can be started by the script in its folder, and as whom it runs."""
+
+    folder: Path
+    identity: Identity
+    env: Mapping[str, str]
+    workdir: str
+
+    def spawn(self, *, name: str, argv: tuple[str, ...], log: str) -> Spawn:
+        """The request to init."""
+        return Spawn(name=name, argv=argv, env={"PATH": TOOLS}, log=log, forks=True)
+
+
+async def create(
+    pod: Pod, container: Container, image: Image, layers: tuple[Path, ...], *, only_plan: bool = False
+) -> Created:
+    """Lay out a container's file system and write its start script; `only_plan` touches no files.
+
+    Raises StartError, and ApiError where the API has to be asked and does not answer.
+    """
+    host, spec = pod.host, container.spec
+    try:
+        who = identity(pod.object, spec, image_user=image.user)
+    except SecurityError as error:
+        raise StartError("CreateContainerConfigError", str(error)) from error
+    env = await _environment(pod, container, image, who)
+    workdir = spec.get("workingDir") or image.workdir
+    folder = pod.container_folder(container.name)
+    made = Created(folder=folder, identity=who, env=env, workdir=workdir)
+    if only_plan:
+        return made
+    if who.withheld and container.record.attempt < 0:
+        text = f"{', '.join(who.withheld)} of the securityContext is not given on this machine"
+        host.events.pod(pod.object, "SecurityContext", text, kind="Warning", container=container.name)
+    if folder.exists():
+        await asyncio.to_thread(shutil.rmtree, folder)
+    folder.mkdir(parents=True)
+    proxy = image.role == "proxy"
+    words = _words(pod, container, image, env)
+    mounts = [*_pod_mounts(pod), *await _volumes(pod, container, image, layers=layers, who=who, env=env)]
+    if proxy:
+        mounts.append(await _proxy_mount(pod, container, folder, env, who))
+    root = make_root(folder, host.base, layers, host.folders.links)
+    placed = place_mounts(root, [*host.base.mounts, *mounts])
+    _termination_log(root.sections[0][1][0])
+    lines = fstab(root, [*overlay_mounts(root, read_only=who.read_only_root), *placed])
+    (folder / "fstab").write_text(lines)
+    script = start_script(folder, argv=words, env=env, workdir=workdir, setpriv=who.setpriv())
+    write_private(folder / "start.sh", script.encode("utf-8", "surrogateescape"))
+    return made
+
+
+def terminated(pod: Pod, container: Container, process: Process) -> Terminated:
+    """What the end of a container's process means."""
+    folder, code = pod.container_folder(container.name), process.exit_code or 0
+    reason, message = "Completed" if code == 0 else "Error", _message(folder)
+    if code == FAILED and (problem := _text(folder / "start.err")):
+        code, reason, message = 128, "StartError", f'failed to start container "{container.name}": {problem}'
+    return Terminated(
+        exit_code=code,
+        reason=reason,
+        message=message,
+        signal=process.signal,
+        started_at=process.started_at,
+        finished_at=process.ended_at or time.time(),
+        container_id=pod.container_id(container),
+    )
+
+
+async def _environment(pod: Pod, container: Container, image: Image, who: Identity) -> dict[str, str]:
+    host, namespace = pod.host, pod.record.namespace
+    await host.objects.prefetch(namespace, pod.references)
+    linked = pod.object["spec"].get("enableServiceLinks") is not False
+    base = base_variables(
+        hostname=pod.hostname,
+        uid=who.uid,
+        image=image.env,
+        services=service_variables(host.objects.services(namespace)) if linked else {},
+        api=(str(host.settings.api_vip), 443),
+    )
+    try:
+        return environment(
+            pod.object,
+            container.spec,
+            base=base,
+            sources=host.objects.within(namespace),
+            node=pod.node_fields,
+        )
+    except ConfigError as error:
+        raise StartError("CreateContainerConfigError", str(error)) from error
+    except ValueError as error:
+        raise StartError("CreateContainerConfigError", f"resourceFieldRef: {error}") from error
+
+
+def _words(pod: Pod, container: Container, image: Image, env: Mapping[str, str]) -> tuple[str, ...]:
+    command, args = container.spec.get("command") or (), container.spec.get("args") or ()
+    if image.role == "proxy" and not command:
+        return proxy_command(pod.host.settings.envoy, args)
+    if image.role == "pause" and not command:
+        return ("sleep", "infinity")
+    words = argv(image, command, args, env, python=pod.host.settings.python)
+    if not words:
+        raise StartError(
+            "CreateContainerError",
+            "no command specified: neither the pod nor the image table says what to run",
+        )
+    return words
+
+
+def _pod_mounts(pod: Pod) -> list[Mount]:
+    files = [Mount(source=str(pod.folder / name), target=f"/etc/{name}") for name in POD_FILES]
+    return [*files, Mount(source=str(pod.folder / "shm"), target="/dev/shm")]  # noqa: S108  (the pod's own)
+
+
+async def _volumes(
+    pod: Pod, container: Container, image: Image, *, layers: tuple[Path, ...], who: Identity, env: Mapping[str, str]
+) -> list[Mount]:
+    try:
+        mounts = pod.volumes.mounts(container.spec, env)
+    except VolumeError as error:
+        raise StartError("ContainerCreating", str(error), event="FailedMount", event_text=str(error)) from error
+    own = {mount.target.rstrip("/") for mount in mounts}
+    kept = [path for path in image.persist if path.rstrip("/") not in own]
+    if not kept:
+        return mounts
+    volumes = pod.host.folders.volumes
+    place = await asyncio.to_thread(persist.claim, volumes, pod.object, pod.host.holder)
+    if place is None:
+        text = f"the pod before this one still has the data of {persist.owner_of(pod.object)}; waiting for its end"
+        raise StartError("ContainerCreating", text, event="FailedAttachVolume", event_text=text)
+    for path in kept:
+        user = (who.uid, who.fs_group or who.gid)
+        source = await asyncio.to_thread(
+            persist.persistent_folder, place, container.name, path, layers=layers, user=user
+        )
+        mounts.append(Mount(source=str(source), target=path))
+    return mounts
+
+
+async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mapping[str, str], who: Identity) -> Mount:
+    """Envoy's bootstrap, which only Envoy may read."""
+    ip = pod.record.ip or ""
+    token = await request_token(pod.host.client, pod.object, seconds=PROXY_SECONDS, now=time.time())
+    text = proxy_bootstrap(pod.object, tuple(container.spec.get("args") or ()), env, ip=ip, token=token.text)
+    write_private(folder / "bootstrap.json", text.encode(), mode=0o400, uid=who.uid, gid=who.gid)
+    return Mount(source=str(folder / "bootstrap.json"), target=BOOTSTRAP_PATH, options="bind,ro")
+
+
+def _termination_log(upper: Path) -> None:
+    place = upper / _TERMINATION_LOG.lstrip("/")
+    if place.parent.is_dir():
+        place.touch()
+        place.chmod(0o666)
+
+
+def _message(folder: Path) -> str:
+    return _text(folder / "upper0" / _TERMINATION_LOG.lstrip("/"))
+
+
+def _text(path: Path) -> str:
+    """The end of a small file that a container may have written; it is not followed if it is a link."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            return file.read(_MESSAGE_LIMIT).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,223 @@
+"""The cluster's DNS server: UDP and TCP on one address, answering from `Names` without waiting for anything.
+
+What is not of the cluster goes to the upstream server where there is one, and is REFUSED where there is none: a fast
+"no" beats the resolver's five seconds of waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from typing import Final
+
+from plait.machine.node.dns_message import TCP_LIMIT, Answer, Code, Malformed, Question, decode, encode, refusal
+from plait.machine.node.dns_names import Names, resolve
+
+#: Open TCP connections, and questions that wait for the upstream server; what comes on top is turned away.
+_MOST_CONNECTIONS: Final = 128
+_MOST_FORWARDED: Final = 256
+_IDLE_SECONDS: Final = 10.0
+_UPSTREAM_SECONDS: Final = 4.0
+_BATCH: Final = 64
+
+
+def bind(address: str, port: int = 53) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a listening TCP socket on one port; port 0 takes a free one. Raises OSError."""
+    for _ in range(16):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind((address, port))
+            tcp.bind(udp.getsockname())
+            tcp.listen(_MOST_CONNECTIONS)
+        except OSError:
+            udp.close()
+            tcp.close()
+            if port:
+                raise
+            continue
+        udp.setblocking(False)
+        tcp.setblocking(False)
+        return udp, tcp
+    raise OSError(f"no port is free for both UDP and TCP on {address}")
+
+
+class DnsServer:
+    """Answers from `names` as they are at that moment. `upstream` is the address and port of another server."""
+
+    def __init__(self, names: Names, *, upstream: tuple[str, int] | None = None) -> None:
+        self._names = names
+        self._upstream = upstream
+        self._turn = 0
+        self._forwarded = 0
+        self._connections = 0
+
+    async def run(self, udp: socket.socket, tcp: socket.socket, *, started: Callable[[], None] = lambda: None) -> None:
+        """Serve on non-blocking sockets (`bind` makes them) until cancelled; closes them."""
+        with closing(udp), closing(tcp):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._serve_tcp(tcp, tasks), name="dns tcp")
+                self._serve_udp(udp, tasks)
+                started()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    asyncio.get_running_loop().remove_reader(udp)
+
+    def answer(self, question: Question) -> Answer | None:
+        """The cluster's own answer, or None where the name is not of the cluster."""
+        self._turn += 1
+        return resolve(question, self._names, turn=self._turn)
+
+    def _serve_udp(self, udp: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        """Answer datagrams in the reader callback: no task, no queue, nothing that could fill up."""
+
+        def readable() -> None:
+            # A bounded batch: a flood of questions must not keep the loop from its other work.
+            for _ in range(_BATCH):
+                try:
+                    message, client = udp.recvfrom(4096)
+                except (BlockingIOError, InterruptedError):
+                    return
+                except OSError:
+                    # An ICMP error of an answer sent before: that client is gone.
+                    continue
+                self._datagram(message, client, udp, tasks)
+
+        asyncio.get_running_loop().add_reader(udp, readable)
+
+    def _datagram(self, message: bytes, client: tuple[str, int], udp: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        question = decode(message)
+        if question is None:
+            return
+        if isinstance(question, Malformed):
+            _send(udp, refusal(question), client)
+        elif (answer := self.answer(question)) is not None:
+            _send(udp, self._encode(question, answer, limit=question.udp_limit), client)
+        elif self._upstream is None or self._forwarded >= _MOST_FORWARDED:
+            _send(udp, self._refuse(question, limit=question.udp_limit), client)
+        else:
+
+            async def forward() -> None:
+                _send(udp, await self._forward(message, question, _ask_udp), client)
+
+            tasks.create_task(forward(), name="dns forward")
+
+    async def _serve_tcp(self, tcp: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(tcp)
+            except OSError:
+                # The client went before it was accepted, or descriptors ran out: neither lasts.
+                await asyncio.sleep(0.05)
+                continue
+            if self._connections >= _MOST_CONNECTIONS:
+                connection.close()
+                continue
+            self._connections += 1
+            tasks.create_task(self._connection(connection), name="dns connection")
+
+    async def _connection(self, connection: socket.socket) -> None:
+        try:
+            with closing(connection):
+                while True:
+                    async with asyncio.timeout(_IDLE_SECONDS):
+                        reply = await self._exchange(await _read_message(connection))
+                        if reply is None:
+                            return
+                        await _write_message(connection, reply)
+        except (OSError, EOFError, TimeoutError):
+            # The client's end of the conversation: there is nobody to tell.
+            return
+        finally:
+            self._connections -= 1
+
+    async def _exchange(self, message: bytes) -> bytes | None:
+        question = decode(message)
+        if question is None:
+            return None
+        if isinstance(question, Malformed):
+            return refusal(question)
+        if (answer := self.answer(question)) is not None:
+            return self._encode(question, answer, limit=TCP_LIMIT)
+        if self._upstream is None or self._forwarded >= _MOST_FORWARDED:
+            return self._refuse(question, limit=TCP_LIMIT)
+        return await self._forward(message, question, _ask_tcp)
+
+    async def _forward(
+        self,
+        message: bytes,
+        question: Question,
+        ask: Callable[[tuple[str, int], bytes], Awaitable[bytes]],
+    ) -> bytes:
+        """The upstream server's own answer; SERVFAIL where it gives none."""
+        assert self._upstream is not None  # noqa: S101 - callers ask first
+        self._forwarded += 1
+        try:
+            async with asyncio.timeout(_UPSTREAM_SECONDS):
+                return await ask(self._upstream, message)
+        except (OSError, EOFError, TimeoutError):
+            failed = Answer(code=Code.SERVFAIL, authoritative=False)
+            return self._encode(question, failed, limit=question.udp_limit)
+        finally:
+            self._forwarded -= 1
+
+    def _encode(self, question: Question, answer: Answer, *, limit: int) -> bytes:
+        return encode(question, answer, limit=limit, recursion=self._upstream is not None)
+
+    def _refuse(self, question: Question, *, limit: int) -> bytes:
+        return self._encode(question, Answer(code=Code.REFUSED, authoritative=False), limit=limit)
+
+
+def _send(udp: socket.socket, message: bytes, client: tuple[str, int]) -> None:
+    try:
+        udp.sendto(message, client)
+    except OSError:
+        # A full buffer or a client that is gone: UDP may lose answers, the client asks again.
+        return
+
+
+async def _ask_udp(server: tuple[str, int], message: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as upstream:
+        upstream.setblocking(False)
+        # Connected, so that the kernel drops what comes from anybody else.
+        await loop.sock_connect(upstream, server)
+        await loop.sock_sendall(upstream, message)
+        while True:
+            reply = await loop.sock_recv(upstream, 65535)
+            if reply[:2] == message[:2]:
+                return reply
+
+
+async def _ask_tcp(server: tuple[str, int], message: bytes) -> bytes:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as upstream:
+        upstream.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(upstream, server)
+        await _write_message(upstream, message)
+        return await _read_message(upstream)
+
+
+async def _read_message(connection: socket.socket) -> bytes:
+    (length,) = struct.unpack("!H", await _read_exactly(connection, 2))
+    return await _read_exactly(connection, length)
+
+
+async def _read_exactly(connection: socket.socket, size: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = b""
+    while len(data) < size:
+        piece = await loop.sock_recv(connection, size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+async def _write_message(connection: socket.socket, message: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(connection, struct.pack("!H", len(message)) + message)

@@ -1,0 +1,319 @@
+"""The node: from the pods that the API wants to the pods that run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plait.inject import AnnotationError, capture_rules, closed_ipv6
+from plait.kube.errors import ApiError, Conflict, NotFound
+from plait.kube.kinds import DEPLOYMENT, POD
+from plait.kube.reflect import reflect
+from plait.machine.init.protocol import Process
+from plait.machine.node.addresses import Addresses
+from plait.machine.node.events import Events
+from plait.machine.node.host import NODE_NAME, Folders, Host, Images
+from plait.machine.node.images import role_of
+from plait.machine.node.objects import KINDS, Objects
+from plait.machine.node.persist import Holder, discard, owner_of
+from plait.machine.node.pod import Pod
+from plait.machine.node.processes import Processes
+from plait.machine.node.record import PodRecord, pause_name, process_name
+from plait.machine.node.registration import Registration, node_labels
+from plait.machine.node.release import release_pod
+from plait.machine.node.roots import make_base, python_folders
+from plait.machine.node.sandbox import SandboxError, Sandboxes
+from plait.machine.node.scheduler import refusal
+from plait.machine.node.status import unscheduled_status
+from plait.machine.node.storage import prepare_folders
+from plait.machine.node.stream import LogFile, StreamServer
+from plait.machine.settings import API_UID, RUN
+
+if TYPE_CHECKING:
+    from plait.kube.client import Client
+    from plait.kube.reflect import Batch
+    from plait.machine.init.client import InitClient
+    from plait.machine.node.host import LayerSource
+    from plait.machine.node.images import Table
+    from plait.machine.settings import MachineSettings
+
+log = logging.getLogger(__name__)
+
+_STARTS_AT_ONCE = 8
+_RETRY = 1.0
+
+
+class Node:
+    """The kubelet and the scheduler of a one-machine cluster.
+
+    Pods survive it: their processes belong to init, and a node that starts finds them by its records. `run` in the
+    mount namespace of init. `visible` are folders and files, beside Python and Envoy, that every pod shall see
+    read-only, at their own places.
+    """
+
+    def __init__(
+        self,
+        settings: MachineSettings,
+        client: Client,
+        init: InitClient,
+        table: Table,
+        layers: LayerSource,
+        *,
+        run_folder: Path = RUN,
+        visible: tuple[Path, ...] = (),
+        plain_rules: Callable[[Mapping[str, Any]], str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._run_folder = run_folder
+        self._visible = visible
+        self._plain_rules = plain_rules or (lambda _: closed_ipv6())
+        self._pods: dict[str, Pod] = {}
+        self._found: dict[str, Process] = {}
+        self._synced = asyncio.Event()
+        self._processes = Processes(init)
+        self._sandboxes = Sandboxes(self._processes, network=settings.pod_network, gateway=settings.bridge_ip)
+        self._images = Images(table)
+        self._layers = layers
+        self._events = Events(client, node=NODE_NAME)
+        self._objects = Objects(client)
+
+    async def run(self, *, started: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled, which leaves the pods running. `started` is called when the pods of the API are known."""
+        host = self._host()
+        address, cidr = str(self._settings.bridge_ip), str(self._settings.pod_network)
+        registration = Registration(self._client, self._events, address=address, pod_cidr=cidr)
+        stream = StreamServer(self)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._processes.run(), name="processes")
+            tasks.create_task(self._events.run(), name="events")
+            tasks.create_task(registration.run(), name="registration")
+            tasks.create_task(stream.run(self._run_folder / "node.sock", uid=API_UID), name="stream")
+            self._found = await self._processes.adopt("pod/")
+            await self._reconcile(host, tasks, started)
+
+    def running(self) -> tuple[Pod, ...]:
+        """The pods that this node knows."""
+        return tuple(self._pods.values())
+
+    async def load_plain(self, rules: str) -> None:
+        """Load a change of the plain rules into the pods that live by them; a pod that has just ended is passed over."""
+        for pod in self.running():
+            if pod.pause is None or not pod.record.network or self._captured(pod.object):
+                continue
+            try:
+                await self._sandboxes.load(pod.pause, rules)
+            except SandboxError as error:
+                if self._processes.running(pause_name(pod.record.uid)):
+                    log.warning("pod %s/%s: %s", pod.record.namespace, pod.record.name, error)
+
+    # stream.PodsView
+
+    def log_file(self, namespace: str, pod: str, container: str, *, previous: bool) -> LogFile:
+        """See `stream.PodsView`."""
+        found = self._by_name(namespace, pod)
+        record = found.record.containers.get(container)
+        if record is None:
+            raise LookupError(f"container {container} is not valid for pod {pod}")
+        attempt = record.attempt - 1 if previous else record.attempt
+        if attempt < 0 and previous:
+            raise LookupError(f'previous terminated container "{container}" in pod "{pod}" not found')
+        if attempt < 0:
+            reason = getattr(record.state, "reason", "ContainerCreating")
+            raise LookupError(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
+        name = process_name(found.record.uid, container, attempt)
+        return LogFile(found.log(container, attempt), lambda: not self._processes.running(name))
+
+    def network_of(self, namespace: str, pod: str) -> int:
+        """See `stream.PodsView`."""
+        found = self._by_name(namespace, pod)
+        if found.pause is None or not found.record.network:
+            raise LookupError(f"pod {namespace}/{pod} has no network (yet)")
+        return found.pause
+
+    def _by_name(self, namespace: str, name: str) -> Pod:
+        found = [p for p in self._pods.values() if (p.record.namespace, p.record.name) == (namespace, name)]
+        if not found:
+            raise LookupError(f"pod {namespace}/{name} does not run on node {NODE_NAME}")
+        return max(found, key=lambda pod: pod.record.created_at)
+
+    # pods
+
+    async def _reconcile(self, host: Host, tasks: asyncio.TaskGroup, started: Callable[[], None]) -> None:
+        async with aclosing(reflect(self._client, (POD, *KINDS))) as batches:
+            async for batch in batches:
+                if batch.kind != POD:
+                    changed = self._objects.apply(batch)
+                    for pod in self._pods.values():
+                        pod.objects_changed(changed)
+                    continue
+                if batch.synced:
+                    self._adopt_records(host, batch)
+                for obj in batch.upserts:
+                    self._upsert(host, tasks, obj)
+                for ref in batch.deletes:
+                    for pod in self._pods.values():
+                        if (pod.record.namespace, pod.record.name) == ref:
+                            pod.vanish()
+                if batch.synced:
+                    tasks.create_task(self._end_strangers(host, batch), name="strangers")
+                    started()
+
+    def _upsert(self, host: Host, tasks: asyncio.TaskGroup, obj: dict[str, Any]) -> None:
+        meta = obj["metadata"]
+        for other in self._pods.values():
+            same_name = (other.record.namespace, other.record.name) == (meta["namespace"], meta["name"])
+            if same_name and other.record.uid != meta["uid"]:
+                other.vanish()
+        if (known := self._pods.get(meta["uid"])) is not None:
+            known.update(obj)
+            return
+        node_name = obj["spec"].get("nodeName")
+        if not node_name:
+            if not meta.get("deletionTimestamp"):
+                tasks.create_task(self._schedule(obj), name=f"schedule {meta['name']}")
+            return
+        if node_name != NODE_NAME:
+            return
+        record = PodRecord.load(host.folders.pods / meta["uid"]) or PodRecord(
+            uid=meta["uid"], namespace=meta["namespace"], name=meta["name"], created_at=time.time()
+        )
+        mine = {name: process for name, process in self._found.items() if name.startswith(f"pod/{meta['uid']}/")}
+        pod = Pod(host, obj, record, mine)
+        self._pods[record.uid] = pod
+        pod.update(obj)
+        tasks.create_task(self._care(pod), name=f"pod {record.namespace}/{record.name}")
+
+    async def _care(self, pod: Pod) -> None:
+        """Run a pod; a fault of ours in one pod must not end the others."""
+        while True:
+            try:
+                await pod.run()
+                break
+            except Exception:
+                log.exception("pod %s/%s: begin again", pod.record.namespace, pod.record.name)
+                await asyncio.sleep(_RETRY)
+        self._pods.pop(pod.record.uid, None)
+        await self._forget_data(pod.object)
+
+    async def _schedule(self, obj: dict[str, Any]) -> None:
+        """The scheduler's part: give the pod this node, or say why not."""
+        meta = obj["metadata"]
+        name, namespace = meta["name"], meta["namespace"]
+        try:
+            if (why := refusal(obj["spec"], node_labels(), name=NODE_NAME)) is not None:
+                status = unscheduled_status(obj, why, time.time())
+                if (obj.get("status") or {}).get("conditions") != status["conditions"]:
+                    await self._client.patch(POD, name, namespace, {"status": status}, subresource="status")
+                    self._events.pod(obj, "FailedScheduling", why, kind="Warning", component="default-scheduler")
+                return
+            body = {"metadata": {"uid": meta["uid"]}, "spec": {"nodeName": NODE_NAME}}
+            await self._client.patch(POD, name, namespace, body)
+        except (NotFound, Conflict):
+            return  # it is gone or another one by now: the watch brings what is to be done
+        except ApiError as error:
+            log.warning("cannot schedule pod %s/%s: %s", namespace, name, error)
+            await asyncio.sleep(_RETRY)
+            await self._schedule(obj)
+            return
+        text = f"Successfully assigned {namespace}/{name} to {NODE_NAME}"
+        self._events.pod(obj, "Scheduled", text, component="default-scheduler")
+
+    # what is left of earlier nodes
+
+    def _adopt_records(self, host: Host, batch: Batch) -> None:
+        """Before any new pod gets an address: those of the pods that run already."""
+        for folder in host.folders.pods.iterdir():
+            if not folder.name.startswith(".") and (record := PodRecord.load(folder)) and record.ip:
+                host.addresses.claim(record.ip)
+        known = {obj["metadata"]["uid"] for obj in batch.upserts}
+        log.info("%d pods, %d processes of pods found", len(known), len(self._found))
+
+    async def _end_strangers(self, host: Host, batch: Batch) -> None:
+        """End pods whose object has gone while no node was there."""
+        known = {obj["metadata"]["uid"] for obj in batch.upserts}
+        strangers = {name.split("/")[1] for name in self._found} - known
+        folders = [folder.name for folder in host.folders.pods.iterdir() if not folder.name.startswith(".")]
+        for uid in strangers | (set(folders) - known):
+            if uid in self._pods:
+                continue
+            record = PodRecord.load(host.folders.pods / uid) or PodRecord(
+                uid=uid, namespace="", name="", created_at=0.0
+            )
+            await release_pod(host, record)
+        self._found = {}
+
+    async def _forget_data(self, obj: Mapping[str, Any]) -> None:
+        """`persist:` data goes with its owner: the Deployment, or a pod of its own."""
+        owner, namespace = owner_of(obj), obj["metadata"]["namespace"]
+        kind, _, name = owner.partition(".")
+        if any(owner_of(p.object) == owner and p.record.namespace == namespace for p in self._pods.values()):
+            return
+        folder = Path(self._settings.state) / "volumes"
+        if not (folder / namespace / owner).is_dir():
+            return
+        try:
+            if kind == "deployment":
+                await self._client.get(DEPLOYMENT, name, namespace)
+                return
+            if kind != "pod":
+                return
+        except NotFound:
+            pass
+        except ApiError as error:
+            log.warning("data of %s/%s is kept: %s", namespace, owner, error)
+            return
+        await asyncio.to_thread(discard, folder, namespace, owner)
+
+    # the parts
+
+    def _host(self) -> Host:
+        settings = self._settings
+        state = Path(settings.state)
+        folders = Folders(pods=self._run_folder / "pods", logs=state / "logs" / "pods", volumes=state / "volumes")
+        prepare_folders(folders)
+        python = Path(settings.python)
+        visible = [*python_folders(python), Path(settings.envoy), *self._visible]
+        return Host(
+            settings=settings,
+            client=self._client,
+            processes=self._processes,
+            sandboxes=self._sandboxes,
+            addresses=Addresses(settings.pod_network, [settings.bridge_ip]),
+            images=self._images,
+            layers=self._layers,
+            base=make_base(folders.pods / ".base", python=python, visible=visible),
+            objects=self._objects,
+            events=self._events,
+            folders=folders,
+            holder=self._holder,
+            starts=asyncio.Semaphore(_STARTS_AT_ONCE),
+            refused=(state, self._run_folder),
+            sandbox_rules=self._rules,
+        )
+
+    def _holder(self, uid: str) -> Holder:
+        pod = self._pods.get(uid)
+        return "gone" if pod is None else "ending" if pod.ending else "living"
+
+    def _rules(self, pod: Mapping[str, Any]) -> str:
+        """Nft for a new pod: capture where an init container of it loads the rules, else only what is plain."""
+        if not self._captured(pod):
+            return self._plain_rules(pod)
+        try:
+            return capture_rules(pod)
+        except AnnotationError as error:
+            self._events.pod(pod, "InvalidAnnotation", str(error), kind="Warning")
+            return capture_rules({**pod, "metadata": {**pod["metadata"], "annotations": {}}})
+
+    def _captured(self, pod: Mapping[str, Any]) -> bool:
+        for container in pod["spec"].get("initContainers") or ():
+            image = self._images.find(container.get("image", ""))
+            if image and role_of(image, tuple(container.get("args") or ())) == "proxy-init":
+                return True
+        return False

@@ -1,0 +1,394 @@
+"""One pod's life: namespaces, init containers, containers, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from plait.kube.errors import ApiError, Conflict, NotFound
+from plait.kube.kinds import POD
+from plait.machine.node.addresses import AddressError
+from plait.machine.node.adoption import killed, reconcile
+from plait.machine.node.announcer import Announcer
+from plait.machine.node.backoff import init_policy
+from plait.machine.node.container import Container
+from plait.machine.node.drain import drain
+from plait.machine.node.files import write_pod_files
+from plait.machine.node.objects import references
+from plait.machine.node.record import (
+    PodRecord,
+    Running,
+    Terminated,
+    Waiting,
+    container_id,
+    log_folder,
+    pause_name,
+)
+from plait.machine.node.release import release_pod
+from plait.machine.node.sandbox import SandboxError
+from plait.machine.node.status import is_sidecar, pod_status
+from plait.machine.node.volumes import VolumeError, Volumes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plait.machine.init.protocol import Process
+    from plait.machine.node.host import Host
+
+log = logging.getLogger(__name__)
+
+_RETRY_FIRST = 0.25
+_RETRY_MOST = 10.0
+#: How long others have to learn that a pod takes no more requests, before its processes are told to end.
+_FAREWELL = 0.5
+
+
+class Pod:
+    """See the module. `object` is the newest state of the API's object; `run` is the pod's task.
+
+    When `run` is cancelled the processes stay: a node that starts again takes them over.
+    """
+
+    def __init__(self, host: Host, obj: dict[str, Any], record: PodRecord, found: Mapping[str, Process]) -> None:
+        self.host = host
+        self.object = obj
+        self.record = record
+        self.pause: int | None = None
+        self.references = references(obj["spec"])
+        #: Held while a process is started, and while it matters that none is.
+        self.spawning = asyncio.Lock()
+        self.gone = False
+        self._ending = asyncio.Event()
+        self._grace: float | None = None
+        self._hurry = asyncio.Event()
+        self._refresh = asyncio.Event()
+        self._announcer = Announcer(host.client, obj, self._status)
+        reconcile(record, obj, found)
+        policy = obj["spec"].get("restartPolicy") or "Always"
+        self._inits = [
+            Container(self, c, init=True, policy="Always" if is_sidecar(c) else init_policy(policy))
+            for c in obj["spec"].get("initContainers") or ()
+        ]
+        self._mains = [Container(self, c, init=False, policy=policy) for c in obj["spec"]["containers"]]
+        self.volumes = Volumes(
+            obj,
+            self.folder / "volumes",
+            client=host.client,
+            objects=host.objects.within(record.namespace),
+            refused=host.refused,
+        )
+
+    # what others ask
+
+    @property
+    def folder(self) -> Path:
+        """The pod's own files, on a tmpfs."""
+        return self.host.folders.pods / self.record.uid
+
+    @property
+    def hostname(self) -> str:
+        """The pod's host name."""
+        return str(self.object["spec"].get("hostname") or self.record.name)[:63]
+
+    @property
+    def grace(self) -> float:
+        """Seconds between SIGTERM and SIGKILL where nothing else is said."""
+        seconds = self.object["spec"].get("terminationGracePeriodSeconds")
+        return 30.0 if seconds is None else float(seconds)
+
+    @property
+    def node_fields(self) -> dict[str, str]:
+        """Fields of the downward API that the node knows first."""
+        ip, host = self.record.ip or "", str(self.host.settings.bridge_ip)
+        return {"status.podIP": ip, "status.podIPs": ip, "status.hostIP": host, "status.hostIPs": host}
+
+    @property
+    def ending(self) -> bool:
+        """Whether the pod is being stopped."""
+        return self._ending.is_set()
+
+    def container_folder(self, name: str) -> Path:
+        """The file system of a container."""
+        return self.folder / "containers" / name
+
+    def container_id(self, container: Container) -> str:
+        """The identity of a container's newest process."""
+        return container_id(self.record.uid, container.name, max(container.record.attempt, 0))
+
+    def log(self, container: str, attempt: int) -> Path:
+        """The log of one process of a container."""
+        folder = log_folder(self.host.folders.logs, self.record.namespace, self.record.name, self.record.uid)
+        return folder / container / f"{attempt}.log"
+
+    # what others tell
+
+    def update(self, obj: dict[str, Any]) -> None:
+        """The API's object has changed."""
+        self.object = obj
+        if obj["metadata"].get("deletionTimestamp"):
+            seconds = obj["metadata"].get("deletionGracePeriodSeconds")
+            self.end(self.grace if seconds is None else float(seconds))
+        if obj["spec"].get("readinessGates"):
+            self._announcer.changed()
+
+    def end(self, grace: float) -> None:
+        """Stop the pod within `grace` seconds; a later, shorter grace counts."""
+        if self._grace is None or grace < self._grace:
+            self._grace = grace
+            if self._ending.is_set():
+                self._hurry.set()
+        self._ending.set()
+
+    def vanish(self) -> None:
+        """The API's object is gone: stop at once, and do not speak of it any more."""
+        self.gone = True
+        self.end(0.0)
+
+    def objects_changed(self, changed: Iterable[tuple[str, str, str]]) -> None:
+        """ConfigMaps or Secrets have changed; volumes that show them follow."""
+        mine = self.record.namespace
+        if any(namespace == mine and self.volumes.uses(kind, name) for kind, namespace, name in changed):
+            self._refresh.set()
+
+    def changed(self) -> None:
+        """The record has changed: keep it, and tell the API."""
+        if self.folder.is_dir():
+            self.record.save(self.folder)
+        self._announcer.changed()
+
+    # the life
+
+    async def run(self) -> None:
+        """Until the pod is stopped and gone."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o711)
+        speaking = asyncio.create_task(self._announcer.run(), name=f"status of {self.record.name}")
+        living = asyncio.create_task(self._live(), name=f"life of {self.record.name}")
+        ending = asyncio.create_task(self._ending.wait(), name=f"end of {self.record.name}")
+        try:
+            await asyncio.wait((living, ending), return_when=asyncio.FIRST_COMPLETED)
+            if living.done():
+                living.result()
+                await ending  # completed: nothing runs, the object stays until somebody deletes it
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            await self._end()
+        finally:
+            for task in (speaking, living, ending):
+                task.cancel()
+            await asyncio.gather(speaking, living, ending, return_exceptions=True)
+
+    async def _live(self) -> None:
+        if (self.object.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
+            self.record.completed = True
+            return
+        self.changed()
+        while True:
+            await self._sandbox()
+            async with asyncio.TaskGroup() as tasks:
+                lost = tasks.create_task(self._watch_sandbox())
+                refreshing = tasks.create_task(self._refresh_volumes())
+                working = tasks.create_task(self._work())
+                await asyncio.wait((lost, working), return_when=asyncio.FIRST_COMPLETED)
+                for task in (lost, refreshing, working):
+                    task.cancel()
+            if working.done() and not working.cancelled():
+                break
+            self._forget_sandbox()
+        await self.host.sandboxes.end(self.record.uid)
+        self.changed()
+
+    async def _sandbox(self) -> None:
+        """Namespaces, network and volumes; tried again until they are there."""
+        retry = _RETRY_FIRST
+        while True:
+            try:
+                await self._make_sandbox()
+                await self.host.objects.prefetch(self.record.namespace, self.references)
+                await self.volumes.write(self.node_fields)
+            except (SandboxError, AddressError) as error:
+                self._warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            except VolumeError as error:
+                self._warn("FailedMount", str(error))
+            except ApiError as error:
+                log.warning("pod %s/%s: %s", self.record.namespace, self.record.name, error)
+            else:
+                return
+            await asyncio.sleep(retry)
+            retry = min(retry * 2, _RETRY_MOST)
+
+    async def _make_sandbox(self) -> None:
+        host, record = self.host, self.record
+        if not host.processes.running(pause_name(record.uid)):
+            record.network = False
+        self.pause = await host.sandboxes.hold(record.uid)
+        if record.network:
+            return
+        if record.ip is None:
+            record.ip = host.addresses.take()
+        nameserver = str(host.settings.bridge_ip)
+        write_pod_files(self.folder, self.object, ip=record.ip, hostname=self.hostname, nameserver=nameserver)
+        rules = host.sandbox_rules(self.object)
+        await host.sandboxes.connect(record, self.pause, folder=self.folder, hostname=self.hostname, rules=rules)
+        record.network = True
+        if (newer := host.sandbox_rules(self.object)) != rules:  # a Service changed while the network was made
+            await host.sandboxes.load(self.pause, newer)
+        self.changed()
+
+    async def _watch_sandbox(self) -> None:
+        await self.host.processes.end(pause_name(self.record.uid))
+
+    def _forget_sandbox(self) -> None:
+        """The pause has died, and with it all processes of the pod: begin again with new namespaces."""
+        self._warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
+        self.pause = None
+        self.record.network = self.record.initialized = False
+        for container in (*self._inits, *self._mains):
+            record = container.record
+            if isinstance(record.state, Running):
+                record.state = killed(self.record, record, record.state)
+                record.started = record.ready = False
+            elif container.init:
+                record.state = Waiting(reason="PodInitializing")
+        self.changed()
+
+    async def _refresh_volumes(self) -> None:
+        """Follow ConfigMaps and Secrets, and renew tokens in time."""
+        while True:
+            wait = None if self.volumes.renew_at is None else max(1.0, self.volumes.renew_at - time.time())
+            try:
+                async with asyncio.timeout(wait):
+                    await self._refresh.wait()
+            except TimeoutError:
+                pass
+            self._refresh.clear()
+            try:
+                await self.volumes.write(self.node_fields)
+            except (VolumeError, ApiError) as error:
+                self._warn("FailedMount", str(error))
+                await asyncio.sleep(_RETRY_MOST)
+                self._refresh.set()
+
+    async def _work(self) -> None:
+        """Init containers one after the other, then the others; ends when the pod has completed."""
+        async with asyncio.TaskGroup() as tasks:
+            beside = []
+            for container in self._inits:
+                if container.policy == "Always":
+                    beside.append(tasks.create_task(container.run(), name=container.name))
+                    await container.up.wait()
+                    continue
+                if not _succeeded(container):
+                    await container.run()
+                if not _succeeded(container):
+                    self.record.completed = True
+                    self.changed()
+                    break
+            else:
+                self._initialized()
+                await self._run_containers()
+            for task in beside:
+                task.cancel()
+        await asyncio.gather(*(c.stop(grace=self.grace) for c in (*self._mains, *self._inits) if c.running))
+        self.record.completed = True
+        self.changed()
+
+    def _initialized(self) -> None:
+        self.record.initialized = True
+        for container in self._mains:
+            if container.record.state == Waiting(reason="PodInitializing"):
+                container.record.state = Waiting()
+        self.changed()
+
+    async def _run_containers(self) -> None:
+        """The sidecar proxy first, so that an application finds its way out from its first moment on."""
+        proxies = [c for c in self._mains if c.role == "proxy"]
+        apps = [c for c in self._mains if c.role != "proxy"]
+        if not apps:
+            proxies, apps = [], proxies
+        async with asyncio.TaskGroup() as tasks:
+            first = [tasks.create_task(c.run(), name=c.name) for c in proxies]
+            for container in proxies:
+                await container.up.wait()
+            others = [tasks.create_task(c.run(), name=c.name) for c in apps]
+            await asyncio.wait(others)
+            # The work is done (a Job's, say): the proxy must not keep the pod alive.
+            for task in first:
+                task.cancel()
+
+    # the end
+
+    async def _end(self) -> None:
+        """Nobody new, then nobody: unready, applications, proxies, namespaces, files, and last the object."""
+        if self.pause is None and self.host.processes.running(pause_name(self.record.uid)):
+            self.pause = await self.host.processes.inner_pid(pause_name(self.record.uid))
+        stopping = asyncio.create_task(self._stop_containers(self._grace or 0.0))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        try:
+            await asyncio.wait((stopping, hurrying), return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                stopping.result()
+        finally:
+            for task in (stopping, hurrying):
+                task.cancel()
+            await asyncio.gather(stopping, hurrying, return_exceptions=True)
+        await release_pod(self.host, self.record)
+        if not self.gone:
+            await self._delete()
+
+    async def _stop_containers(self, grace: float) -> None:
+        deadline = asyncio.get_running_loop().time() + grace
+        live = [c for c in (*self._mains, *self._inits) if c.running]
+        was_ready = any(c.record.ready for c in live)
+        for container in live:
+            container.record.ready = False
+        self.changed()
+        proxies = [c for c in live if c.role == "proxy"]
+        if was_ready and proxies and grace > 2 * _FAREWELL:
+            await asyncio.sleep(_FAREWELL)
+
+        def left() -> float:
+            return max(0.0, deadline - asyncio.get_running_loop().time())
+
+        await asyncio.gather(*(c.stop(grace=left()) for c in live if c not in proxies))
+        only_proxies = len(proxies) == len(live)
+        if self.pause is not None and grace > 0:
+            await asyncio.gather(*(drain(self.pause, left(), gateway=only_proxies) for c in proxies))
+        await asyncio.gather(*(c.stop(grace=min(2.0, grace)) for c in proxies))
+
+    async def _delete(self) -> None:
+        retry = _RETRY_FIRST
+        while not self.gone:
+            try:
+                await self.host.client.delete(
+                    POD, self.record.name, self.record.namespace, grace_seconds=0, uid=self.record.uid
+                )
+            except (NotFound, Conflict):
+                return
+            except ApiError as error:
+                log.warning("cannot delete pod %s/%s: %s", self.record.namespace, self.record.name, error)
+            else:
+                return
+            await asyncio.sleep(retry)
+            retry = min(retry * 2, _RETRY_MOST)
+
+    def _status(self, told: Mapping[str, Any], now: float) -> dict[str, Any]:
+        return pod_status(
+            self.object,
+            self.record,
+            told=told,
+            host_ip=str(self.host.settings.bridge_ip),
+            now=now,
+            images={c.name: c.image_id for c in (*self._inits, *self._mains)},
+        )
+
+    def _warn(self, reason: str, message: str, *, normal: bool = False) -> None:
+        self.host.events.pod(self.object, reason, message, kind="Normal" if normal else "Warning")
+
+
+def _succeeded(container: Container) -> bool:
+    state = container.record.state
+    return isinstance(state, Terminated) and state.exit_code == 0

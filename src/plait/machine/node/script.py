@@ -1,0 +1,73 @@
+"""The shell script that turns an entered pod into a running container. Pure.
+
+It runs as root in the pod's network, uts, ipc and pid namespaces and in a mount namespace of its own. A script, not
+a command line: the environment holds secrets, and a command line of a parent process shows for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: The script's exit code where the container could not be started; the reason is in the file `start.err`.
+FAILED = 125
+TOOLS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def start_script(
+    folder: Path,
+    *,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    workdir: str,
+    setpriv: Sequence[str],
+) -> str:
+    """The text. `folder` holds `fstab` and the mount point `root`, and gets `start.err`."""
+    root, errors = shlex.quote(str(folder / "root")), shlex.quote(str(folder / "start.err"))
+    variables = [f"{name}={value}" for name, value in env.items()]
+    program = shlex.join([*setpriv, "--", "/usr/bin/env", "-i", *variables, *argv])
+    lines = [
+        f"exec 3>&2 2>{errors}",
+        f"mount --fstab {shlex.quote(str(folder / 'fstab'))} -a || exit {FAILED}",
+        f"cd {root} && pivot_root . . && umount -l . || exit {FAILED}",
+    ]
+    if workdir != "/":
+        place = shlex.quote(workdir)
+        lines.append(f"[ -d {place} ] || mkdir -p {place}")
+        lines.append(f"cd {place} || exit {FAILED}")
+    lines += [
+        f"PATH={shlex.quote(env.get('PATH', TOOLS))}",
+        f"command -v {shlex.quote(argv[0])} >/dev/null || {{",
+        f"  printf '%s\\n' {shlex.quote(_not_found(argv[0]))} >&2",
+        f"  exit {FAILED}",
+        "}",
+        f"PATH={TOOLS}",
+        "exec 2>&3 3>&-",
+        f"exec setpriv {program}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def enter(pause: int, script: Path) -> tuple[str, ...]:
+    """The command that runs a start script in a pod."""
+    namespaces = ("--net", "--uts", "--ipc", "--pid")
+    return ("nsenter", "--target", str(pause), *namespaces, "unshare", "--mount", "sh", str(script))
+
+
+def exec_command(inner: int) -> tuple[str, ...]:
+    """The command that runs an exec script, which it reads from stdin, in the container whose process is `inner`."""
+    return ("nsenter", "--target", str(inner), "--mount", "--net", "--uts", "--ipc", "--pid", "--root", "sh")
+
+
+def exec_script(*, argv: Sequence[str], env: Mapping[str, str], workdir: str, setpriv: Sequence[str]) -> str:
+    """The text that runs a program beside those of a container, as one of them."""
+    variables = [f"{name}={value}" for name, value in env.items()]
+    program = shlex.join(["setpriv", *setpriv, "--", "/usr/bin/env", "-i", *variables, *argv])
+    return f"cd {shlex.quote(workdir)}\nexec {program} </dev/null\n"
+
+
+def _not_found(program: str) -> str:
+    if "/" in program:
+        return f'exec: "{program}": stat {program}: no such file or directory'
+    return f'exec: "{program}": executable file not found in $PATH'

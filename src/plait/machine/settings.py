@@ -1,0 +1,74 @@
+"""What every process of the one-machine cluster is told: one frozen value, read once from a file.
+
+The launcher writes it, init places it at `MachineSettings.FILE` inside the node namespace, each process reads it in
+`plait.app` and passes on the fields a part needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import msgspec
+
+#: Unprivileged uid and gid of the API server: outside the ranges Debian allocates, inside a 65,536-wide user namespace.
+API_UID = 65001
+#: Istio's uid of the sidecar; capture exempts it.
+PROXY_UID = 1337
+
+RUN = Path("/run/plait")
+"""A tmpfs that only the node namespace sees (mode 0711)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSettings:
+    """One mesh on one machine.
+
+    `ports` are host ports by name (`http`, `https`, `api`, `console`). `state` is the mesh's state folder, the same
+    path inside and outside the node namespace (ancestors that others may not pass are replaced by an empty tmpfs
+    inside). `python` is the interpreter of the virtual environment; `envoy` the Envoy binary.
+    """
+
+    name: str
+    state: str
+    python: str
+    envoy: str
+    ports: dict[str, int]
+    cidr: str = "10.42.0.0/16"
+    trust_domain: str = "cluster.local"
+    image_tables: tuple[str, ...] = field(default=())
+
+    @property
+    def network(self) -> IPv4Network:
+        """The mesh range: lower half bridge and pods, upper half Service VIPs."""
+        return IPv4Network(self.cidr)
+
+    @property
+    def pod_network(self) -> IPv4Network:
+        """Bridge and pods, for example 10.42.0.0/17."""
+        return next(self.network.subnets(prefixlen_diff=1))
+
+    @property
+    def service_network(self) -> IPv4Network:
+        """Service VIPs, for example 10.42.128.0/17; they are on no interface."""
+        return list(self.network.subnets(prefixlen_diff=1))[1]
+
+    @property
+    def bridge_ip(self) -> IPv4Address:
+        """The node's address on the bridge: gateway, DNS server and API server of the pods."""
+        return self.pod_network.network_address + 1
+
+    @property
+    def api_vip(self) -> IPv4Address:
+        """ClusterIP of `kubernetes.default`."""
+        return self.service_network.network_address + 1
+
+    def write(self, path: Path) -> None:
+        """Write the value for `read`."""
+        path.write_bytes(msgspec.json.encode(self))
+
+    @classmethod
+    def read(cls, path: Path = RUN / "machine.json") -> MachineSettings:
+        """Read what the launcher wrote; raises OSError or msgspec.DecodeError."""
+        return msgspec.json.decode(path.read_bytes(), type=cls)

@@ -1,0 +1,263 @@
+"""HTTP rules of a VirtualService -> the routes that one port of one class of proxies gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+from plait.api.durations import parse_duration
+from plait.api.meta import ObjectKey
+from plait.api.virtualservice import (
+    Destination,
+    Headers,
+    HTTPDirectResponse,
+    HTTPFaultInjection,
+    HTTPMatchRequest,
+    HTTPRedirect,
+    HTTPRetry,
+    HTTPRewrite,
+    HTTPRoute,
+    VirtualService,
+)
+from plait.mesh.config import MeshConfig
+from plait.mesh.origin import Origin
+from plait.mesh.rules import Source
+from plait.snapshot.hosts import complete_host
+from plait.snapshot.indexes import gateway_name
+from plait.snapshot.reader import Reader
+
+_RETRY_ON: Final = "connect-failure,refused-stream,unavailable,cancelled"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClusterRef:
+    """A destination as routes name it; it need not exist."""
+
+    host: str
+    port: int
+    subset: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedDestination:
+    """A destination's share. `origin` is the entry of `route`."""
+
+    cluster: ClusterRef
+    weight: int
+    headers: Headers | None = None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """When a request is sent again. `per_try` None: each try may take as long as the whole."""
+
+    attempts: int
+    on: str
+    statuses: tuple[int, ...] = ()
+    per_try: timedelta | None = None
+    backoff: timedelta | None = None
+    previous_hosts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A copy of a share of the requests, in per cent."""
+
+    cluster: ClusterRef
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """Send on. A `timeout` of zero means none."""
+
+    destinations: tuple[WeightedDestination, ...]
+    timeout: timedelta = timedelta()
+    retries: Retries | None = None
+    rewrite: HTTPRewrite | None = None
+    mirrors: tuple[Mirror, ...] = ()
+
+
+Action: TypeAlias = Forward | HTTPRedirect | HTTPDirectResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route: the first whose `match` holds is used; None holds always."""
+
+    name: str
+    match: HTTPMatchRequest | None
+    action: Action
+    origin: Origin
+    headers: Headers | None = None
+    fault: HTTPFaultInjection | None = None
+
+    @property
+    def catches_all(self) -> bool:
+        """Whether no request gets past this route."""
+        match = self.match
+        if match is None:
+            return True
+        if (
+            match.headers
+            or match.without_headers
+            or match.query_params
+            or match.method
+            or match.scheme
+            or match.authority
+        ):
+            return False
+        uri = match.uri
+        return uri is None or uri.prefix == "/" or uri.regex in {".*", "*"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteContext:
+    """For whom routes are made: callers, the gateway names that count as theirs, and the port they call."""
+
+    source: Source
+    gateways: frozenset[str]
+    port: int
+    mesh: MeshConfig
+
+
+def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[Route, ...]:
+    """The routes of `rule` in `context`, in order, up to the first that catches everything."""
+    result: list[Route] = []
+    for index, http in enumerate(rule.spec.http):
+        origin = Origin(key, f"spec.http[{index}]")
+        for match in http.match or (None,):
+            if not _applies(match, key.namespace, context):
+                continue
+            action = _action(reader, http, origin, context)
+            if action is None:
+                continue
+            name = http.name
+            if name and match is not None and match.name:
+                name = f"{name}.{match.name}"
+            route = Route(name=name, match=match, action=action, origin=origin, headers=http.headers, fault=http.fault)
+            result.append(route)
+            if route.catches_all:
+                return tuple(result)
+    return tuple(result)
+
+
+def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteContext) -> bool:
+    """Whether the conditions hold that the control plane decides: port, gateways, and who calls.
+
+    Naming gateways in a match makes its source conditions void (Istio's rule).
+    """
+    if match is None:
+        return True
+    if match.port and match.port != context.port:
+        return False
+    if match.gateways:
+        return any(gateway_name(name, namespace) in context.gateways for name in match.gateways)
+    if not set(context.source.labels).issuperset(match.source_labels.items()):
+        return False
+    return not match.source_namespace or match.source_namespace == context.source.namespace
+
+
+def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteContext) -> Action | None:
+    if http.redirect is not None:
+        return http.redirect
+    if http.direct_response is not None:
+        return http.direct_response
+    if not http.route:
+        return None
+    namespace = origin.object.namespace
+    single = len(http.route) == 1
+    return Forward(
+        destinations=tuple(
+            WeightedDestination(
+                cluster=destination_cluster(reader, item.destination, namespace, context.port),
+                weight=item.weight or (100 if single else 0),
+                headers=item.headers,
+                origin=Origin(origin.object, f"{origin.path}.route[{index}]"),
+            )
+            for index, item in enumerate(http.route)
+            if item.weight or single
+        ),
+        timeout=(parse_duration(http.timeout) if http.timeout else None) or timedelta(),
+        retries=_retries(http.retries, context.mesh),
+        rewrite=http.rewrite,
+        mirrors=tuple(_mirrors(reader, http, namespace, context.port)),
+    )
+
+
+def destination_cluster(reader: Reader, destination: Destination, namespace: str, listener_port: int) -> ClusterRef:
+    """The cluster a destination means. Without a port: the only port of the service, else the listener's."""
+    host = complete_host(destination.host, namespace, reader.domain)
+    port = destination.port.number if destination.port is not None else 0
+    if not port:
+        service = reader.host(host)
+        port = service.ports[0][0] if service is not None and len(service.ports) == 1 else listener_port
+    return ClusterRef(host, port, destination.subset)
+
+
+def _mirrors(reader: Reader, http: HTTPRoute, namespace: str, port: int) -> Iterator[Mirror]:
+    if http.mirror is not None:
+        percent = 100.0
+        if http.mirror_percentage is not None:
+            percent = http.mirror_percentage.value
+        elif http.mirror_percent is not None:
+            percent = float(http.mirror_percent)
+        if percent > 0:
+            yield Mirror(cluster=destination_cluster(reader, http.mirror, namespace, port), percent=percent)
+    for item in http.mirrors:
+        percent = item.percentage.value if item.percentage is not None else 100.0
+        if percent > 0:
+            yield Mirror(cluster=destination_cluster(reader, item.destination, namespace, port), percent=percent)
+
+
+def default_retries(mesh: MeshConfig) -> Retries | None:
+    """What a route gets that says nothing."""
+    if mesh.retry_attempts <= 0:
+        return None
+    return Retries(attempts=mesh.retry_attempts, on=f"{_RETRY_ON},retriable-status-codes", statuses=(503,))
+
+
+def _retries(retries: HTTPRetry | None, mesh: MeshConfig) -> Retries | None:
+    if retries is None:
+        return default_retries(mesh)
+    if retries.attempts <= 0:
+        return None
+    conditions: list[str] = []
+    statuses: list[int] = []
+    for part in (part.strip() for part in retries.retry_on.split(",")):
+        if part.isdigit():
+            statuses.append(int(part))
+        elif part:
+            conditions.append(part)
+    if not conditions and not statuses:
+        conditions, statuses = _RETRY_ON.split(","), [503]
+    if statuses and "retriable-status-codes" not in conditions:
+        conditions.append("retriable-status-codes")
+    return Retries(
+        attempts=retries.attempts,
+        on=",".join(conditions),
+        statuses=tuple(statuses),
+        per_try=parse_duration(retries.per_try_timeout) if retries.per_try_timeout else None,
+        backoff=parse_duration(retries.backoff) if retries.backoff else None,
+        previous_hosts=retries.retry_ignore_previous_hosts is not False,
+    )
+
+
+def default_routes(host: str, port: int, origin: Origin, mesh: MeshConfig) -> tuple[Route, ...]:
+    """The route of a service without a rule."""
+    destination = WeightedDestination(cluster=ClusterRef(host, port), weight=100, origin=origin)
+    action = Forward(destinations=(destination,), retries=default_retries(mesh))
+    return (Route(name="default", match=None, action=action, origin=origin),)
+
+
+def referenced(routes: tuple[Route, ...]) -> frozenset[ClusterRef]:
+    """The clusters that `routes` name."""
+    result: set[ClusterRef] = set()
+    for route in routes:
+        if isinstance(route.action, Forward):
+            result.update(item.cluster for item in route.action.destinations)
+            result.update(mirror.cluster for mirror in route.action.mirrors)
+    return frozenset(result)

@@ -1,0 +1,58 @@
+"""Objects of the mesh from a Kubernetes API, as the changes the core takes in."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plait.kube.kinds import (
+    DESTINATIONRULE,
+    ENDPOINTSLICE,
+    GATEWAY,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    VIRTUALSERVICE,
+)
+from plait.kube.reflect import reflect
+from plait.xds.engine import Change, Remove, Upsert
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from plait.kube.kinds import Kind
+    from plait.kube.reflect import Batch, Source
+
+#: What the mesh's configuration is made of.
+KINDS = (NAMESPACE, SERVICE, ENDPOINTSLICE, POD, VIRTUALSERVICE, DESTINATIONRULE, GATEWAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Changes of one kind; `complete` from the step on with which every kind has been read once."""
+
+    kind: Kind
+    changes: tuple[Change, ...]
+    complete: bool
+
+    @property
+    def endpoints_only(self) -> bool:
+        """Whether only endpoints changed: the one kind of change that must never wait."""
+        return self.kind == ENDPOINTSLICE
+
+
+async def follow(client: Source, kinds: Sequence[Kind] = KINDS) -> AsyncIterator[Step]:
+    """Steps for ever; wrap it in `contextlib.aclosing` when the loop may be left early."""
+    missing = set(kinds)
+    async with aclosing(reflect(client, kinds)) as batches:
+        async for batch in batches:
+            if batch.synced:
+                missing.discard(batch.kind)
+            yield Step(kind=batch.kind, changes=_changes(batch), complete=not missing)
+
+
+def _changes(batch: Batch) -> tuple[Change, ...]:
+    kind = batch.kind
+    gone = (Remove(kind.group, kind.kind, ref.namespace, ref.name) for ref in batch.deletes)
+    return (*(Upsert(obj) for obj in batch.upserts), *gone)

@@ -1,0 +1,218 @@
+"""Destinations and their policy -> outbound Clusters."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection as EnvoyOutlier
+from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+
+from plait.api.destinationrule import ConnectionPool, HTTPPool, LoadBalancer, OutlierDetection, TrafficPolicy
+from plait.api.durations import parse_duration
+from plait.mesh.destination_rules import EffectivePolicy
+from plait.mesh.destinations import Destination
+from plait.snapshot.keys import ServiceHost
+from plait.snapshot.protocols import Protocol
+from plait.xds import names
+from plait.xds.encode import duration, packed
+from plait.xds.origin import origin_metadata
+
+UNLIMITED: Final = 0xFFFFFFFF
+HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_SERVER_ERROR_DEFAULT: Final = 5
+
+
+def ads() -> ConfigSource:
+    """Configuration by the proxy's one aggregated stream."""
+    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+def outbound_cluster(
+    destination: Destination,
+    service: ServiceHost,
+    effective: EffectivePolicy,
+    *,
+    connect_timeout: timedelta,
+    to_address: bool,
+) -> Cluster:
+    """The cluster of `destination`.
+
+    `to_address`: the caller has already chosen the address (headless services, PASSTHROUGH); otherwise endpoints come by
+    EDS.
+    """
+    name = names.outbound_cluster(destination.host, destination.port, destination.subset)
+    policy = effective.policy
+    cluster = Cluster(name=name)
+    cluster.connect_timeout.CopyFrom(duration(_connect_timeout(policy, connect_timeout).total_seconds()))
+    cluster.metadata.CopyFrom(
+        origin_metadata(effective.origin, svc=f"{destination.host}|{service.service}|{service.namespace}")
+    )
+    if to_address:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+    else:
+        cluster.type = Cluster.EDS
+        cluster.eds_cluster_config.eds_config.CopyFrom(ads())
+        cluster.eds_cluster_config.service_name = name
+        cluster.lb_policy = _balancing(policy.load_balancer)
+        # Without it a returning endpoint counts as healthy for up to a second before the workers know (measured).
+        cluster.common_lb_config.update_merge_window.CopyFrom(duration(0))
+        # Istio's choice: rather fail than send to endpoints known to be bad.
+        cluster.common_lb_config.healthy_panic_threshold.value = 0
+    cluster.circuit_breakers.CopyFrom(circuit_breakers(policy.connection_pool))
+    _keepalive(cluster, policy.connection_pool)
+    options = _http_options(service.protocol(destination.port), policy.connection_pool)
+    if options is not None:
+        cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    if policy.outlier_detection is not None and not to_address:
+        _outlier(cluster, policy.outlier_detection)
+    return cluster
+
+
+def chooses_address(policy: TrafficPolicy) -> bool:
+    """Whether the policy leaves the choice of the address to the caller (`simple: PASSTHROUGH`)."""
+    return policy.load_balancer is not None and policy.load_balancer.simple == "PASSTHROUGH"
+
+
+def _connect_timeout(policy: TrafficPolicy, default: timedelta) -> timedelta:
+    pool = policy.connection_pool
+    if pool is not None and pool.tcp is not None and pool.tcp.connect_timeout:
+        return parse_duration(pool.tcp.connect_timeout) or default
+    return default
+
+
+def _balancing(balancer: LoadBalancer | None) -> int:
+    simple = balancer.simple if balancer is not None else None
+    chosen: int = {
+        "ROUND_ROBIN": Cluster.ROUND_ROBIN,
+        "RANDOM": Cluster.RANDOM,
+    }.get(simple or "", Cluster.LEAST_REQUEST)
+    return chosen
+
+
+def circuit_breakers(pool: ConnectionPool | None) -> CircuitBreakers:
+    """Limits, always explicit: Envoy's own default of 1024 would bite where nobody asked for a limit."""
+    tcp, http = (pool.tcp, pool.http) if pool is not None else (None, None)
+    limits = CircuitBreakers.Thresholds(track_remaining=True)
+    limits.max_connections.value = (tcp.max_connections if tcp is not None else 0) or UNLIMITED
+    limits.max_pending_requests.value = (http.http1_max_pending_requests if http is not None else 0) or UNLIMITED
+    limits.max_requests.value = (http.http2_max_requests if http is not None else 0) or UNLIMITED
+    limits.max_retries.value = (http.max_retries if http is not None else 0) or UNLIMITED
+    return CircuitBreakers(thresholds=[limits])
+
+
+def _keepalive(cluster: Cluster, pool: ConnectionPool | None) -> None:
+    keepalive = pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None
+    if keepalive is None:
+        return
+    target = cluster.upstream_connection_options.tcp_keepalive
+    target.SetInParent()
+    if keepalive.probes:
+        target.keepalive_probes.value = keepalive.probes
+    for text, field in ((keepalive.time, target.keepalive_time), (keepalive.interval, target.keepalive_interval)):
+        value = parse_duration(text) if text else None
+        if value is not None:
+            field.value = int(value.total_seconds())
+
+
+def _http_options(protocol: Protocol | None, pool: ConnectionPool | None) -> HttpProtocolOptions | None:
+    """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all."""
+    http = pool.http if pool is not None else None
+    tcp = pool.tcp if pool is not None else None
+    result = HttpProtocolOptions()
+    if protocol is None or not protocol.may_be_http:
+        return None
+    if protocol is Protocol.HTTP2 or (http is not None and http.h2_upgrade_policy == "UPGRADE" and protocol.is_http):
+        result.explicit_http_config.http2_protocol_options.SetInParent()
+        _http2(result.explicit_http_config.http2_protocol_options, http)
+    elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
+        # What the client speaks is what its server speaks: nobody declared anything else.
+        result.use_downstream_protocol_config.http_protocol_options.SetInParent()
+        result.use_downstream_protocol_config.http2_protocol_options.SetInParent()
+        _http2(result.use_downstream_protocol_config.http2_protocol_options, http)
+    else:
+        result.explicit_http_config.http_protocol_options.SetInParent()
+    common = result.common_http_protocol_options
+    if http is not None and http.idle_timeout:
+        common.idle_timeout.CopyFrom(duration((parse_duration(http.idle_timeout) or timedelta()).total_seconds()))
+    if http is not None and http.max_requests_per_connection:
+        common.max_requests_per_connection.value = http.max_requests_per_connection
+    if tcp is not None and tcp.max_connection_duration:
+        limit = parse_duration(tcp.max_connection_duration) or timedelta()
+        common.max_connection_duration.CopyFrom(duration(limit.total_seconds()))
+    plain = result.explicit_http_config.HasField("http_protocol_options")
+    return None if plain and not result.HasField("common_http_protocol_options") else result
+
+
+def _http2(options: object, http: HTTPPool | None) -> None:
+    if http is None:
+        return
+    if http.max_concurrent_streams:
+        options.max_concurrent_streams.value = http.max_concurrent_streams  # type: ignore[attr-defined]
+    keepalive = http.http2_keep_alive
+    interval = parse_duration(keepalive.interval) if keepalive is not None and keepalive.interval else None
+    timeout = parse_duration(keepalive.timeout) if keepalive is not None and keepalive.timeout else None
+    if interval is not None:
+        target = options.connection_keepalive  # type: ignore[attr-defined]
+        target.interval.CopyFrom(duration(interval.total_seconds()))
+        target.timeout.CopyFrom(duration((timeout or timedelta(seconds=20)).total_seconds()))
+
+
+def _outlier(cluster: Cluster, outlier: OutlierDetection) -> None:
+    """Consecutive errors only, as in Istio: Envoy's statistical detectors are off."""
+    result = EnvoyOutlier()
+    result.enforcing_success_rate.value = 0
+    fives, gateway = outlier.consecutive_5xx_errors, outlier.consecutive_gateway_errors
+    result.consecutive_5xx.value = fives if fives is not None else _SERVER_ERROR_DEFAULT
+    result.enforcing_consecutive_5xx.value = 0 if fives == 0 else 100
+    if gateway is not None:
+        result.consecutive_gateway_failure.value = gateway
+        result.enforcing_consecutive_gateway_failure.value = 100 if gateway > 0 else 0
+    if outlier.split_external_local_origin_errors:
+        result.split_external_local_origin_errors = True
+        local = outlier.consecutive_local_origin_failures
+        if local is not None:
+            result.consecutive_local_origin_failure.value = local
+            result.enforcing_consecutive_local_origin_failure.value = 100 if local > 0 else 0
+        result.enforcing_local_origin_success_rate.value = 0
+    for text, field in (
+        (outlier.interval, result.interval),
+        (outlier.base_ejection_time, result.base_ejection_time),
+    ):
+        value = parse_duration(text) if text else None
+        if value is not None:
+            field.CopyFrom(duration(value.total_seconds()))
+    base = parse_duration(outlier.base_ejection_time) if outlier.base_ejection_time else None
+    if base is not None and base > timedelta(seconds=300):
+        # Envoy caps ejections at 300 s unless told otherwise, and refuses a cap below the base.
+        result.max_ejection_time.CopyFrom(duration(base.total_seconds()))
+    if outlier.max_ejection_percent:
+        result.max_ejection_percent.value = outlier.max_ejection_percent
+    if outlier.min_health_percent:
+        cluster.common_lb_config.healthy_panic_threshold.value = outlier.min_health_percent
+    cluster.outlier_detection.CopyFrom(result)
+
+
+def passthrough_cluster(name: str, connect_timeout: timedelta) -> Cluster:
+    """Traffic to where the caller meant it to go."""
+    cluster = Cluster(name=name, type=Cluster.ORIGINAL_DST, lb_policy=Cluster.CLUSTER_PROVIDED)
+    cluster.connect_timeout.CopyFrom(duration(connect_timeout.total_seconds()))
+    cluster.circuit_breakers.CopyFrom(circuit_breakers(None))
+    options = HttpProtocolOptions()
+    options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+    options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    cluster.metadata.CopyFrom(origin_metadata(None, svc=f"{name}||"))
+    return cluster
+
+
+def blackhole_cluster() -> Cluster:
+    """Traffic to nowhere."""
+    cluster = Cluster(name=names.BLACKHOLE_CLUSTER, type=Cluster.STATIC)
+    cluster.connect_timeout.CopyFrom(duration(1))
+    cluster.metadata.CopyFrom(origin_metadata(None, svc=f"{names.BLACKHOLE_CLUSTER}||"))
+    return cluster

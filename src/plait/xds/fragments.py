@@ -1,0 +1,61 @@
+"""Every fragment of the configuration, by kind, and the one function that makes any of them.
+
+A fragment's key says all that it depends on besides what it reads. From the world to the wire:
+
+    mesh-rules, foreign-hosts, local-rules, exported-rules, destinations, host-claims      of a namespace
+    inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters                      of a workload
+    virtual-host (a content, shared), rule-routes, check                                   of a rule or service
+    cluster, endpoints, routes, service-routes, gateway-routes, listener-..., inbound-...  resources
+    list                                                                                   the names of a view
+
+A list depends on structure only (which services and subsets exist), never on the content of what it names, so that a
+change of an endpoint or a route does not touch it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from plait.kit.memo import Key, Tracker
+from plait.mesh.config import MeshConfig
+from plait.snapshot.reader import Reader
+from plait.xds.gateway_fragments import GatewayFragments, InboundFragments
+from plait.xds.resource import CDS, EDS, LDS, RDS
+from plait.xds.shared_fragments import Lister, Maker, SharedFragments
+from plait.xds.sidecar_fragments import SidecarFragments
+from plait.xds.views import ViewKey
+
+VIEW_TYPES: Final = (CDS, EDS, LDS, RDS)
+
+
+def list_key(view: ViewKey, type_url: str) -> Key:
+    """The list of one type of one view."""
+    return ("list", view, type_url)
+
+
+class Fragments:
+    """Makes fragments for one mesh; `compute` is what the memo calls."""
+
+    def __init__(self, mesh: MeshConfig) -> None:
+        self._domain = mesh.domain
+        sidecar, inbound, gateway = SidecarFragments(mesh), InboundFragments(mesh), GatewayFragments(mesh)
+        self._makers: dict[str, Maker] = {
+            **SharedFragments(mesh).makers(),
+            **sidecar.makers(),
+            **inbound.makers(),
+            **gateway.makers(),
+            "list": self._list,
+        }
+        self._lists: dict[tuple[str, str], Lister] = {**sidecar.lists(), **inbound.lists(), **gateway.lists()}
+
+    def compute(self, key: Key, tracker: Tracker) -> Any:
+        """The value of the fragment `key`."""
+        return self._makers[str(key[0])](tracker, Reader(tracker.read, self._domain), *key[1:])
+
+    def _list(self, tracker: Tracker, reader: Reader, view: ViewKey, type_url: str) -> tuple[tuple[str, Key], ...]:
+        """What a view consists of, for one type: each name once, sorted."""
+        lister = self._lists.get((view.side, type_url))
+        entries: dict[str, Key] = {}
+        for name, key in lister(tracker, reader, view) if lister is not None else ():
+            entries.setdefault(name, key)
+        return tuple(sorted(entries.items()))

@@ -1,0 +1,68 @@
+"""The HTTP connection manager, as outbound listeners, inbound chains and gateways have it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
+from envoy.config.listener.v3.listener_components_pb2 import Filter
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+    HttpFilter,
+)
+
+from plait.xds.cluster import ads
+from plait.xds.encode import duration, packed
+
+HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
+FAULT: Final = "envoy.filters.http.fault"
+ROUTER: Final = "envoy.filters.http.router"
+#: Order matters: a fault is made before the request is routed; the router is always last.
+_OUTBOUND_FILTERS: Final = ((FAULT, HTTPFault), (ROUTER, Router))
+_INBOUND_FILTERS: Final = ((ROUTER, Router),)
+
+Side = Literal["outbound", "inbound", "gateway"]
+
+
+def http_connection_manager(
+    side: Side, *, stat_prefix: str, route_name: str = "", routes: RouteConfiguration | None = None
+) -> Filter:
+    """The filter; its routes are either inline or come by RDS under `route_name`."""
+    manager = HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        codec_type=HttpConnectionManager.AUTO,
+        server_name="istio-envoy",
+        # The application's own `server` header is its own business.
+        server_header_transformation=(
+            HttpConnectionManager.PASS_THROUGH if side == "inbound" else HttpConnectionManager.OVERWRITE
+        ),
+        http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
+    )
+    # At the edge the peer is the client; inside, x-forwarded-for tells who it was.
+    manager.use_remote_address.value = side == "gateway"
+    manager.generate_request_id.value = True
+    manager.normalize_path.value = True
+    manager.stream_idle_timeout.CopyFrom(duration(0))
+    manager.upgrade_configs.add(upgrade_type="websocket")
+    if side == "inbound":
+        manager.forward_client_cert_details = HttpConnectionManager.APPEND_FORWARD
+        manager.set_current_client_cert_details.subject.value = True
+        manager.set_current_client_cert_details.uri = True
+    elif side == "gateway":
+        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+    if routes is not None:
+        manager.route_config.CopyFrom(routes)
+    else:
+        manager.rds.route_config_name = route_name
+        manager.rds.config_source.CopyFrom(ads())
+    for name, config in _INBOUND_FILTERS if side == "inbound" else _OUTBOUND_FILTERS:
+        manager.http_filters.append(http_filter(name, config()))
+    return Filter(name=HTTP_CONNECTION_MANAGER, typed_config=packed(manager))
+
+
+def http_filter(name: str, config: Any) -> HttpFilter:
+    """One HTTP filter."""
+    return HttpFilter(name=name, typed_config=packed(config))

@@ -1,0 +1,213 @@
+"""Routes of the mesh model -> Envoy routes, virtual hosts and route configurations.
+
+A virtual host's content (routes) is kept apart from its head (name and domains), since the content is shared by all
+namespaces and the head is not; an encoded host is the head followed by the content.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as BadBase64
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from envoy.config.core.v3.base_pb2 import HeaderValueOption
+from envoy.config.route.v3 import route_components_pb2 as pb
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import PreviousHostsPredicate
+
+from plait.api.virtualservice import HeaderOperations, Headers, HTTPDirectResponse, HTTPRedirect
+from plait.mesh.origin import Origin
+from plait.mesh.routes import ClusterRef, Forward, Retries, Route
+from plait.xds import names
+from plait.xds.encode import duration, joined, length_delimited, message_bytes, packed
+from plait.xds.fault import fault_settings, fraction
+from plait.xds.http_connection import FAULT
+from plait.xds.matching import regex, route_match
+from plait.xds.origin import origin_metadata
+
+_NAME_FIELD: Final = 1
+_VIRTUAL_HOSTS_FIELD: Final = 2
+_DOMAINS_FIELD: Final = 2
+_PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
+_HOST_HEADERS: Final = frozenset({"host", ":authority"})
+#: Envoy refuses direct responses above its limit of 4 KiB; Istio's is 1 MiB.
+MAX_DIRECT_RESPONSE: Final = 1024 * 1024
+
+
+def cluster_name(cluster: ClusterRef) -> str:
+    """The Envoy name of a destination."""
+    return names.outbound_cluster(cluster.host, cluster.port, cluster.subset)
+
+
+def virtual_host_content(routes: Iterable[Route], *, origin: Origin, https_only: bool = False) -> bytes:
+    """An encoded VirtualHost without name and domains."""
+    host = pb.VirtualHost(include_request_attempt_count=True, metadata=origin_metadata(origin))
+    if https_only:
+        host.require_tls = pb.VirtualHost.ALL
+    host.routes.extend(envoy_route(route) for route in routes)
+    return message_bytes(host)
+
+
+def virtual_host_head(name: str, domains: Iterable[str]) -> bytes:
+    """Name and domains of an encoded VirtualHost; its content is appended."""
+    head = length_delimited(_NAME_FIELD, name.encode())
+    return head + b"".join(length_delimited(_DOMAINS_FIELD, domain.encode()) for domain in domains)
+
+
+def route_configuration(name: str, virtual_hosts: Iterable[bytes]) -> bytes:
+    """An encoded RouteConfiguration of encoded virtual hosts."""
+    head = RouteConfiguration(name=name, ignore_port_in_host_matching=True)
+    # A route may name a cluster that does not exist (yet): it answers 503 instead of spoiling all the others.
+    head.validate_clusters.value = False
+    head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
+    return message_bytes(head) + joined(_VIRTUAL_HOSTS_FIELD, virtual_hosts)
+
+
+def catch_all_host(*, registry_only: bool) -> bytes:
+    """What hosts nobody knows get: where the caller meant to go, or 502."""
+    host = pb.VirtualHost(name=names.BLOCK_ALL if registry_only else names.ALLOW_ANY, domains=["*"])
+    host.include_request_attempt_count = True
+    route = host.routes.add(name=host.name)
+    route.match.prefix = "/"
+    if registry_only:
+        route.direct_response.status = 502
+    else:
+        route.route.cluster = names.PASSTHROUGH_CLUSTER
+        route.route.timeout.CopyFrom(duration(0))
+    return message_bytes(host)
+
+
+def empty_gateway_host(port: int) -> bytes:
+    """A gateway port without routes: no route matches, which is 404."""
+    return message_bytes(pb.VirtualHost(name=names.blackhole_host(port), domains=["*"]))
+
+
+def envoy_route(route: Route) -> pb.Route:
+    """One route."""
+    result = pb.Route(name=route.name, match=route_match(route.match), metadata=origin_metadata(route.origin))
+    match route.action:
+        case Forward():
+            _forward(result, route.action)
+        case HTTPRedirect():
+            _redirect(result.redirect, route.action)
+        case HTTPDirectResponse():
+            _direct_response(result.direct_response, route.action)
+    _headers(result, route.headers)
+    fault = fault_settings(route.fault) if route.fault is not None else None
+    if fault is not None:
+        result.typed_per_filter_config[FAULT].CopyFrom(packed(fault))
+    return result
+
+
+def _forward(result: pb.Route, forward: Forward) -> None:
+    action = result.route
+    if len(forward.destinations) == 1:
+        only = forward.destinations[0]
+        action.cluster = cluster_name(only.cluster)
+        _headers(result, only.headers)
+    else:
+        for item in forward.destinations:
+            share = action.weighted_clusters.clusters.add(name=cluster_name(item.cluster))
+            share.weight.value = item.weight
+            _headers(share, item.headers)
+    action.timeout.CopyFrom(duration(forward.timeout.total_seconds()))
+    if forward.retries is not None:
+        action.retry_policy.CopyFrom(_retry_policy(forward.retries))
+    rewrite = forward.rewrite
+    if rewrite is not None:
+        if rewrite.authority:
+            action.host_rewrite_literal = rewrite.authority
+        if rewrite.uri_regex_rewrite is not None:
+            action.regex_rewrite.pattern.CopyFrom(regex(rewrite.uri_regex_rewrite.match))
+            action.regex_rewrite.substitution = rewrite.uri_regex_rewrite.rewrite
+        elif rewrite.uri:
+            _rewrite_path(result, rewrite.uri)
+    for mirror in forward.mirrors:
+        copy = action.request_mirror_policies.add(cluster=cluster_name(mirror.cluster))
+        copy.runtime_fraction.default_value.CopyFrom(fraction(mirror.percent))
+
+
+def _rewrite_path(result: pb.Route, path: str) -> None:
+    """Replace what was matched. A regex match has no matched part that Envoy could replace, so the whole path goes."""
+    if result.match.HasField("safe_regex"):
+        result.route.regex_rewrite.pattern.CopyFrom(regex(result.match.safe_regex.regex))
+        result.route.regex_rewrite.substitution = path.replace("\\", "\\\\")
+    else:
+        result.route.prefix_rewrite = path
+
+
+def _retry_policy(retries: Retries) -> pb.RetryPolicy:
+    policy = pb.RetryPolicy(retry_on=retries.on, retriable_status_codes=retries.statuses)
+    policy.num_retries.value = retries.attempts
+    policy.host_selection_retry_max_attempts = 5
+    if retries.previous_hosts:
+        policy.retry_host_predicate.add(name=_PREVIOUS_HOSTS, typed_config=packed(PreviousHostsPredicate()))
+    if retries.per_try is not None:
+        policy.per_try_timeout.CopyFrom(duration(retries.per_try.total_seconds()))
+    if retries.backoff is not None:
+        base = max(retries.backoff, timedelta(milliseconds=1)).total_seconds()
+        policy.retry_back_off.base_interval.CopyFrom(duration(base))
+    return policy
+
+
+def _redirect(result: pb.RedirectAction, redirect: HTTPRedirect) -> None:
+    if redirect.uri:
+        result.path_redirect = redirect.uri
+    elif redirect.prefix_rewrite:
+        result.prefix_rewrite = redirect.prefix_rewrite
+    result.host_redirect = redirect.authority
+    if redirect.scheme:
+        result.scheme_redirect = redirect.scheme
+    if redirect.port is not None:
+        result.port_redirect = redirect.port
+    codes = {
+        302: pb.RedirectAction.FOUND,
+        303: pb.RedirectAction.SEE_OTHER,
+        307: pb.RedirectAction.TEMPORARY_REDIRECT,
+        308: pb.RedirectAction.PERMANENT_REDIRECT,
+    }
+    result.response_code = codes.get(redirect.redirect_code, pb.RedirectAction.MOVED_PERMANENTLY)
+
+
+def _direct_response(result: pb.DirectResponseAction, response: HTTPDirectResponse) -> None:
+    result.status = response.status
+    if response.body is not None and response.body.string is not None:
+        result.body.inline_string = response.body.string
+    elif response.body is not None and response.body.bytes is not None:
+        try:
+            result.body.inline_bytes = b64decode(response.body.bytes)
+        except BadBase64:
+            result.body.inline_bytes = b""
+
+
+def _headers(target: Any, headers: Headers | None) -> None:
+    """Header changes, on a route or on one share of it."""
+    if headers is None:
+        return
+    if headers.request is not None:
+        _operations(target.request_headers_to_add, target.request_headers_to_remove, headers.request)
+        for name, value in headers.request.set.items():
+            # Envoy does not let these be set like headers.
+            if name.lower() in _HOST_HEADERS:
+                if isinstance(target, pb.Route):
+                    target.route.host_rewrite_literal = value
+                else:
+                    target.host_rewrite_literal = value
+    if headers.response is not None:
+        _operations(target.response_headers_to_add, target.response_headers_to_remove, headers.response)
+
+
+def _operations(to_add: Any, to_remove: Any, operations: HeaderOperations) -> None:
+    actions = (
+        (operations.set, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
+        (operations.add, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD),
+    )
+    for headers, action in actions:
+        for name, value in sorted(headers.items()):
+            if name.lower() in _HOST_HEADERS:
+                continue
+            option = to_add.add(append_action=action)
+            option.header.key, option.header.value = name, value
+    to_remove.extend(operations.remove)

@@ -1,0 +1,45 @@
+"""Options and fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("default", deadline=None, max_examples=60)
+settings.register_profile("fuzz", deadline=None, max_examples=5000)
+settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shared",
+        type=Path,
+        default=ROOT.parent / "shared",
+        help="folder with the demo's manifests and Istio's samples; tests that read it skip where it is absent",
+    )
+
+
+@pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest) -> Path:
+    """The folder with other people's manifests."""
+    folder: Path = request.config.getoption("--shared")
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here (see --shared)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lacking():
+    """Call it with a sentence when this machine lacks a capability: a skip, or in CI a failure."""
+
+    def say(reason: str) -> None:
+        if os.environ.get("PLAIT_TEST_REQUIRE"):
+            pytest.fail(f"this test must run in CI: {reason}")
+        pytest.skip(reason)
+
+    return say

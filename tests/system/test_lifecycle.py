@@ -1,0 +1,194 @@
+"""A mesh's life as its owner sees it: up, up again, killed, down, up, gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from .conftest import until
+
+pytestmark = pytest.mark.system
+
+
+def below(pid: int) -> set[int]:
+    """The process and all its descendants."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = entry.read_text().partition(" (")
+            parents[int(number)] = int(rest.rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that live; a zombie that its parent has not collected yet does not."""
+    found = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+        except OSError:
+            continue
+        if state not in {"Z", "X"}:
+            found.add(pid)
+    return found
+
+
+def network_namespaces(pids: set[int]) -> set[str]:
+    """The network namespaces that processes are in."""
+    found = set()
+    for pid in pids:
+        try:
+            found.add(str(Path(f"/proc/{pid}/ns/net").readlink()))
+        except OSError:
+            continue
+    return found
+
+
+def in_use(port: int) -> bool:
+    """Whether something listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def everyone() -> set[int]:
+    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+
+
+def left_behind(pids: set[int], namespaces: set[str], ports: list[int], state: Path) -> str:
+    """What is left of a mesh; empty when nothing is."""
+    if found := alive(pids):
+        return f"processes {sorted(found)}"
+    if found := network_namespaces(everyone()) & namespaces:
+        return f"network namespaces {sorted(found)}"
+    if found := [port for port in ports if in_use(port)]:
+        return f"ports {found}"
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
+    return f"mounts {mounts}" if mounts else ""
+
+
+@pytest.fixture(scope="module")
+def up(mesh):
+    mesh.plait("up", "--ports", "auto")
+    return mesh
+
+
+@pytest.fixture
+def running(up):
+    """The mesh, up whatever the test before did to it."""
+    up.plait("up", "--ports", "auto")
+    return up
+
+
+def resource_versions(mesh) -> dict[str, str]:
+    found = {}
+    for kind in ("deployments", "services", "serviceaccounts", "pods", "namespaces"):
+        for obj in mesh.get(kind, "-A")["items"]:
+            found[f"{kind} {obj['metadata'].get('namespace')}/{obj['metadata']['name']}"] = obj["metadata"][
+                "uid"
+            ] + str(obj["metadata"].get("generation"))
+    return found
+
+
+def test_status_names_what_runs(running) -> None:
+    status = running.status()
+    assert status["ready"] is True
+    assert {"http", "https", "api", "console"} <= set(status["ports"])
+    names = {process["name"] for process in status["processes"]}
+    assert {"launcher", "init", "api", "node", "relay"} <= names
+    assert any(name.startswith("pod/istio-system/istiod-") for name in names)
+    assert all(Path(f"/proc/{process['pid']}").exists() for process in status["processes"])
+    assert status["proxies"] == {"total": 1, "synced": 1}
+
+
+def test_a_second_up_changes_nothing(running) -> None:
+    before, pids = resource_versions(running), below(running.status()["processes"][0]["pid"])
+    done = running.plait("up")
+    assert "export KUBECONFIG=" in done.stdout
+    assert resource_versions(running) == before
+    assert below(running.status()["processes"][0]["pid"]) == pids
+
+
+def test_kubeconfig_path_is_only_the_path(running) -> None:
+    assert running.plait("kubeconfig", "--path").stdout == f"{running.state / 'kubeconfig'}\n"
+    assert running.kubectl("config", "current-context").stdout.strip() == f"plait-{running.name}"
+    assert (running.state / "kubeconfig").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_the_token_nobody_comes_in(running) -> None:
+    port = running.status()["ports"]["api"]
+    done = running.kubectl("get", "pods", "--server", f"https://127.0.0.1:{port}", "--token", "wrong", code=None)
+    assert done.returncode != 0
+    assert "Unauthorized" in done.stderr or "logged in" in done.stderr
+
+
+def test_the_api_server_runs_as_nobody_in_particular(running) -> None:
+    pid = next(process["pid"] for process in running.status()["processes"] if process["name"] == "api")
+    fields = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    assert "0" not in fields["Uid"].split()
+    assert int(fields["CapEff"], 16) == 0
+    assert int(fields["CapPrm"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+
+
+def test_after_sigkill_of_the_launcher_nothing_is_left(running) -> None:
+    status = running.status()
+    launcher = status["processes"][0]["pid"]
+    pids = below(launcher)
+    namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
+    assert len(namespaces) >= 3
+    os.kill(launcher, signal.SIGKILL)
+    until(
+        "nothing is left",
+        lambda: not left_behind(pids, namespaces, list(status["ports"].values()), running.state),
+        seconds=20,
+    )
+    assert running.plait("status", code=3)
+
+
+def test_down_and_up_bring_the_objects_back(running) -> None:
+    running.kubectl("create", "namespace", "kept", "--dry-run=client", "-o", "yaml")
+    running.kubectl("delete", "namespace", "kept", "--ignore-not-found", "--wait")
+    running.kubectl("create", "namespace", "kept")
+    running.kubectl("create", "configmap", "-n", "kept", "a", "--from-literal=k=v")
+    status = running.status()
+    pids = below(status["processes"][0]["pid"])
+    namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
+    running.plait("down")
+    assert not left_behind(pids, namespaces, list(status["ports"].values()), running.state)
+    assert running.plait("status", code=3)
+    running.plait("up", "--ports", "auto")
+    assert running.get("configmap", "-n", "kept", "a")["data"] == {"k": "v"}
+    assert running.status()["ready"] is True
+
+
+def test_a_taken_port_is_said_with_the_way_out(running) -> None:
+    taken = running.status()["ports"]["http"]
+    done = running.plait("--name", "other", "up", "--port", f"http={taken}", code=1)
+    assert f"127.0.0.1:{taken}" in done.stderr
+    assert "--ports auto" in done.stderr
+
+
+@pytest.mark.parametrize("process", ["api", "node"])
+def test_a_killed_process_comes_back_and_pods_do_not_notice(running, process: str) -> None:
+    def pid_of(name: str) -> int | None:
+        return next((p["pid"] for p in running.status()["processes"] if p["name"] == name), None)
+
+    pods = {pod["metadata"]["uid"] for pod in running.get("pods", "-A")["items"]}
+    containers = {p["pid"] for p in running.status()["processes"] if p["name"].startswith("pod/")}
+    before = pid_of(process)
+    os.kill(before, signal.SIGKILL)
+    until("it is started again", lambda: (now := pid_of(process)) and now != before)
+    until("the mesh is ready", lambda: running.status()["ready"])
+    assert {pod["metadata"]["uid"] for pod in running.get("pods", "-A")["items"]} == pods
+    assert {p["pid"] for p in running.status()["processes"] if p["name"].startswith("pod/")} == containers

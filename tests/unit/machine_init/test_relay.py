@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from plait.machine.init.relay import Targets, serve
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write(b"|end")
+    writer.close()
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+async def exchange(port: int, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def send() -> None:
+        writer.write(data)
+        await writer.drain()
+        writer.write_eof()
+
+    sending = asyncio.ensure_future(send())
+    try:
+        return await reader.read(-1)
+    finally:
+        await asyncio.gather(sending, return_exceptions=True)
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+
+@pytest.fixture
+async def relay(tmp_path: Path):
+    listener = listening()
+    targets = tmp_path / "relay.json"
+    task = asyncio.create_task(serve({"http": listener}, Targets(targets)))
+    yield listener.getsockname()[1], targets
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    listener.close()
+
+
+async def test_bytes_and_half_close_pass_both_ways(relay) -> None:
+    port, targets = relay
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server:
+        targets.write_text(json.dumps({"http": [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]}))
+        data = bytes(range(256)) * 8000
+        assert await exchange(port, data) == data + b"|end"
+
+
+async def test_the_target_may_change_and_one_that_refuses_is_passed_over(relay) -> None:
+    port, targets = relay
+    refused = listening()
+    dead = refused.getsockname()[1]
+    refused.close()
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server:
+        alive = server.sockets[0].getsockname()[1]
+        targets.write_text(json.dumps({"http": [f"127.0.0.1:{dead}", f"127.0.0.1:{alive}"]}))
+        for _ in range(8):
+            assert await exchange(port, b"hello") == b"hello|end"
+
+
+async def test_without_a_target_the_connection_is_reset(relay) -> None:
+    port, _ = relay
+    with pytest.raises(ConnectionResetError):
+        await exchange(port, b"hello")

@@ -1,0 +1,150 @@
+"""Init as a process of its own, not as PID 1: the protocol, restarts and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from plait.machine.init.client import InitClient, InitError
+from plait.machine.init.protocol import Spawn
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from plait.machine.init.plan import Service
+from plait.machine.init.server import Init
+services = [Service(**{**s, "argv": tuple(s["argv"])}) for s in json.loads(sys.argv[2])]
+Init(services, [Path(sys.argv[1])]).run()
+"""
+
+
+@contextmanager
+def running(socket: Path, services: str = "[]") -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PROGRAM), str(socket), services])
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@asynccontextmanager
+async def connected(socket: Path) -> AsyncIterator[InitClient]:
+    async with asyncio.timeout(10):
+        while not socket.is_socket():
+            await asyncio.sleep(0.01)
+    async with InitClient(socket) as client:
+        yield client
+
+
+def shell(name: str, script: str, log: Path | None = None) -> Spawn:
+    path = {"PATH": os.environ["PATH"]}
+    return Spawn(name=name, argv=("sh", "-c", script), env=path, log=str(log) if log else None)
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Path:
+    return tmp_path / "init.sock"
+
+
+async def test_exit_status_and_output_outlive_the_process(socket: Path, tmp_path: Path) -> None:
+    with running(socket):
+        async with connected(socket) as client:
+            log = tmp_path / "out.log"
+            started = await client.spawn(shell("a", "echo out; echo err >&2; read x < /dev/null; exit 3", log))
+            assert started.state == "running"
+            ended = await ended_named(client, "a")
+            assert (ended.exit_code, ended.signal) == (3, None)
+            assert sorted(line.split(" ", 1)[1] for line in log.read_text().splitlines()) == [
+                "stderr F err",
+                "stdout F out",
+            ]
+            await client.forget("a")
+            assert await client.processes() == ()
+
+
+async def ended_named(client: InitClient, name: str):
+    async with asyncio.timeout(10):
+        while True:
+            (process,) = await client.processes(name)
+            if process.state == "ended":
+                return process
+            await asyncio.sleep(0.01)
+
+
+async def test_a_watcher_hears_of_an_end(socket: Path) -> None:
+    with running(socket):
+        async with connected(socket) as client, aclosing(client.exits()) as exits, asyncio.timeout(10):
+            heard = asyncio.ensure_future(anext(exits))
+            # Whether the watch has begun cannot be seen: ends are produced until one is heard.
+            for number in range(1000):
+                await client.spawn(shell(f"x{number}", "exit 0"))
+                if (await asyncio.wait([heard], timeout=0.02))[0]:
+                    break
+            assert heard.result().name.startswith("x")
+
+
+async def test_signals_go_to_the_child_of_one_that_forks(socket: Path) -> None:
+    with running(socket):
+        async with connected(socket) as client:
+            # The shell stands for an nsenter: the outer process waits for the inner one and passes its end on.
+            argv = ("sh", "-c", "sleep 60; exit 7")
+            await client.spawn(Spawn(name="f", argv=argv, env={"PATH": os.environ["PATH"]}, forks=True))
+            async with asyncio.timeout(10):
+                while (await client.processes("f"))[0].inner_pid is None:
+                    await asyncio.sleep(0.01)
+            await client.signal("f", signal.SIGTERM)
+            ended = await ended_named(client, "f")
+            assert ended.exit_code == 7
+
+
+async def test_what_cannot_be_started_is_said_in_words(socket: Path) -> None:
+    with running(socket):
+        async with connected(socket) as client:
+            with pytest.raises(InitError, match="no-such-program: No such file or directory"):
+                await client.spawn(Spawn(name="a", argv=("no-such-program",)))
+            await client.spawn(shell("b", "sleep 60"))
+            with pytest.raises(InitError, match="a process of this name is on record"):
+                await client.spawn(shell("b", "true"))
+
+
+async def test_own_processes_are_started_again(socket: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "starts"
+    script = f"echo x >> {mark}; exec sleep 60"
+    services = json.dumps([{"name": "s", "argv": ["sh", "-c", script], "env": {"PATH": os.environ["PATH"]}}])
+    with running(socket, services):
+        async with connected(socket) as client:
+            async with asyncio.timeout(10):
+                while not mark.exists():
+                    await asyncio.sleep(0.01)
+            (service,) = await client.processes("s")
+            os.kill(service.pid, signal.SIGKILL)
+            async with asyncio.timeout(10):
+                while len(mark.read_text().split()) < 2:
+                    await asyncio.sleep(0.01)
+
+
+async def test_on_sigterm_everything_gets_its_chance_and_ends(socket: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "said"
+    with running(socket) as process:
+        async with connected(socket) as client:
+            script = f"trap 'echo bye > {mark}; exit 0' TERM; while :; do sleep 0.05; done"
+            started = await client.spawn(shell("pod/u/app/0", script))
+        async with asyncio.timeout(10):
+            # The trap is set once the shell has a child.
+            while not Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text():
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert mark.read_text() == "bye\n"
+        assert not Path(f"/proc/{started.pid}").exists()
