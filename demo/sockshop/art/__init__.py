@@ -1,1 +1,4 @@
-"""Draws the shop's pictures. Run once by hand (`python -m sockshop.art`, needs Pillow); the files it makes are kept with the source."""
+"""Draws the shop's pictures.
+
+Run by hand (`python -m sockshop.art`, needs Pillow); the files that it makes are kept with the source.
+"""

@@ -12,6 +12,7 @@ _QUALITY = 84
 
 
 def main() -> None:
+    """Draws everything; the same each time."""
     pictures = _SHOP / "catalogue" / "images"
     for design in DESIGNS:
         single(design).save(pictures / design.single, "JPEG", quality=_QUALITY, optimize=True)

@@ -18,10 +18,12 @@ def layer(colour: Colour | None = None) -> Image.Image:
 
 
 def mask(level: int = 0) -> Image.Image:
+    """An empty stencil."""
     return Image.new("L", (SIZE, SIZE), level)
 
 
 def pen(image: Image.Image) -> ImageDraw.ImageDraw:
+    """Draws on an image, in pixels."""
     return ImageDraw.Draw(image)
 
 
@@ -37,6 +39,7 @@ def box(x: float, y: float, rx: float, ry: float | None = None) -> list[float]:
 
 
 def width(units: float) -> int:
+    """A line's width in pixels, never none."""
     return max(1, round(units * SCALE))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def stripes(
     image: Image.Image, colours: Sequence[Colour], *, pitch: float, begin: float = 0, end: float = 1200
 ) -> None:
+    """Bands of `pitch` units that follow the knitting from `begin` to `end`."""
     draw = pen(image)
     row, turn = begin, 0
     while row < end:
@@ -26,6 +27,7 @@ def stripes(
 
 
 def diamonds(image: Image.Image, first: Colour, second: Colour, thread: Colour) -> None:
+    """Argyle: diamonds in two colours under a crossing thread."""
     draw = pen(image)
     half, tall = 70, 105
     for line, y in enumerate(range(210, 1100, tall)):
@@ -45,6 +47,7 @@ def diamonds(image: Image.Image, first: Colour, second: Colour, thread: Colour) 
 
 
 def crossing(image: Image.Image, colour: Colour, second: Colour) -> None:
+    """Two sets of slanting lines."""
     draw = pen(image)
     for offset in range(-900, 1500, 150):
         draw.line(at((offset, 0), (offset + 1000, 1000)), fill=(*colour, 255), width=width(24))
@@ -53,6 +56,7 @@ def crossing(image: Image.Image, colour: Colour, second: Colour) -> None:
 
 
 def waves(image: Image.Image, colours: Sequence[Colour]) -> None:
+    """Rows of waves, each over the one above."""
     draw = pen(image)
     for turn, y in enumerate(range(150, 1150, 62)):
         crest = [(x, y + 26 * math.sin(x / 44 + turn * 0.9)) for x in range(0, 1010, 10)]
@@ -60,6 +64,7 @@ def waves(image: Image.Image, colours: Sequence[Colour]) -> None:
 
 
 def digits(image: Image.Image, colours: Sequence[Colour]) -> None:
+    """A sentence in zeros and ones."""
     draw = pen(image)
     font = ImageFont.load_default(size=58 * SCALE)
     bits = "".join(f"{ord(letter):08b}" for letter in "plain socks, no magic inside")
@@ -102,6 +107,7 @@ def swoosh(image: Image.Image, colours: Sequence[Colour]) -> None:
 
 
 def play(image: Image.Image, disc: Colour, sign: Colour) -> None:
+    """A button to press and a bar that shows how far the film is."""
     draw = pen(image)
     draw.ellipse(box(484, 350, 98), fill=(*disc, 255))
     draw.polygon(at((452, 296), (452, 404), (546, 350)), fill=(*sign, 255))
@@ -111,6 +117,7 @@ def play(image: Image.Image, disc: Colour, sign: Colour) -> None:
 
 
 def cat(image: Image.Image, fur: Colour, dark: Colour, nose: Colour) -> None:
+    """A face on the leg."""
     draw = pen(image)
     white = (255, 255, 250)
     draw.ellipse(box(484, 385, 130, 118), fill=(*fur, 255))
@@ -130,6 +137,7 @@ def cat(image: Image.Image, fur: Colour, dark: Colour, nose: Colour) -> None:
 
 
 def paws(image: Image.Image, colour: Colour) -> None:
+    """Prints on the foot."""
     draw = pen(image)
     for x, y in ((440, 610), (560, 690), (700, 690), (480, 780), (640, 800), (790, 780)):
         draw.ellipse(box(x, y + 14, 24, 20), fill=(*colour, 255))

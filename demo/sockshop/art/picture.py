@@ -204,6 +204,7 @@ def _placed(scene: Image.Image, thing: Image.Image, *, dx: float = 0, dy: float 
 
 
 def single(design: Design) -> Image.Image:
+    """One sock on its ground."""
     return _finished(_placed(_scene(design.ground), sock(design), dx=-110, dy=10))
 
 

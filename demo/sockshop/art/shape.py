@@ -29,6 +29,7 @@ CUFF_END = 190.0
 
 
 def outline() -> list[Point]:
+    """The sock's edge as points in units."""
     points = [_START]
     for first, second, end in _CURVES:
         begin = points[-1]
@@ -46,6 +47,7 @@ def outline() -> list[Point]:
 
 
 def silhouette() -> Image.Image:
+    """The sock as a stencil."""
     image = mask()
     pen(image).polygon(at(*outline()), fill=255)
     return image
@@ -108,6 +110,7 @@ def lit(image: Image.Image, form: Image.Image) -> Image.Image:
 
 
 def cut_out(image: Image.Image, form: Image.Image) -> Image.Image:
+    """The image where the form is, nothing elsewhere."""
     image = image.copy()
     image.putalpha(form)
     return image

@@ -17,6 +17,7 @@ from sockshop.service.listener import run
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the service; the exit status is 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="catalogue", description="Socks, tags and pictures over HTTP.")
     parser.add_argument("-port", "--port", type=int, default=80, help="port to listen on, all addresses (80)")
     parser.add_argument(

@@ -37,17 +37,35 @@ _ROUTES = {
 class Socks(Protocol):
     """What the API asks of whoever keeps the socks."""
 
-    async def open(self) -> None: ...
-    async def close(self) -> None: ...
-    async def socks(self, tags: Sequence[str]) -> list[Sock]: ...
-    async def size(self, tags: Sequence[str]) -> int: ...
-    async def sock(self, sock_id: str) -> Sock: ...
-    async def tags(self) -> list[str]: ...
-    async def alive(self) -> bool: ...
+    async def open(self) -> None:
+        """Gets ready; does not need the database yet."""
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+
+    async def socks(self, tags: Sequence[str]) -> list[Sock]:
+        """All socks, or those with any of the tags."""
+
+    async def size(self, tags: Sequence[str]) -> int:
+        """How many that are."""
+
+    async def sock(self, sock_id: str) -> Sock:
+        """One sock."""
+
+    async def tags(self) -> list[str]:
+        """All tags."""
+
+    async def alive(self) -> bool:
+        """Whether there is anything to ask."""
 
 
 class Catalogue:
-    """Handlers over a shelf of socks. `images` is the folder of pictures; `breakers` turns on the original's circuit breakers."""
+    """Handlers over a shelf of socks.
+
+    `images` is the folder of pictures. `breakers` turns on the original's circuit breakers; they are off unless asked for,
+    because they count a 404 as a failure: six wrong links would take the detail pages away for half a minute, and in a
+    mesh the breaker to be watched is the mesh's.
+    """
 
     def __init__(self, shelf: Socks, *, images: Path, breakers: bool = False, access_log: TextIO | None = None) -> None:
         self._shelf = shelf
@@ -61,6 +79,7 @@ class Catalogue:
         self._journal = Journal(self._durations, labels=_labels, access_log=access_log)
 
     def app(self) -> web.Application:
+        """The service as an aiohttp application; it opens and closes the shelf."""
         app = web.Application(middlewares=[self._journal.middleware, _plain_refusals])
         get = (("/catalogue", self._list), ("/catalogue/size", self._size), ("/catalogue/{id}", self._get))
         for path, handler in (*get, ("/tags", self._tags), ("/catalogue/images/{file:.*}", self._image)):

@@ -1,4 +1,4 @@
-"""The circuit breaker that wraps each endpoint of the original (gobreaker with its defaults). Pure: the caller brings the clock."""
+"""The circuit breaker that wraps each endpoint of the original: gobreaker, open for 30 s. Pure: the caller brings the clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ OPEN_SECONDS = 30.0
 
 
 class State(Enum):
+    """What a breaker does with the next call: let it through, refuse it, or try one."""
+
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
@@ -30,7 +32,7 @@ class Breaker:
     _generation: int = 0
 
     def admit(self, now: float) -> int:
-        """A pass for one call, to be handed back to `settle`. Raises RefusedError. `now` is in seconds of any steady clock."""
+        """A pass for one call, to be handed back to `settle`. `now` is in seconds of any steady clock. Raises RefusedError."""
         if self.state is State.OPEN and now - self._opened >= OPEN_SECONDS:
             self._enter(State.HALF_OPEN)
         if self.state is State.OPEN:

@@ -16,6 +16,8 @@ _SHAPE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dsn:
+    """Where the database is and as whom to log in."""
+
     host: str
     port: int
     user: str

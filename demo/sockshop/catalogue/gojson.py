@@ -1,6 +1,6 @@
 """JSON text as Go's encoding/json writes it, because that is what callers of the original see byte for byte.
 
-Pure. Keys keep their order, `<`, `>` and `&` are escaped, and a float32 is written in its shortest form that reads back the same.
+Pure. Keys keep their order, `<`, `>` and `&` are escaped, and a float32 takes its shortest form that reads back the same.
 """
 
 from __future__ import annotations

@@ -16,12 +16,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 
 
 class OutOfRangeError(Exception):
-    """The page lies before the list. The original's handler panics here, which closes the connection without an answer."""
+    """The page lies before the list. The original panics here, which closes the connection without an answer."""
 
 
 def number(text: str | None, default: int) -> int:
-    """A query parameter as Go's Atoi reads it when its error is ignored: absent or empty is `default`, no number is 0,
-    a number too large is the largest there is."""
+    """A query parameter as Go's Atoi reads it when its error is ignored.
+
+    Absent or empty is `default`, no number is 0, a number too large is the largest there is.
+    """
     if not text:
         return default
     if not _NUMBER.match(text):
@@ -30,7 +32,7 @@ def number(text: str | None, default: int) -> int:
 
 
 def cut(items: Sequence[T], page: int, size: int) -> list[T] | None:
-    """Page `page` (from 1) of `size` items. None stands for Go's nil slice, which JSON shows as `null`: nothing matched at all.
+    """Page `page` (from 1) of `size` items. None is Go's nil slice, in JSON `null`: nothing matched at all.
 
     Page or size 0 gives an empty list, as does a page past the end. Raises OutOfRangeError for a page before the start.
     """

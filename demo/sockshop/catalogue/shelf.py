@@ -44,7 +44,7 @@ class NotFoundError(Exception):
 
 
 class Shelf:
-    """The catalogue's tables. Connects at the first query and again whenever needed, so the service outlives its database."""
+    """The catalogue's tables. Connects at the first query and whenever needed, so the service outlives its database."""
 
     def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
@@ -67,6 +67,7 @@ class Shelf:
         )
 
     async def close(self) -> None:
+        """Ends all connections."""
         if self._pool is not None:
             self._pool.terminate()
             await self._pool.wait_closed()
@@ -77,19 +78,23 @@ class Shelf:
         return [_sock(row) for row in await self._rows(f"{_SOCKS} {_any_of(tags)} GROUP BY sock.sock_id", tags)]
 
     async def size(self, tags: Sequence[str]) -> int:
+        """How many socks there are, or carry any of the tags."""
         rows = await self._rows(f"{_COUNT} {_any_of(tags)}", tags)
         return int(rows[0][0])
 
     async def sock(self, sock_id: str) -> Sock:
+        """One sock with all its tags. Raises NotFoundError."""
         rows = await self._rows(f"{_SOCKS} WHERE sock.sock_id = %s GROUP BY sock.sock_id", (sock_id,))
         if not rows:
             raise NotFoundError(sock_id)
         return _sock(rows[0])
 
     async def tags(self) -> list[str]:
+        """The names of all tags in the order of their table."""
         return [name for (name,) in await self._rows("SELECT name FROM tag ORDER BY tag_id", ())]
 
     async def alive(self) -> bool:
+        """Whether the database answers, within a second."""
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await self._rows("SELECT 1", ())
@@ -98,7 +103,7 @@ class Shelf:
         return True
 
     async def _rows(self, query: str, values: Sequence[str]) -> Sequence[tuple[Any, ...]]:
-        """Runs a query; once more on a fresh connection when a pooled one turns out to have been closed at the other end."""
+        """Runs a query, a second time on a fresh connection when the other end has closed the pooled one."""
         for last in (False, True):
             try:
                 async with self._cursor() as cursor:

@@ -1,7 +1,7 @@
 """`python -m sockshop.catalogue_db`: makes the data directory at the first start, then *becomes* mariadbd.
 
-Environment, as of the original image: MYSQL_DATABASE (socksdb), MYSQL_ROOT_PASSWORD (none: root only from the same host).
-Since mariadbd replaces this program, its process id, its signals and its exit status are the server's: SIGTERM ends it cleanly.
+Environment, as of the original image: MYSQL_DATABASE (socksdb), MYSQL_ROOT_PASSWORD (none: root from the same host only).
+mariadbd replaces this program: process id, signals and exit status are the server's, and SIGTERM ends it cleanly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:  # noqa: RET503 - execv does not return
+    """Returns only when the server could not be started."""
     parser = argparse.ArgumentParser(prog="catalogue-db", description="MariaDB with the Sock Shop's catalogue.")
     parser.add_argument("--port", type=int, default=3306, help="port to listen on (3306)")
     parser.add_argument("--bind", default="0.0.0.0", help="address to listen on (all of IPv4)")  # noqa: S104
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"catalogue-db: {error}\n")
         return 1
     flags = options.serve(data, run, port=chosen.port, bind=chosen.bind, root=os.geteuid() == 0)
-    os.execv(installation.server, [str(installation.server), *flags])
+    os.execv(installation.server, [str(installation.server), *flags])  # noqa: S606 - there is no shell to need
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ SHOP_PASSWORD = "default_password"  # noqa: S105 - the original's, known to the 
 
 
 def statements(*, database: str, root_password: str) -> str:
-    """Creates the database, root from everywhere (with a password only, as in the original image) and the shop's own user.
+    """Creates the database, root from everywhere (only with a password, as in the original image) and the shop's user.
 
     The system tables are read only after FLUSH PRIVILEGES; before it users cannot be made.
     """

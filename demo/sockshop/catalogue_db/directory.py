@@ -23,9 +23,9 @@ class InitialisationError(Exception):
 def ensure(base: Path, installation: Installation, *, database: str, root_password: str) -> tuple[Path, Path]:
     """The data and run folders below `base`, initialised when this is the first start.
 
-    The work is done in `data.new`, which is renamed only when complete: an interrupted start leaves nothing that looks finished.
-    This does what mariadb-install-db does (feed the system tables to `mariadbd --bootstrap`) without that script, which needs
-    programs of another package, and without the help texts, which take four times as long as all the rest.
+    The work is done in `data.new`, renamed only when complete: an interrupted start leaves nothing that looks finished.
+    This does what mariadb-install-db does (feed the system tables to `mariadbd --bootstrap`) without that script, which
+    needs programs of another package, and without the help texts, which take four times as long as all the rest.
     """
     data, run = base / "data", base / "run"
     shutil.rmtree(run, ignore_errors=True)

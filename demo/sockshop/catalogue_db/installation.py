@@ -23,7 +23,7 @@ class Installation:
 
     @classmethod
     def find(cls, path: str = "") -> Installation:
-        """Looks along `path` (as in $PATH), then in the usual places. Raises MissingError naming the package to install."""
+        """Looks along `path` (as in $PATH), then in the usual places. Raises MissingError naming the package."""
         found = shutil.which("mariadbd", path=":".join(filter(None, (path, _SEARCH))))
         if found is None:
             raise MissingError("mariadbd is not installed; it comes with the Debian package mariadb-server-core")

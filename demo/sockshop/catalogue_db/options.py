@@ -27,7 +27,7 @@ _SMALL = (
 
 
 def bootstrap(data: Path, *, root: bool) -> list[str]:
-    """For reading SQL from stdin into a new data directory. Nothing is synced on the way: a crash means beginning again."""
+    """For reading SQL from stdin into a new data directory. Nothing is synced: a crash means beginning again."""
     # --no-defaults counts only in first place.
     return [
         "--no-defaults",
@@ -61,5 +61,5 @@ def serve(data: Path, run: Path, *, port: int, bind: str, root: bool) -> list[st
 
 
 def _user(root: bool) -> list[str]:
-    """mariadbd refuses to run as root unless told so."""
+    """Says that root is meant: the server refuses to run as root otherwise."""
     return ["--user=root"] if root else []

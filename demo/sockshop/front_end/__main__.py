@@ -12,9 +12,10 @@ from sockshop.service.listener import run
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the front-end; the exit status is 2 for wrong arguments or environment."""
     parser = argparse.ArgumentParser(
         prog="front-end",
-        description="The shop's pages and API. Environment: PORT (8079), SOCKSHOP_VERSION (v1), NODE_ENV, SOCKSHOP_ACCESS_LOG.",
+        description="The shop's pages and API. Environment: PORT, SOCKSHOP_VERSION, NODE_ENV, SOCKSHOP_ACCESS_LOG.",
     )
     parser.add_argument("--domain", default="", help="appended to every backend's name: x makes catalogue catalogue.x")
     options = parser.parse_args(arguments)

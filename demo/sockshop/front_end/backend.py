@@ -44,12 +44,13 @@ class Answer:
 
 
 class Backends:
-    """One pool of connections to all backends. There are no timeouts: like the original, the shop waits as long as a fault lasts."""
+    """One pool of connections to all backends. No timeouts: like the original, the shop waits as long as a fault lasts."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
+        """Makes the pool; nothing is connected yet."""
         connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=NAME_SECONDS
         )
@@ -62,6 +63,7 @@ class Backends:
         )
 
     async def close(self) -> None:
+        """Ends all connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -21,12 +21,15 @@ _LEADING_INT = re.compile(r"\s*([+-]?[0-9]+)", re.ASCII)
 
 
 class CartCalls:
+    """The cart of this customer, or of this anonymous session."""
+
     def __init__(self, backends: Backends, endpoints: Endpoints) -> None:
         self._backends = backends
         self._catalogue = endpoints.catalogue
         self._carts = endpoints.carts
 
     def routes(self) -> tuple[Route, ...]:
+        """What is answered here."""
         return (
             ("GET", "/cart", self.show),
             ("POST", "/cart", self.add),
@@ -36,14 +39,17 @@ class CartCalls:
         )
 
     async def show(self, visit: Visit) -> web.StreamResponse:
+        """The items in the cart."""
         answer = await self._backends.call("GET", f"{self._cart(visit)}/items", headers=visit.trace)
         return reply.passed(answer.status, answer.body)
 
     async def discard(self, visit: Visit) -> web.StreamResponse:
+        """Empties the cart."""
         answer = await self._backends.call("DELETE", self._cart(visit), headers=visit.trace)
         return reply.empty(answer.status)
 
     async def remove(self, visit: Visit) -> web.StreamResponse:
+        """Takes one item out."""
         item = visit.request.match_info["id"]
         answer = await self._backends.call("DELETE", f"{self._cart(visit)}/items/{segment(item)}", headers=visit.trace)
         return reply.empty(answer.status)
@@ -55,6 +61,7 @@ class CartCalls:
         return reply.empty(201)
 
     async def update(self, visit: Visit) -> web.StreamResponse:
+        """Sets how many of an item are wanted."""
         if visit.field("id") is not None and visit.field("quantity") is None:
             raise ShopError("Must pass quantity to update")
         item = await self._article(visit, "Must pass id of item to update")

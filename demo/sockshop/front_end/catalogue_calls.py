@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 class CatalogueCalls:
+    """Socks, tags and pictures, passed on."""
+
     def __init__(self, backends: Backends, endpoints: Endpoints) -> None:
         self._backends = backends
         self._base = endpoints.catalogue
 
     def routes(self) -> tuple[Route, ...]:
+        """What is answered here."""
         return (
             ("GET", "/catalogue/images{rest:.*}", self.picture),
             ("GET", "/catalogue{rest:.*}", self.same),
@@ -29,9 +32,10 @@ class CatalogueCalls:
         )
 
     async def same(self, visit: Visit) -> web.StreamResponse:
-        """The same path on the catalogue. Always 200, whatever the catalogue said: the status is lost, as in the original."""
+        """The same path on the catalogue. Always 200: the catalogue's own status is lost, as in the original."""
         answer = await self._backends.call("GET", self._base + visit.target, headers=visit.trace)
         return reply.passed(200, answer.body)
 
     async def picture(self, visit: Visit) -> web.StreamResponse:
+        """A picture with its status and headers."""
         return await pipe(self._backends, visit, self._base + visit.target)

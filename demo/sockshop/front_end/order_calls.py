@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 
 class OrderCalls:
+    """The orders of the customer who is logged in."""
+
     def __init__(self, backends: Backends, endpoints: Endpoints) -> None:
         self._backends = backends
         self._endpoints = endpoints
 
     def routes(self) -> tuple[Route, ...]:
+        """What is answered here."""
         return (("GET", "/orders", self.mine), ("POST", "/orders", self.place), ("GET", "/orders/{rest:.*}", self.one))
 
     async def mine(self, visit: Visit) -> web.StreamResponse:
@@ -43,10 +46,11 @@ class OrderCalls:
                 raise ShopError(f"orders answered {answer.status} without a list of orders")
 
     async def one(self, visit: Visit) -> web.StreamResponse:
+        """Anything below `/orders/`, with status and headers."""
         return await pipe(self._backends, visit, self._endpoints.orders + visit.target)
 
     async def place(self, visit: Visit) -> web.StreamResponse:
-        """Asks the user service for the links of customer, address and card, and sends them with that of the cart to the orders."""
+        """Asks the user service for the links of customer, address and card; sends them and the cart's to the orders."""
         _demand_login(visit)
         customer = segment(visit.customer_text)
         answer = await self._backends.call("GET", f"{self._endpoints.customers}/{customer}", headers=visit.trace)
@@ -77,7 +81,7 @@ def _links(value: Any) -> dict[str, str]:
     """The `_links` of a HAL object, name to address; empty when there are none."""
     match value:
         case {"_links": {**links}}:
-            pairs = ((name, link.get("href")) for name, link in links.items() if isinstance(link, dict))
+            pairs = ((str(name), link.get("href")) for name, link in links.items() if isinstance(link, dict))
             return {name: href for name, href in pairs if isinstance(href, str)}
         case _:
             return {}

@@ -27,6 +27,7 @@ def document(status: int, value: object) -> web.Response:
 
 
 def empty(status: int) -> web.Response:
+    """A status and nothing else."""
     return passed(status, b"")
 
 
@@ -36,6 +37,7 @@ def labelled(status: int, value: object) -> web.Response:
 
 
 def html(status: int, text: str) -> web.Response:
+    """Text that a browser shows as a page."""
     return web.Response(status=status, text=text, content_type="text/html", charset="utf-8")
 
 

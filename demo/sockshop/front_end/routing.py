@@ -27,7 +27,7 @@ Route = tuple[str, str, Call]
 def add_routes(
     app: web.Application, routes: Iterable[Route], sessions: Sessions, *, customer_override: bool = False
 ) -> None:
-    """Adds the API: every call gets its visit, and every answer the cookie of a new session, those of unknown paths too."""
+    """Adds the API: every call gets its visit, every answer (of unknown paths too) the cookie of a new session."""
 
     def wrapped(call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -13,6 +13,8 @@ VERSIONS = ("v1", "v2")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
+    """How one front-end runs."""
+
     port: int = 8079
     version: str = "v1"
     domain: str = ""
@@ -44,7 +46,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Addresses of the services behind the front-end. Bare names without a port: orders and user build links from the Host header."""
+    """Addresses of the services behind the front-end.
+
+    Bare names without a port: orders builds its links from the Host header.
+    """
 
     catalogue: str = "http://catalogue"
     carts: str = "http://carts/carts"
@@ -57,6 +62,7 @@ class Endpoints:
 
     @classmethod
     def within(cls, domain: str) -> Endpoints:
+        """The services' addresses with `domain` behind each name."""
         dotted = f".{domain.strip('.')}" if domain else ""
         user = f"http://user{dotted}"
         return cls(

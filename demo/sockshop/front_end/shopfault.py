@@ -7,7 +7,7 @@ import socket
 
 
 class ShopError(Exception):
-    """Answered with `status` and `{"message": …, "error": …}`. `details` is what Node's error object shows of itself."""
+    """Answered with `status` and `{"message": …, "error": …}`. `details` is what Node's error shows of itself."""
 
     def __init__(self, message: str, *, status: int = 500, details: dict[str, object] | None = None) -> None:
         super().__init__(message)
@@ -16,6 +16,7 @@ class ShopError(Exception):
         self.details = details or {}
 
     def document(self) -> dict[str, object]:
+        """The body of the answer."""
         return {"message": self.message, "error": self.details}
 
 

@@ -19,7 +19,7 @@ _TEXTUAL = frozenset(("text/html", "text/css", "text/javascript", "application/j
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One file with its head. The ETag comes from size and content, so that two replicas agree on it and two versions do not."""
+    """One file with its head. The ETag comes from the content: two replicas agree on it, two versions do not."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -27,6 +27,7 @@ class Page:
 
     @classmethod
     def read(cls, path: Path) -> Page:
+        """Reads a file of the shop."""
         body = path.read_bytes()
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         modified = int(path.stat().st_mtime)

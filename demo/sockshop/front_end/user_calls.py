@@ -22,6 +22,8 @@ _NOTHING = {"status_code": 500}
 
 
 class UserCalls:
+    """Login, registration, customers, addresses and cards."""
+
     def __init__(self, backends: Backends, endpoints: Endpoints, sessions: Sessions) -> None:
         self._backends = backends
         self._endpoints = endpoints
@@ -33,6 +35,7 @@ class UserCalls:
         }
 
     def routes(self) -> tuple[Route, ...]:
+        """What is answered here."""
         every = tuple(self._collections)
         return (
             ("GET", "/login", self.log_in),
@@ -47,7 +50,7 @@ class UserCalls:
         )
 
     async def log_in(self, visit: Visit) -> web.StreamResponse:
-        """Takes the user's word (Basic authentication) for who this session is. 401 for every failure, also of the user service."""
+        """Asks the user service who this is (Basic authentication). 401 for every failure, also of that service."""
         headers = dict(visit.trace)
         if "Authorization" in visit.request.headers:
             headers["Authorization"] = visit.request.headers["Authorization"]
@@ -64,6 +67,7 @@ class UserCalls:
         return response
 
     async def register(self, visit: Visit) -> web.StreamResponse:
+        """Makes a customer and logs this session in; 500 without a body for every failure."""
         try:
             answer = await self._backends.call("POST", self._endpoints.register, headers=visit.trace, body=visit.body)
             customer = answer.json().get("id") if answer.status == 200 and answer.body else None
@@ -82,12 +86,15 @@ class UserCalls:
         return await self._passed(visit, f"{self._endpoints.customers}/{segment(visit.customer_text)}")
 
     async def one_card(self, visit: Visit) -> web.StreamResponse:
+        """A card by its id."""
         return await self._passed(visit, f"{self._endpoints.cards}/{segment(visit.request.match_info['id'])}")
 
     async def all(self, visit: Visit) -> web.StreamResponse:
+        """The whole collection of that name."""
         return await self._passed(visit, self._collection(visit))
 
     async def create(self, visit: Visit) -> web.StreamResponse:
+        """Adds to a collection; an address or card goes to the customer of this session."""
         body = visit.body
         if visit.collection != "customers":
             body = {**(body if isinstance(body, dict) else {}), "userID": visit.cart}
@@ -107,6 +114,7 @@ class UserCalls:
         return reply.document(200, {"number": number[-4:]} if isinstance(number, str) else _NOTHING)
 
     async def address(self, visit: Visit) -> web.StreamResponse:
+        """The first address."""
         return reply.document(200, await self._first(visit, "addresses", "address") or _NOTHING)
 
     async def _first(self, visit: Visit, collection: str, member: str) -> dict[str, Any] | None:
@@ -133,12 +141,10 @@ class UserCalls:
 
 def first_embedded(value: Any, member: str) -> dict[str, Any] | None:
     """The first of `_embedded.MEMBER` in a HAL collection, or None when the answer has another shape."""
-    match value:
-        case {"_embedded": {**members}} if isinstance(members.get(member), list) and members[member]:
-            first = members[member][0]
-            return first if isinstance(first, dict) else None
-        case _:
-            return None
+    embedded = value.get("_embedded") if isinstance(value, dict) else None
+    members = embedded.get(member) if isinstance(embedded, dict) else None
+    first = members[0] if isinstance(members, list) and members else None
+    return first if isinstance(first, dict) else None
 
 
 def _logged_in_id(answer: Answer) -> str | None:

@@ -21,6 +21,8 @@ LARGEST_BODY = 100 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class Visit:
+    """A request to the API with all that the calls need to know of it."""
+
     request: web.Request
     session_id: str
     customer: str | None
@@ -36,7 +38,7 @@ class Visit:
 
     @property
     def customer_text(self) -> str:
-        """The customer as the original puts it into an address: JavaScript's word for a missing one stands there then."""
+        """The customer as the original puts it into an address: a missing one is JavaScript's word for that."""
         if self.customer is not None:
             return self.customer
         return "undefined" if self.logged_in else "null"
@@ -60,6 +62,7 @@ class Visit:
 
     @property
     def trace(self) -> dict[str, str]:
+        """The headers that go on every call made for this request."""
         return trace_headers(self.request.headers)
 
     def field(self, name: str) -> Any:

@@ -31,5 +31,5 @@ TRACE_HEADERS = (
 
 
 def trace_headers(incoming: Mapping[str, str]) -> dict[str, str]:
-    """The part of a request's headers that belongs on every call made for it. The original shop forwards none, so its traces break."""
+    """The headers that belong on every call made for a request. The original shop forwards none: its traces break."""
     return {name: incoming[name] for name in TRACE_HEADERS if name in incoming}

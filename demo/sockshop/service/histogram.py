@@ -13,7 +13,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds: the defaults of the Prometheus client libraries, which the original services use."""
 
 SERIES_LIMIT = 500
-"""Most label sets kept. The front-end labels by raw path, which its callers choose: without a bound, so would its memory be."""
+"""Most label sets kept: the front-end labels by raw path, so its callers choose how many there are."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,6 +40,7 @@ class Histogram:
     _series: dict[tuple[str, ...], _Series] = field(default_factory=dict)
 
     def observe(self, values: tuple[str, ...], seconds: float) -> None:
+        """Counts one duration."""
         series = self._series.get(values)
         if series is None:
             if len(self._series) >= SERIES_LIMIT:

@@ -36,6 +36,7 @@ class Journal:
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        """Goes round every request that is to be measured."""
         started = time.perf_counter()
         status = 500
         size = 0

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 _MAX_REPEAT: Final = 1000
-_ESCAPES: Final = frozenset("aftnrvdDsSwWbBAzCQEpPx0123456789")
+_ESCAPES: Final = frozenset("aftnrvdDsSwWbBAzCQEpPx01234567")
 _CLASS_NAMES: Final = frozenset(
-    "alnum alpha ascii blank cntrl digit graph lower print punct space upper word xdigit".split()
-)
+    ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word"]
+) | {"xdigit"}
 _QUANTIFIERS: Final = "*+?"
 
 
@@ -137,9 +137,7 @@ class _Pattern:
             self.at = end + 2 if end >= 0 else len(self.text)
         elif letter in "123456789" and not (letter < "8" and self.peek() and self.peek() in "01234567"):
             raise _BadPatternError(f"\\{letter}: RE2 has no back-references")
-        elif letter in "89" or (in_class and letter in "bBAzCQE"):
-            raise _BadPatternError(f"bad escape \\{letter}")
-        elif letter.isascii() and letter.isalnum() and letter not in _ESCAPES:
+        elif (in_class and letter in "bBAzCQE") or (letter.isascii() and letter.isalnum() and letter not in _ESCAPES):
             raise _BadPatternError(f"bad escape \\{letter}")
 
     def unicode_class(self) -> None:

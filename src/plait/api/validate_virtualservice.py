@@ -21,6 +21,7 @@ from plait.api.virtualservice import (
 )
 
 _REDIRECT_CODES: Final = (301, 302, 303, 307, 308)
+_CLAIMS: Final = "@request.auth.claims"
 #: Pseudo-headers a match may name besides ordinary headers.
 _PSEUDO_HEADERS: Final = frozenset({":method", ":path", ":authority", ":scheme"})
 
@@ -43,11 +44,13 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
         findings.error("spec", "there is no http, tcp or tls rule", fix="at least one rule")
     for index, route in enumerate(spec.http):
         _http_route(f"spec.http[{index}]", route, findings)
-    for kind, routes in (("tls", spec.tls), ("tcp", spec.tcp)):
-        for index, l4_route in enumerate(routes):
-            _destinations(f"spec.{kind}[{index}].route", l4_route.route, findings)
-            if not l4_route.route:
+    for kind, routes in (("tls", [item.route for item in spec.tls]), ("tcp", [item.route for item in spec.tcp])):
+        for index, destinations in enumerate(routes):
+            _destinations(f"spec.{kind}[{index}].route", destinations, findings)
+            if not destinations:
                 findings.error(f"spec.{kind}[{index}].route", "a destination is missing")
+        if routes:
+            findings.warn(f"spec.{kind}", "has no effect yet: connections go to the service as they are")
 
 
 def _gateway(path: str, name: str, findings: Findings) -> None:
@@ -100,6 +103,21 @@ def _http_route(path: str, route: HTTPRoute, findings: Findings) -> None:
     if route.rewrite is not None:
         _rewrite(f"{path}.rewrite", route, findings)
     _mirrors(path, route, findings)
+    _without_effect(path, route, findings)
+
+
+def _without_effect(path: str, route: HTTPRoute, findings: Findings) -> None:
+    """What is understood but does nothing yet must be said."""
+    if route.delegate is not None:
+        findings.warn(f"{path}.delegate", "has no effect yet: the rule is skipped", fix="write the rule here")
+    if route.cors_policy is not None:
+        findings.warn(f"{path}.corsPolicy", "has no effect yet")
+    abort = route.fault.abort if route.fault is not None else None
+    if abort is not None and abort.http_status is None:
+        findings.warn(f"{path}.fault.abort", "only httpStatus has an effect yet", fix="httpStatus")
+    for index, match in enumerate(route.match):
+        if any(name.startswith(_CLAIMS) for name in (*match.headers, *match.without_headers)):
+            findings.warn(f"{path}.match[{index}]", "routing by JWT claims has no effect yet: this match never holds")
 
 
 def _mirrors(path: str, route: HTTPRoute, findings: Findings) -> None:
@@ -158,7 +176,7 @@ def _match(path: str, match: HTTPMatchRequest, findings: Findings) -> None:
     for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name, value in headers.items():
             where = f"{path}.{field}[{name}]"
-            if name not in _PSEUDO_HEADERS and not name.startswith("@request.auth.claims") and not is_header_name(name):
+            if name not in _PSEUDO_HEADERS and not name.startswith(_CLAIMS) and not is_header_name(name):
                 findings.error(where, f"{name!r} is not the name of a header", value=name)
             _string_match(where, value, findings)
     for name, value in match.query_params.items():

@@ -75,7 +75,7 @@ class HTTPMatchRequest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RegexRewrite(msgspec.Struct, frozen=True):
-    """Replace what `match` finds in the path by `rewrite` (\\1 for groups)."""
+    """Replace what `match` finds in the path by `rewrite`, where a backslash and a number stand for a group."""
 
     match: str = ""
     rewrite: str = ""

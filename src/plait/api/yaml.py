@@ -1,8 +1,8 @@
 """Reads manifests as kubectl does, and remembers where everything stands.
 
-A file is split at `---` lines first, so that one broken document does not hide the others. Values are built from PyYAML's
-events (libyaml when present) without recursion, so that no input can exhaust the stack; aliases count each time they are
-used, so that none can exhaust memory.
+A file is split at `---` lines first, so that one broken document does not hide the others. Values are built from
+PyYAML's events (libyaml when present) without recursion, so that no input can exhaust the stack; aliases count each
+time they are used, so that none can exhaust memory.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class _Builder:
 
     def build(self, text: str) -> Any:
         for event in yaml.parse(text, Loader=_LOADER):
-            place = (event.start_mark.line + self._offset, event.start_mark.column + 1)
+            mark: Any = event.start_mark
+            place = (mark.line + self._offset, mark.column + 1)
             match event:
                 case yaml.DocumentStartEvent():
                     self._seen += 1

@@ -1,4 +1,4 @@
-"""What a plain YAML scalar means to Go's reader behind kubectl and Istio (sigs.k8s.io/yaml: YAML 1.1 without its oddities).
+"""What a plain YAML scalar means to the Go reader behind kubectl and Istio (sigs.k8s.io/yaml).
 
 Booleans include yes, no, on, off, y and n; numbers may be hexadecimal, binary or octal with a leading 0; there are no
 sexagesimal numbers (`12:30` is text) and dates are text.
@@ -48,7 +48,7 @@ def _number(text: str) -> str | int | float:
     return _SPECIAL.get(text.lower(), text) if text.lower() in _SPECIAL else text
 
 
-def key_text(value: str | float | bool | None) -> str:  # noqa: FBT001 (a value of the user's, not a switch)
+def key_text(value: str | float | bool | None) -> str:
     """A mapping key as JSON has it: always text."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -1,7 +1,7 @@
 """A map that is never changed, and cheap to derive the next one from.
 
-Entries lie in a fixed number of small dicts. `updated` copies the dicts it touches and the tuple that holds them; everything
-else is shared between the old map and the new one. With 100,000 entries one change copies some 200 entries.
+Entries lie in a fixed number of small dicts. `updated` copies the dicts it touches and the tuple that holds them;
+everything else is shared between the old map and the new one. With 100,000 entries one change copies some 200 entries.
 The order of iteration depends on the process's hash seed: sort what leaves the core.
 """
 

@@ -1,8 +1,12 @@
 """Which DestinationRules hold for a destination, seen from a caller's namespace: Istio's three-step lookup.
 
-1. the caller's own namespace (in the root namespace only rules exported to nobody else, so that mesh-wide defaults kept
-   there do not hide a service's own rules from the gateways), 2. the service's namespace, 3. the root namespace. The first
-step with a match wins; inside a step the most specific host wins, and rules of one host are merged, the oldest first.
+1. The caller's own namespace. In the root namespace only rules exported to nobody else count here, so that mesh-wide
+   defaults kept there do not hide a service's own rules from the gateways.
+2. The service's namespace.
+3. The root namespace.
+
+The first step with a match wins; inside a step the most specific host wins, and rules of one host are merged, the
+oldest first.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ class EffectivePolicy:
     Only the fields of `policy` that are set have an effect; `port_level_settings` is already merged in.
     """
 
-    policy: TrafficPolicy = TrafficPolicy()
+    policy: TrafficPolicy = field(default_factory=TrafficPolicy)
     origin: Origin | None = None
 
 

@@ -152,6 +152,9 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
     """
     if match is None:
         return True
+    if any(name.startswith("@") for name in (*match.headers, *match.without_headers)):
+        # Claims of a token that nobody has checked.
+        return False
     if match.port and match.port != context.port:
         return False
     if match.gateways:

@@ -112,12 +112,9 @@ def _workload(pod: Pod) -> str:
 
 def _virtual_service(rule: VirtualService, domain: str, result: Contribution) -> None:
     meta, spec = rule.metadata, rule.spec
-    labels = {
-        label for route in (*spec.http, *spec.tls, *spec.tcp) for match in route.match for label in match.source_labels
-    }
-    looks = bool(labels) or any(
-        match.source_namespace for route in (*spec.http, *spec.tls, *spec.tcp) for match in route.match
-    )
+    matches = [match for route in spec.http for match in route.match]
+    labels = {label for match in matches for label in match.source_labels}
+    looks = bool(labels) or any(match.source_namespace for match in matches)
     hosts = tuple(dict.fromkeys(complete_host(name, meta.namespace, domain) for name in spec.hosts))
     entry = keys.RuleEntry(meta.creation_timestamp, meta.name, meta.namespace, hosts, looks)
     for gateway in spec.gateways or (MESH,):

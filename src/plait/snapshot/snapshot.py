@@ -60,9 +60,7 @@ def advance(snapshot: Snapshot, changes: Iterable[ObjectChange]) -> tuple[Snapsh
         new = contribution(key, value, snapshot.domain) if value is not None else Contribution({}, set())
         for gone in old.facts.keys() - new.facts.keys():
             facts[gone] = MISSING
-        for name, fact in new.facts.items():
-            if name not in old.facts or old.facts[name] != fact:
-                facts[name] = fact
+        facts.update((name, fact) for name, fact in new.facts.items() if old.facts.get(name, MISSING) != fact)
         for name, member in old.members - new.members:
             left.setdefault(name, set()).add(member)
         for name, member in new.members - old.members:

@@ -41,8 +41,8 @@ def outbound_cluster(
 ) -> Cluster:
     """The cluster of `destination`.
 
-    `to_address`: the caller has already chosen the address (headless services, PASSTHROUGH); otherwise endpoints come by
-    EDS.
+    `to_address`: the caller has already chosen the address (headless services, PASSTHROUGH); otherwise endpoints come
+    by EDS.
     """
     name = names.outbound_cluster(destination.host, destination.port, destination.subset)
     policy = effective.policy

@@ -35,6 +35,6 @@ def _endpoint(endpoint: Endpoint) -> LbEndpoint:
         app = labels.get("service.istio.io/canonical-name") or labels.get("app") or labels.get("name") or pod.workload
         version = labels.get("service.istio.io/canonical-revision") or labels.get("version") or "latest"
         # workload|namespace|app|version|service account: telemetry reads who answered from here.
-        facts = "|".join((pod.workload, endpoint.pod_namespace, app, version, pod.service_account))
+        facts = f"{pod.workload}|{endpoint.pod_namespace}|{app}|{version}|{pod.service_account}"
         result.metadata.filter_metadata[NAMESPACE].update({"wl": facts})
     return result

@@ -1,7 +1,7 @@
 """The incremental core as one object: changes of objects in, changes of views out. Synchronous and without I/O.
 
-`apply` takes what happened; nothing is computed for views nobody has. `take` brings every live view up to date and tells
-what is different from the last `take`. The cost of one change is what depends on it, not the size of the mesh.
+`apply` takes what happened; nothing is computed for views nobody has. `take` brings every live view up to date and
+tells what is different from the last `take`. The cost of one change is what depends on it, not the size of the mesh.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Engine:
     def __init__(self, mesh: MeshConfig | None = None) -> None:
         self.mesh = mesh or MeshConfig()
         self.snapshot = Snapshot(self.mesh.domain)
-        self._memo = Memo(Fragments(self.mesh).compute, lambda key: self.snapshot.get(key))
+        self._memo = Memo(Fragments(self.mesh).compute, self._read)
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
         #: Rules to check; True once the check is kept.
         self._checked: dict[ObjectKey, bool] = {}
@@ -77,10 +77,13 @@ class Engine:
         self._users: dict[Key, dict[tuple[Key, str], None]] = {}
         self._moved: dict[ProxyNode, None] = {}
 
+    def _read(self, key: Key) -> Any:
+        return self.snapshot.get(key)
+
     # --- in ------------------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version serves."""
+        """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version stays."""
         objects: list[ObjectChange] = []
         for change in changes:
             if isinstance(change, Remove):

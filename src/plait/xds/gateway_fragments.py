@@ -170,9 +170,11 @@ class GatewayFragments:
             if not wanted.subset:
                 result.append(Destination(wanted.host, wanted.port, rules=rules))
                 continue
-            for subset in subset_labels(reader, rules):
-                if subset.name == wanted.subset:
-                    result.append(Destination(wanted.host, wanted.port, subset.name, subset.labels, rules))
+            result.extend(
+                Destination(wanted.host, wanted.port, subset.name, subset.labels, rules)
+                for subset in subset_labels(reader, rules)
+                if subset.name == wanted.subset
+            )
         return tuple(sorted(result))
 
     def listener_gateway(

@@ -1,7 +1,7 @@
 """What a workload serves -> the listener `virtualInbound` and the clusters of the application's own ports.
 
-One filter chain per declared port. An application's port without a Service passes through. Chains for mutual TLS will stand
-beside the plain ones of the same port: `_chains` makes all chains of one port.
+One filter chain per declared port. An application's port without a Service passes through. Chains for mutual TLS will
+stand beside the plain ones of the same port: `_chains` makes all chains of one port.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Outbound listeners of a sidecar, in Istio's layout.
 
-`virtualOutbound` takes every captured connection and hands it to the listener of its original destination, which binds no
-port: `0.0.0.0_80` for all HTTP services of port 80, `10.0.0.7_3306` for one TCP service. A headless TCP service has one
-listener per endpoint, so that the address the caller chose is kept and other traffic of that port is left alone.
+`virtualOutbound` takes every captured connection and hands it to the listener of its original destination, which binds
+no port: `0.0.0.0_80` for all HTTP services of port 80, `10.0.0.7_3306` for one TCP service. A headless TCP service has
+one listener per endpoint, so that the address the caller chose is kept and other traffic of that port is left alone.
 """
 
 from __future__ import annotations

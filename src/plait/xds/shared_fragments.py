@@ -54,12 +54,14 @@ def listener_resource(message: Any) -> Resource:
     return resource(LDS, message.name, message)
 
 
-def cluster_entries(found: tuple[Destination, ...], *, gateway: bool) -> Iterator[tuple[str, Key]]:
+def cluster_entries(found: tuple[Destination, ...], *, gateway: bool) -> Entries:
+    """The clusters of a view."""
     for item in found:
         yield names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway)
 
 
-def endpoint_entries(found: tuple[Destination, ...]) -> Iterator[tuple[str, Key]]:
+def endpoint_entries(found: tuple[Destination, ...]) -> Entries:
+    """The endpoint sets of a view."""
     for item in found:
         name = names.outbound_cluster(item.host, item.port, item.subset)
         yield name, ("endpoints", item.host, item.port, item.subset, item.labels)

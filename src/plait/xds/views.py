@@ -1,8 +1,7 @@
 """Views: what a class of proxies shares, and which classes a proxy belongs to.
 
 A sidecar has two: what it can call (by namespace, and by the labels that some rule looks at) and what it serves (by
-namespace and labels, which is its workload template). A gateway has one, by namespace and the labels that Gateways, rules
-or its own Services look at.
+namespace and labels, which is its workload template). A gateway has one, by namespace and labels.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class ViewKey(NamedTuple):
 
 def views_of(reader: Reader, node: ProxyNode) -> tuple[ViewKey, ...]:
     """The views of `node`; they change when rules begin or cease to look at a label."""
-    asked = reader.source_labels(node.namespace)
     if node.kind == "router":
-        # A gateway's own Services translate its ports, so all its labels count.
+        # Gateways select it and its own Services translate its ports by labels, so all of them count.
         return (ViewKey("gw", node.namespace, node.labels),)
+    asked = reader.source_labels(node.namespace)
     seen = tuple(pair for pair in node.labels if pair[0] in asked)
     return (ViewKey("out", node.namespace, seen), ViewKey("in", node.namespace, node.labels))

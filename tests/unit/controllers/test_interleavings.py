@@ -45,15 +45,17 @@ def steady(api, *, image: str, replicas: int) -> bool:
         return False
     if {pod["spec"]["containers"][0]["image"] for pod in active(api)} != {image}:
         return False
-    addresses = {pod["status"]["podIP"]: pod["metadata"]["uid"] for pod in active(api) if pod.get("status")}
+    pods = [pod for pod in api.all(POD) if (pod.get("status") or {}).get("phase") != "Failed"]
+    if len(pods) != replicas or not all((pod.get("status") or {}).get("podIP") for pod in pods):
+        return False
     slices = api.all(ENDPOINTSLICE)
-    found = {
-        endpoint["addresses"][0]: endpoint["targetRef"]["uid"]
+    found = [
+        (endpoint["addresses"][0], endpoint["targetRef"]["uid"], endpoint["conditions"]["ready"])
         for each in slices
         for endpoint in each["endpoints"]
-        if endpoint["conditions"]["ready"]
-    }
-    return len(active(api)) == replicas and found == addresses and len(slices) == 1
+    ]
+    wanted = [(pod["status"]["podIP"], pod["metadata"]["uid"], True) for pod in pods]
+    return sorted(found) == sorted(wanted) and len(slices) == 1
 
 
 async def disturb(api, chance: random.Random, deployment) -> tuple[str, int]:

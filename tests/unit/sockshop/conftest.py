@@ -22,7 +22,7 @@ from sockshop.front_end.settings import Endpoints, Settings
 from sockshop.front_end.shopfront import build
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 DEMO = Path(__file__).parents[3] / "demo"
 HAL = "application/hal+json"
@@ -207,7 +207,7 @@ async def programs() -> AsyncIterator[Callable[..., Any]]:
         program = Program(process, port, lines)
         running.append((program, asyncio.create_task(listen())))
         await asyncio.wait_for(seen.wait(), 60)
-        assert process.returncode is None and any(ready in line for line in lines), lines
+        assert any(ready in line for line in lines), lines
         return program
 
     yield start
@@ -217,10 +217,9 @@ async def programs() -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def mariadb() -> Iterator[None]:
+def mariadb() -> None:
     if shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
         pytest.skip("mariadbd is not on this machine: apt-get install mariadb-server-core")
-    yield
 
 
 @pytest.fixture

@@ -60,9 +60,12 @@ def _with_processes(own: ContainerRecord, uid: str, found: Mapping[str, Process]
 
 def _with_status(own: ContainerRecord, told: Mapping[str, Any]) -> None:
     """After the mesh was down everything begins again; as after a reboot of a node, that counts as a restart."""
-    own.restarts = int(told.get("restartCount") or 0)
+    if not told.get("containerID"):
+        return
+    own.restarts = int(told.get("restartCount") or 0) + 1
+    # Attempts number the logs: those of the time before stay what they are, and the last one is the previous log.
+    own.attempt = own.restarts - 1
     if "running" in (told.get("state") or {}):
-        own.restarts += 1
         own.last = _lost(None)
 
 

@@ -19,6 +19,16 @@ Json = dict[str, Any]
 #: Upstream's default range of node ports.
 NODE_PORTS = range(30000, 32768)
 _SERVICES = ("", "services")
+#: Fields that only services of certain types may have.
+_OF_TYPES = {
+    "allocateLoadBalancerNodePorts": ("LoadBalancer",),
+    "loadBalancerClass": ("LoadBalancer",),
+    "loadBalancerIP": ("LoadBalancer",),
+    "loadBalancerSourceRanges": ("LoadBalancer",),
+    "healthCheckNodePort": ("LoadBalancer",),
+    "externalTrafficPolicy": ("LoadBalancer", "NodePort"),
+    "externalName": ("ExternalName",),
+}
 
 
 class ServiceHook(Hook):
@@ -30,6 +40,8 @@ class ServiceHook(Hook):
     def prepare(self, world: World, obj: Json, old: Json | None) -> tuple[FieldError, ...]:
         """Keep what the old object has, allocate what is missing, release what the new type has no use for."""
         spec = obj.setdefault("spec", {})
+        if old is not None:
+            _drop_stale(spec, old.get("spec", {}))
         if spec.get("type") == "ExternalName":
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
                 spec.pop(field, None)
@@ -39,6 +51,16 @@ class ServiceHook(Hook):
             spec["clusterIPs"] = [spec["clusterIP"]]
             errors = _node_ports(world, obj, old)
         return errors
+
+
+def _drop_stale(spec: Json, before: Json) -> None:
+    """What only the type before had a use for goes with it, unless the client changed it in the same write."""
+    kind = spec.get("type", "ClusterIP")
+    if kind == before.get("type", "ClusterIP"):
+        return
+    for field, kinds in _OF_TYPES.items():
+        if kind not in kinds and spec.get(field) == before.get(field):
+            spec.pop(field, None)
 
 
 def _address(world: World, obj: Json, old: Json | None) -> tuple[FieldError, ...]:

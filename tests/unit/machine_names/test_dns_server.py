@@ -1,0 +1,141 @@
+"""The DNS server on real sockets."""
+
+import asyncio
+import socket
+import struct
+from contextlib import asynccontextmanager
+
+import pytest
+from plait.machine.node.dns import DnsServer, bind
+from plait.machine.node.dns_names import Names
+
+
+def query(name, *, number=7, type_=1):
+    labels = b"".join(bytes((len(part),)) + part for part in name.encode().split(b".")) + b"\0"
+    return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!HH", type_, 1)
+
+
+def code(message):
+    return struct.unpack_from("!H", message, 2)[0] & 0xF
+
+
+@asynccontextmanager
+async def serving(names, **options):
+    udp, tcp = bind("127.0.0.1", 0)
+    address = udp.getsockname()
+    started = asyncio.Event()
+    task = asyncio.create_task(DnsServer(names, **options).run(udp, tcp, started=started.set))
+    await started.wait()
+    try:
+        yield address
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def ask_udp(address, message):
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, address)
+        await loop.sock_sendall(client, message)
+        async with asyncio.timeout(5):
+            return await loop.sock_recv(client, 65535)
+
+
+async def ask_tcp(address, *messages):
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        answers = []
+        for message in messages:
+            writer.write(struct.pack("!H", len(message)) + message)
+            (length,) = struct.unpack("!H", await reader.readexactly(2))
+            answers.append(await reader.readexactly(length))
+        return answers
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+def names():
+    names = Names()
+    names.update({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"clusterIP": "10.42.128.5"}})
+    endpoints = [{"addresses": [f"10.42.1.{number}"]} for number in range(1, 200)]
+    names.update({"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "None"}}, [{"endpoints": endpoints}])
+    return names
+
+
+async def test_udp_and_tcp_give_the_same_answer(names):
+    async with serving(names) as address:
+        message = query("web.shop.svc.cluster.local")
+        answer = await ask_udp(address, message)
+        assert answer.endswith(bytes([10, 42, 128, 5]))
+        assert await ask_tcp(address, message, message) == [answer, answer]
+
+
+async def test_a_long_answer_is_cut_over_udp_and_whole_over_tcp(names):
+    async with serving(names) as address:
+        message = query("db.shop.svc.cluster.local")
+        short = await ask_udp(address, message)
+        assert len(short) <= 512
+        assert struct.unpack_from("!H", short, 2)[0] & 0x0200
+        (whole,) = await ask_tcp(address, message)
+        assert struct.unpack_from("!H", whole, 6)[0] == 199
+
+
+async def test_changes_show_at_once(names):
+    async with serving(names) as address:
+        message = query("web.shop.svc.cluster.local")
+        assert code(await ask_udp(address, message)) == 0
+        names.remove("shop", "web")
+        assert code(await ask_udp(address, message)) == 3
+
+
+async def test_names_of_others_are_refused_where_there_is_no_upstream(names):
+    async with serving(names) as address:
+        assert code(await ask_udp(address, query("example.com"))) == 5
+        assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [5]
+
+
+async def test_names_of_others_are_forwarded_to_the_upstream(names):
+    far = Names(domain="example.com")
+    far.update({"metadata": {"name": "www", "namespace": "a"}, "spec": {"clusterIP": "192.0.2.1"}})
+    async with serving(far) as upstream, serving(names, upstream=upstream) as address:
+        message = query("www.a.svc.example.com")
+        assert (await ask_udp(address, message)).endswith(bytes([192, 0, 2, 1]))
+        assert (await ask_tcp(address, message))[0].endswith(bytes([192, 0, 2, 1]))
+        assert (await ask_udp(address, query("web.shop.svc.cluster.local"))).endswith(bytes([10, 42, 128, 5]))
+
+
+async def test_an_upstream_that_is_gone_is_servfail(names):
+    udp, tcp = bind("127.0.0.1", 0)
+    gone = udp.getsockname()
+    udp.close()
+    tcp.close()
+    async with serving(names, upstream=gone) as address:
+        assert code(await ask_udp(address, query("example.com"))) == 2
+        assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [2]
+
+
+async def test_rubbish_does_not_stop_it(names):
+    async with serving(names) as address:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, address)
+            for size in range(40):
+                await loop.sock_sendall(client, bytes([size]) * size)
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\0\x05abcde")
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        assert code(await ask_udp(address, query("web.shop.svc.cluster.local"))) == 0
+
+
+async def test_many_questions_at_once_are_all_answered(names):
+    async with serving(names) as address:
+        answers = await asyncio.gather(*(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(200)))
+        assert [struct.unpack_from("!H", answer)[0] for answer in answers] == list(range(200))
