@@ -62,9 +62,9 @@ class Socks(Protocol):
 class Catalogue:
     """Handlers over a shelf of socks.
 
-    `images` is the folder of pictures. `breakers` turns on the original's circuit breakers; they are off unless asked for,
-    because they count a 404 as a failure: six wrong links would take the detail pages away for half a minute, and in a
-    mesh the breaker to be watched is the mesh's.
+    `images` is the folder of pictures. `breakers` turns on the original's circuit breakers; they are off unless asked
+    for, because they count a 404 as a failure: six wrong links would take the detail pages away for half a minute, and
+    in a mesh the breaker to be watched is the mesh's.
     """
 
     def __init__(self, shelf: Socks, *, images: Path, breakers: bool = False, access_log: TextIO | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The circuit breaker that wraps each endpoint of the original: gobreaker, open for 30 s. Pure: the caller brings the clock."""
+"""The circuit breaker round each endpoint of the original: gobreaker, open for 30 s. Pure: callers bring the clock."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Breaker:
     _generation: int = 0
 
     def admit(self, now: float) -> int:
-        """A pass for one call, to be handed back to `settle`. `now` is in seconds of any steady clock. Raises RefusedError."""
+        """A pass for one call, to be handed to `settle`. `now` is a steady time in seconds. Raises RefusedError."""
         if self.state is State.OPEN and now - self._opened >= OPEN_SECONDS:
             self._enter(State.HALF_OPEN)
         if self.state is State.OPEN:

@@ -1,6 +1,7 @@
 """JSON text as Go's encoding/json writes it, because that is what callers of the original see byte for byte.
 
-Pure. Keys keep their order, `<`, `>` and `&` are escaped, and a float32 takes its shortest form that reads back the same.
+Pure. Keys keep their order, `<`, `>` and `&` are escaped, and a float32 takes the shortest form that
+reads back the same.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
+from decimal import Decimal
 
 _HTML_ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x7f": "\x7f"}
@@ -42,19 +44,22 @@ def shortest_float32(value: float) -> str:
     if not math.isfinite(value):
         raise ValueError(f"JSON has no number for {value}")
     stored = _as_float32(value)
-    for digits in range(1, 10):
-        short = f"{stored:.{digits}g}"
-        if _as_float32(float(short)) == stored:
-            break
+    short = next(text for digits in range(9) if _as_float32(float(text := f"{stored:.{digits}e}")) == stored)
     size = abs(stored)
-    if size != 0 and (size < 1e-6 or size >= 1e21):
-        mantissa, _, exponent = f"{float(short):e}".partition("e")
-        mantissa = mantissa.rstrip("0").rstrip(".")
-        # Go drops one leading zero of a negative exponent only: 1e-07 becomes 1e-7.
-        return f"{mantissa}e{exponent.replace('-0', '-') if exponent.startswith('-0') else exponent}"
-    return f"{float(short):.9f}".rstrip("0").rstrip(".") if size < 1e9 else f"{float(short):.0f}"
+    if size != 0 and not _SMALL <= size < _LARGE:
+        mantissa, exponent = short.split("e")
+        # Go takes the zero off a one-digit exponent only when it is negative: 1e-7, but 1e+21.
+        return f"{mantissa}e{exponent.replace('-0', '-')}"
+    return f"{Decimal(short):f}"
 
 
 def _as_float32(value: float) -> float:
-    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    try:
+        single: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
     return single
+
+
+_SMALL, _LARGE = _as_float32(1e-6), _as_float32(1e21)
+"""From the one to below the other Go writes no exponent."""

@@ -1,6 +1,6 @@
 """`python -m sockshop.catalogue_db`: makes the data directory at the first start, then *becomes* mariadbd.
 
-Environment, as of the original image: MYSQL_DATABASE (socksdb), MYSQL_ROOT_PASSWORD (none: root from the same host only).
+Environment, as of the original image: MYSQL_DATABASE (socksdb), MYSQL_ROOT_PASSWORD (none: root by the socket only).
 mariadbd replaces this program: process id, signals and exit status are the server's, and SIGTERM ends it cleanly.
 """
 

@@ -12,7 +12,12 @@ def statements(*, database: str, root_password: str) -> str:
     The system tables are read only after FLUSH PRIVILEGES; before it users cannot be made.
     """
     name = _identifier(database)
-    lines = ["FLUSH PRIVILEGES;"]
+    # The system tables come with a root without password for each address of this host; only the socket's is kept.
+    lines = [
+        "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost';",
+        "DELETE FROM mysql.proxies_priv WHERE User = 'root' AND Host <> 'localhost';",
+        "FLUSH PRIVILEGES;",
+    ]
     if root_password:
         secret = _text(root_password)
         lines += [

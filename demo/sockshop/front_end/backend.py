@@ -44,7 +44,7 @@ class Answer:
 
 
 class Backends:
-    """One pool of connections to all backends. No timeouts: like the original, the shop waits as long as a fault lasts."""
+    """One pool of connections to all backends. No timeouts: as in the original, a fault is waited for."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None

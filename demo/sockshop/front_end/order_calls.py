@@ -50,7 +50,7 @@ class OrderCalls:
         return await pipe(self._backends, visit, self._endpoints.orders + visit.target)
 
     async def place(self, visit: Visit) -> web.StreamResponse:
-        """Asks the user service for the links of customer, address and card; sends them and the cart's to the orders."""
+        """Asks the user service for the links of customer, address and card; sends them and the cart's to orders."""
         _demand_login(visit)
         customer = segment(visit.customer_text)
         answer = await self._backends.call("GET", f"{self._endpoints.customers}/{customer}", headers=visit.trace)

@@ -162,6 +162,8 @@ def _string_match(path: str, match: StringMatch | None, findings: Findings, *, r
         findings.error(path, "there is nothing to compare with", fix="exact, prefix or regex with a text")
     if match.prefix == "" and not required:
         findings.error(f"{path}.prefix", "an empty prefix", fix="a text, or {} for any value")
+    if match.regex == "" and not required:
+        findings.error(f"{path}.regex", "an empty pattern", fix="a pattern, or {} for any value")
     if match.regex is not None and (reason := regex_error(match.regex)):
         findings.error(f"{path}.regex", reason, fix="RE2 syntax: github.com/google/re2/wiki/Syntax", value=match.regex)
     text = getattr(match, forms[0]) if forms else ""

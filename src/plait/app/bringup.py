@@ -7,43 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from plait.app import install, pki, plan, ports, system
 from plait.app.demos import Demo
+from plait.app.readiness import BringUpError, NotReadyInTimeError, Report, Step, Waiter
 from plait.app.state import State
 from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import ApiError
-from plait.kube.kinds import DEPLOYMENT, POD
-from plait.kube.reflect import reflect
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What is being waited for, and how far it is; `done` when it is over."""
-
-    name: str
-    detail: str = ""
-    done: bool = False
-
-
-Report = Callable[[Step], None]
-
-
-class BringUpError(Exception):
-    """The mesh did not come up; the text says what to look at."""
-
-
-class NotReadyInTimeError(BringUpError):
-    """Something did not become ready before the deadline; the mesh is left running for a look."""
 
 
 def start(state: State, wanted: Mapping[str, int], *, auto: bool, envoy: Path | None = None) -> int:
@@ -136,7 +112,8 @@ async def _install(state: State, demo: Demo | None, seconds: float, report: Repo
         await _answers(client, state, deadline)
         report(Step("Kubernetes API", access.server, done=True))
         await install.bring_up_to_date(client, system.manifests(state.ports()))
-        waiter = _Waiter(client, deadline, report)
+        waiter = Waiter(client, deadline, report)
+        await waiter.node(state.boot())
         await waiter.deployments(system.NAMESPACE, "control plane")
         if demo is not None:
             report(Step(demo.name, "applying manifests"))
@@ -155,61 +132,6 @@ async def _answers(client: Client, state: State, deadline: float) -> None:
             await asyncio.sleep(_LOOK)
         else:
             return
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    client: Client
-    deadline: float
-    report: Report
-
-    async def deployments(self, namespace: str, name: str) -> None:
-        """Wait until every Deployment of the namespace has all its replicas available."""
-        known: dict[str, bool] = {}
-        try:
-            async with (
-                asyncio.timeout_at(self.deadline),
-                aclosing(reflect(self.client, [DEPLOYMENT], namespace=namespace)) as batches,
-            ):
-                async for batch in batches:
-                    known |= {obj["metadata"]["name"]: _available(obj) for obj in batch.upserts}
-                    for ref in batch.deletes:
-                        known.pop(ref.name, None)
-                    if known and all(known.values()):
-                        break
-                    self.report(Step(name, _progress(known)))
-        except TimeoutError as error:
-            reasons = await _reasons(self.client, namespace)
-            raise NotReadyInTimeError(f"{name}: not ready in time: {_progress(known)}\n{reasons}") from error
-        self.report(Step(name, _progress(known), done=True))
-
-
-def _progress(known: Mapping[str, bool]) -> str:
-    waiting = sorted(name for name, ready in known.items() if not ready)
-    counts = f"{len(known) - len(waiting)} of {len(known)} ready"
-    return f"{counts}; waiting for {', '.join(waiting)}" if waiting else counts
-
-
-def _available(deployment: Mapping[str, Any]) -> bool:
-    wanted = deployment["spec"].get("replicas", 1)
-    status = deployment.get("status") or {}
-    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
-    updated = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
-    return bool(current and updated and status.get("availableReplicas", 0) == wanted)
-
-
-async def _reasons(client: Client, namespace: str) -> str:
-    """Why pods are not ready, a line each."""
-    lines = []
-    for pod in (await client.list(POD, namespace)).items:
-        for container in (pod.get("status") or {}).get("containerStatuses") or ():
-            state = container.get("state") or {}
-            cause = state.get("waiting") or state.get("terminated")
-            if cause and not container.get("ready"):
-                where = f"{namespace}/{pod['metadata']['name']} {container['name']}"
-                lines.append(f"  {where}: {cause.get('reason', '')} {cause.get('message', '')}".rstrip())
-    lines.append("  look closer: kubectl describe pod, kubectl logs, plait logs node")
-    return "\n".join(lines)
 
 
 def tail(path: Path, lines: int = 15) -> str:

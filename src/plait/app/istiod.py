@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from aiohttp import web
 from plait import __version__
 from plait.app.processes import run
 from plait.delivery.auth import TokenReviewer
-from plait.kube.access import Access
+from plait.kube.access import SERVICE_ACCOUNT, Access
 from plait.kube.client import Client
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("role", nargs="?", choices=("builder", "delivery"), default="builder")
     parser.add_argument("--xds", default=f"0.0.0.0:{XDS_PORT}", help="address of xDS")
     parser.add_argument("--monitoring", default=f"0.0.0.0:{MONITORING_PORT}", help="address of /debug and /metrics")
+    parser.add_argument("--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder with token and ca.crt")
     parser.add_argument("--channel", type=int, help="delivery only: inherited socket to the builder")
     # What Istio's Deployments pass to their istiod means nothing here, and must not stop it.
     known, ignored = parser.parse_known_args([part for part in given if part != "discovery"])
@@ -47,15 +49,15 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     return known
 
 
-def access(environment: Mapping[str, str]) -> Access:
+def access(environment: Mapping[str, str], account: Path) -> Access:
     """The API server of the cluster this pod runs in; raises ValueError or AccessError."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise ValueError("KUBERNETES_SERVICE_HOST is not set: istiod runs in a pod")
-    return Access.in_cluster(host=host, port=port)
+    return Access.in_cluster(account, host=host, port=port)
 
 
-async def run_delivery_process(channel: int, xds: str, environment: Mapping[str, str]) -> None:
+async def run_delivery_process(channel: int, xds: str, api: Access) -> None:
     """The child: ends when the builder does."""
     # Imported here: the builder has no use for gRPC, delivery none for the core.
     from plait.delivery.child import run_delivery  # noqa: PLC0415
@@ -64,12 +66,12 @@ async def run_delivery_process(channel: int, xds: str, environment: Mapping[str,
 
     async with (
         await Channel.over(socket.socket(fileno=channel), Down) as builder,
-        Client(access(environment), user_agent=f"plait-istiod/{__version__}") as client,
+        Client(api, user_agent=f"plait-istiod/{__version__}") as client,
     ):
         await run_delivery(builder, GrpcTransport(xds), TokenReviewer(client))
 
 
-async def run_istiod(xds: str, monitoring: str, environment: Mapping[str, str]) -> None:
+async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """The builder and all that belongs to it, until cancelled."""
     from plait.delivery.builder import Builder  # noqa: PLC0415
     from plait.delivery.debug import DebugServer  # noqa: PLC0415
@@ -80,8 +82,10 @@ async def run_istiod(xds: str, monitoring: str, environment: Mapping[str, str]) 
     from plait.xds.engine import Engine  # noqa: PLC0415
 
     pod, namespace = environment.get("POD_NAME", "istiod"), environment.get("POD_NAMESPACE", "istio-system")
-    command = (sys.executable, "-m", "plait.app.istiod", "delivery", "--xds", xds, "--channel", CHANNEL_FD)
-    async with Client(access(environment), user_agent=f"plait-istiod/{__version__}") as client:
+    account = options.service_account
+    command = [sys.executable, "-m", "plait.app.istiod", "delivery", "--channel", CHANNEL_FD]
+    command += ["--xds", options.xds, "--service-account", str(account)]
+    async with Client(access(environment, account), user_agent=f"plait-istiod/{__version__}") as client:
         objects = Objects()
         recorder = Recorder(client, "istiod", host=pod)
         builder = Builder(Engine(), refused=lambda refusal: tell(refusal, objects, recorder))
@@ -94,7 +98,7 @@ async def run_istiod(xds: str, monitoring: str, environment: Mapping[str, str]) 
             namespace=namespace,
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(serve_http(debug.application(), monitoring), name="http")
+            tasks.create_task(serve_http(debug.application(), options.monitoring), name="http")
             tasks.create_task(recorder.run(), name="events")
             tasks.create_task(Supervisor(builder, command).run(), name="delivery")
             tasks.create_task(builder.publishing(), name="publish")
@@ -139,9 +143,10 @@ def main() -> None:
     """Run one of the two processes until SIGTERM."""
     options = arguments(sys.argv[1:])
     if options.role == "delivery":
-        run("delivery", run_delivery_process(options.channel, options.xds, os.environ))
+        api = access(os.environ, options.service_account)
+        run("delivery", run_delivery_process(options.channel, options.xds, api))
     else:
-        run("istiod", run_istiod(options.xds, options.monitoring, os.environ))
+        run("istiod", run_istiod(options, os.environ))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from plait.app.readiness import pod_ready
 from plait.app.state import State
 from plait.kube.access import Access
 from plait.kube.client import Client
@@ -98,7 +99,9 @@ def _process_name(record: str, names: dict[str, str]) -> str:
 def _module(pid: int) -> str:
     arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     if "-m" in arguments:
-        return arguments[arguments.index("-m") + 1].rpartition(".")[2]
+        module, *roles = arguments[arguments.index("-m") + 1 :]
+        role = roles[0] if roles and roles[0].isalpha() else ""
+        return role or module.rpartition(".")[2]
     return os.path.basename(arguments[0])  # noqa: PTH119 -- argv[0] is a word, not a path of this process
 
 
@@ -131,10 +134,7 @@ def _namespace_pids(pid: int) -> list[int]:
 
 
 def _ready(pod: dict[str, Any]) -> bool:
-    status = pod.get("status") or {}
-    if status.get("phase") == "Succeeded":
-        return True
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+    return pod_ready(pod) or (pod.get("status") or {}).get("phase") == "Succeeded"
 
 
 async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]:
@@ -150,4 +150,10 @@ async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]
     metadata = istiod[0]["metadata"]
     answer = await client.pod_http(metadata["namespace"], metadata["name"], SYNCZ_PORT, "/debug/syncz")
     proxies = json.loads(answer.body)
-    return {"total": len(proxies), "synced": sum(1 for proxy in proxies if proxy.get("synced"))}
+    return {"total": len(proxies), "synced": sum(1 for proxy in proxies if _synced(proxy))}
+
+
+def _synced(proxy: dict[str, Any]) -> bool:
+    """Whether a proxy acknowledged all it was sent; a gateway without Gateways is sent no listeners."""
+    types = proxy["plait"]["types"]
+    return types["cds"]["status"] == "SYNCED" and all(t["status"] in {"SYNCED", "NOT SENT"} for t in types.values())

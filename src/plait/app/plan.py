@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import sysconfig
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def settings(state: State, ports: Mapping[str, int], *, envoy: Path | None = Non
         python=sys.executable,
         envoy=str(envoy or envoy_binary()),
         ports=dict(ports),
+        boot=str(uuid.uuid4()),
         image_tables=tuple(tables),
     )
 

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
@@ -91,8 +92,15 @@ class State:
 
     def ports(self) -> dict[str, int]:
         """Host ports of the running or last mesh by name; empty if it never ran."""
+        return {str(name): int(port) for name, port in self._settings().get("ports", {}).items()}
+
+    def boot(self) -> str:
+        """What names the running or last start."""
+        return str(self._settings().get("boot", ""))
+
+    def _settings(self) -> dict[str, Any]:
         try:
-            ports = json.loads(self.plan.read_bytes())["settings"]["ports"]
+            settings: dict[str, Any] = json.loads(self.plan.read_bytes())["settings"]
         except (OSError, ValueError, KeyError):
             return {}
-        return {str(name): int(port) for name, port in ports.items()}
+        return settings

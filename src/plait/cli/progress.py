@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from plait.app.bringup import Step
+from plait.app.readiness import Step
 
 
 class Progress:

@@ -6,8 +6,6 @@ import json
 import subprocess
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from plait import __version__
 from plait.app import checks, overview
@@ -50,12 +48,9 @@ def _print(found: overview.Overview) -> None:
     click.echo(f"  {'proxies':9} {found['proxies']['synced']} of {found['proxies']['total']} in sync")
     if "problem" in found:
         click.echo(f"  problem   {found['problem']}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("PID", justify="right")
-    table.add_column("PROCESS")
-    for process in found["processes"]:
-        table.add_row(str(process["pid"]), process["name"])
-    Console(highlight=False).print(table)
+    click.echo("\n    PID  PROCESS")
+    for process in sorted(found["processes"], key=lambda process: process["name"].count("/") > 0):
+        click.echo(f"{process['pid']:>7}  {process['name']}")
 
 
 @click.command()

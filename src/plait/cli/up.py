@@ -11,6 +11,7 @@ from plait.app import bringup, checks
 from plait.app.demos import DEMOS
 from plait.app.overview import urls
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
+from plait.app.readiness import BringUpError, NotReadyInTimeError
 from plait.app.state import State
 from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, stop
 from plait.cli.progress import Progress
@@ -63,9 +64,9 @@ def up(
         try:
             chosen_demo = DEMOS[demo] if demo else None
             run(bringup.until_ready(state, launcher, demo=chosen_demo, seconds=timeout, report=progress))
-        except bringup.NotReadyInTimeError as error:
+        except NotReadyInTimeError as error:
             stop(str(error), TIMED_OUT)
-        except bringup.BringUpError as error:
+        except BringUpError as error:
             stop(str(error), FAILED)
     for name, url in urls(state.ports()).items():
         click.echo(f"{name:9} {url}")

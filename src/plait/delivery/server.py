@@ -196,7 +196,10 @@ class Delivery:
                 self._observer.reacted(session.connection, reaction)
             if session.state.names > _NAMES or session.state.unacknowledged > _UNACKNOWLEDGED:
                 return Refusal.RESOURCE_EXHAUSTED, "too many subscriptions or unacknowledged responses"
-            session.wake.set()
+            if session.state.pending:
+                session.wake.set()
+            else:
+                self._observer.progressed(session.connection)
         return None
 
     async def _write(self, session: _Session) -> tuple[Refusal, str] | None:

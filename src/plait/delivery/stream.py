@@ -125,11 +125,20 @@ class ProxyStream:
         self._resumed = self._resumed and not patience_over
         out: list[Push] = []
         for subscription in self._ordered():
+            if subscription.idle(views):
+                subscription.waiting = False
+                continue
             self._send(subscription, views, out, patience_over=patience_over)
         for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
             if (late := self._types.get(type_url)) is not None and late.held:
                 self._remove(late, out)
         return tuple(out)
+
+    @property
+    def pending(self) -> bool:
+        """Whether `flush` may have something to do: after most ACKs it has not."""
+        views = self._views
+        return views is not None and any(s.held or not s.idle(views) for s in self._types.values())
 
     @property
     def blocked(self) -> bool:

@@ -20,6 +20,9 @@ METRICS_PORT: Final = 15090
 _TYPE: Final = "type.googleapis.com/"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
+#: kubectl's copy of the whole manifest: large, possibly secret, and of no use to the control plane.
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
 #: What is kept of Envoy's own statistics. `istio` is the scope of the standard metrics; `downstream_cx_active` tells a
 #: draining proxy from an idle one.
 _KEPT_STATS: Final = (
@@ -125,7 +128,7 @@ def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
         "NAME": node.pod,
         "NAMESPACE": node.namespace,
         "LABELS": labels,
-        "ANNOTATIONS": dict(config.annotations),
+        "ANNOTATIONS": {key: value for key, value in config.annotations.items() if key != _LAST_APPLIED},
         "SERVICE_ACCOUNT": node.service_account,
         "INSTANCE_IPS": node.ip,
         "CLUSTER_ID": config.cluster_id,

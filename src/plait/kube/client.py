@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
@@ -22,7 +21,7 @@ import msgspec
 from plait.kube.access import Access, TokenSource
 from plait.kube.backoff import Backoff
 from plait.kube.errors import ApiError, TooManyRequests, Unauthorized, Unreachable
-from plait.kube.wire import Event, lively_socket, raise_refusal, read_event, selector_params
+from plait.kube.wire import Event, Listing, lively_socket, raise_refusal, read_event, selector_params
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -50,14 +49,6 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.
 _METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The objects of a collection, each with apiVersion and kind, at one resource version."""
-
-    items: list[Object]
-    resource_version: str
-
-
 class Client:
     """An async context manager; see the module."""
 
@@ -74,7 +65,7 @@ class Client:
         connector = aiohttp.TCPConnector(
             ssl=self.access.tls(), limit=0, keepalive_timeout=75, socket_factory=lively_socket, ttl_dns_cache=60
         )
-        self._session = aiohttp.ClientSession(connector=connector, headers=headers, auto_decompress=True)
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self
 
     async def __aexit__(
@@ -100,8 +91,8 @@ class Client:
         metadata_only: bool = False,
     ) -> Listing:
         """All objects of a kind, of one namespace if named; `labels` and `fields` are selectors."""
-        accept = _METADATA_LIST if metadata_only else None
-        answer = await self._object("GET", kind.path(namespace), params=selector_params(labels, fields), accept=accept)
+        accept, params = _METADATA_LIST if metadata_only else None, selector_params(labels, fields)
+        answer = await self._object("GET", kind.path(namespace), params=params, accept=accept)
         items = answer.get("items") or []
         for item in items:
             # A real API server leaves these out of the items of a list.

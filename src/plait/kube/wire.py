@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,14 @@ class Event(NamedTuple):
 
     type: str
     object: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of a collection, each with apiVersion and kind, at one resource version."""
+
+    items: list[dict[str, Any]]
+    resource_version: str
 
 
 async def raise_refusal(response: aiohttp.ClientResponse) -> None:

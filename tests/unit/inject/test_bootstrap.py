@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from plait.inject import BootstrapConfig, bootstrap
 from plait.inject.bootstrap import _TAGS
 from plait.mesh.node import ProxyNode

@@ -5,6 +5,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plait.inject import AnnotationError, capture_rules, closed_ipv6
 
 PREFIX = "traffic.sidecar.istio.io/"
@@ -75,7 +76,9 @@ def test_tproxy_is_refused():
         capture_rules({"metadata": {"annotations": {"sidecar.istio.io/interceptionMode": "TPROXY"}}})
 
 
-@given(st.dictionaries(st.sampled_from(["includeInboundPorts", "excludeOutboundIPRanges", "excludeInterfaces"]), st.text()))
+@given(
+    st.dictionaries(st.sampled_from(["includeInboundPorts", "excludeOutboundIPRanges", "excludeInterfaces"]), st.text())
+)
 def test_annotations_never_bring_foreign_words_into_the_rules(annotations):
     try:
         text = capture_rules(pod(**annotations))
@@ -119,7 +122,8 @@ print(
 
 def outbound(scratch_netns, rules):
     script = (
-        "nft -f -; ip link add eth0 type veth peer name eth1; ip link set eth1 up; ip addr add 10.42.0.2/17 dev eth0; ip link set lo up; ip link set eth0 up;"
+        "nft -f -; ip link add eth0 type veth peer name eth1; ip link set eth1 up;"
+        "ip addr add 10.42.0.2/17 dev eth0; ip link set lo up; ip link set eth0 up;"
         'ip route add default via 10.42.0.1; exec "$1" -c "$2"'
     )
     done = scratch_netns(script, sys.executable, PROBE, text=rules)

@@ -4,6 +4,7 @@ import copy
 import json
 
 import pytest
+
 from plait.inject import InjectConfig, convert_workload, inject_pod
 
 CONFIG = InjectConfig()
@@ -36,7 +37,9 @@ def template():
                     "volumeMounts": [{"mountPath": "/etc/certs/", "name": "istio-certs"}],
                 },
             ],
-            "initContainers": [{"name": "istio-init", "image": "gcr.io/istio-release/proxy_init:release-1.0-latest-daily"}],
+            "initContainers": [
+                {"name": "istio-init", "image": "gcr.io/istio-release/proxy_init:release-1.0-latest-daily"}
+            ],
             "nodeSelector": {"beta.kubernetes.io/os": "linux"},
             "volumes": [
                 {"name": "tmp-volume", "emptyDir": {"medium": "Memory"}},
@@ -183,8 +186,16 @@ def test_fields_without_meaning_today_are_left_out_with_a_warning():
         {"kind": "Deployment", "apiVersion": "extensions/v1beta1"},
         {"kind": "Deployment", "apiVersion": "extensions/v1beta1", "metadata": [], "spec": 7},
         {"kind": "Deployment", "apiVersion": "apps/v1beta1", "spec": {"template": {"metadata": None, "spec": "x"}}},
-        {"kind": "Deployment", "apiVersion": "apps/v1", "spec": {"template": {"spec": {"containers": "abc", "volumes": 3}}}},
-        {"kind": "Deployment", "apiVersion": "apps/v1", "spec": {"template": {"spec": {"containers": [{"name": "istio-proxy"}]}}}},
+        {
+            "kind": "Deployment",
+            "apiVersion": "apps/v1",
+            "spec": {"template": {"spec": {"containers": "abc", "volumes": 3}}},
+        },
+        {
+            "kind": "Deployment",
+            "apiVersion": "apps/v1",
+            "spec": {"template": {"spec": {"containers": [{"name": "istio-proxy"}]}}},
+        },
         {"kind": "ConfigMap", "apiVersion": "v1", "data": {"a": "b"}},
     ],
 )

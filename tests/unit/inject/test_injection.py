@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plait.inject import AnnotationError, InjectConfig, inject_pod
 
 CONFIG = InjectConfig()
@@ -158,7 +159,12 @@ def test_resources_by_annotation_replace_the_defaults():
 
 
 def test_a_users_container_of_image_auto_changes_the_proxy():
-    own = {"name": "istio-proxy", "image": "auto", "resources": {"limits": {"cpu": "4"}}, "env": [{"name": "X", "value": "1"}]}
+    own = {
+        "name": "istio-proxy",
+        "image": "auto",
+        "resources": {"limits": {"cpu": "4"}},
+        "env": [{"name": "X", "value": "1"}],
+    }
     with_own = pod()
     with_own["spec"]["containers"].append(own)
     result = inject_pod(with_own, namespace=ENABLED, config=CONFIG)

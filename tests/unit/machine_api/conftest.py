@@ -141,14 +141,16 @@ class Cluster:
 def _write_kubeconfig(folder: Path, pki: Path, url: str) -> None:
     cluster = {"server": url, "certificate-authority": str(pki / "ca.crt")}
     (folder / "kubeconfig").write_text(
-        json.dumps({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "test", "user": {"token": ADMIN}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        })
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "clusters": [{"name": "test", "cluster": cluster}],
+                "users": [{"name": "test", "user": {"token": ADMIN}}],
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            }
+        )
     )
 
 
@@ -229,7 +231,12 @@ class FakeNode:
     async def _log(self, target: str, writer: asyncio.StreamWriter) -> None:
         self.queries.append(target)
         if "/waiting" in target:
-            status = {"kind": "Status", "code": 400, "reason": "BadRequest", "message": 'container "waiting" is waiting'}
+            status = {
+                "kind": "Status",
+                "code": 400,
+                "reason": "BadRequest",
+                "message": 'container "waiting" is waiting',
+            }
             body = json.dumps(status).encode()
             writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             return

@@ -158,7 +158,9 @@ async def test_openapi_may_be_kept(cluster: Any) -> None:
     assert status == 304
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/api/v2", "/apis/none", "/apis/apps/v9/x", "/openapi/v2", "/api/v1/pods/x"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api/v2", "/apis/none", "/apis/apps/v9/x", "/openapi/v2", "/api/v1/pods/x"]
+)
 async def test_unknown_paths_are_a_status(cluster: Any, path: str) -> None:
     status, answer, _ = await cluster.ask("GET", path)
     assert (status, answer["kind"], answer["reason"]) == (404, "Status", "NotFound")

@@ -27,7 +27,7 @@ spec:
   template:
     metadata: {creationTimestamp: null, labels: {name: carts, version: v1}}
     spec:
-      containers: [{name: carts, image: weaveworksdemos/carts, resources: {}, volumeMounts: [{mountPath: /tmp, name: t}]}]
+      containers: [{name: carts, image: x/carts, resources: {}, volumeMounts: [{mountPath: /tmp, name: t}]}]
       volumes: [{name: t, emptyDir: {medium: Memory}}]
 status: {}
 """
@@ -64,7 +64,9 @@ async def test_generators_send_protobuf_that_is_understood(cluster: Any) -> None
 
 async def test_protobuf_and_json_make_the_same_object(cluster: Any) -> None:
     await cluster.kubectl("create", "deployment", "web", "--image=nginx", "--port=80")
-    out, _ = await cluster.kubectl("create", "deployment", "web", "--image=nginx", "--port=80", "--dry-run=client", "-o", "json")
+    out, _ = await cluster.kubectl(
+        "create", "deployment", "web", "--image=nginx", "--port=80", "--dry-run=client", "-o", "json"
+    )
     await cluster.kubectl("delete", "deployment", "web", "--dry-run=server")
     first, _ = await cluster.kubectl("get", "deployment", "web", "-o", "json")
     await cluster.kubectl("delete", "deployment", "web")
@@ -155,7 +157,19 @@ async def test_changing_things(cluster: Any, pod: Any) -> None:
 
 async def test_get_prints_what_users_know(cluster: Any, pod: Any) -> None:
     out, _ = await cluster.kubectl("get", "pods", "-o", "wide")
-    assert out.splitlines()[0].split() == "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES".split()
+    assert out.splitlines()[0].split() == [
+        "NAME",
+        "READY",
+        "STATUS",
+        "RESTARTS",
+        "AGE",
+        "IP",
+        "NODE",
+        "NOMINATED",
+        "NODE",
+        "READINESS",
+        "GATES",
+    ]
     row = out.splitlines()[1].split()
     assert (row[:4], row[5:]) == (["p", "2/2", "Running", "0"], ["10.42.0.9", "plait", "<none>", "<none>"])
     out, _ = await cluster.kubectl("get", "all", "-A", "--no-headers")
@@ -222,7 +236,10 @@ async def test_permissions_are_told(cluster: Any) -> None:
 
 async def test_events_have_their_own_view(cluster: Any, pod: Any) -> None:
     about = {"kind": "Pod", "name": "p", "namespace": "default", "uid": pod["metadata"]["uid"], "apiVersion": "v1"}
-    times = {"firstTimestamp": pod["metadata"]["creationTimestamp"], "lastTimestamp": pod["metadata"]["creationTimestamp"]}
+    times = {
+        "firstTimestamp": pod["metadata"]["creationTimestamp"],
+        "lastTimestamp": pod["metadata"]["creationTimestamp"],
+    }
     event = {"type": "Normal", "reason": "Started", "message": "Started container app", "count": 1, **times}
     body = {"metadata": {"name": "p.1"}, "involvedObject": about, "source": {"component": "node"}, **event}
     await cluster.made("/api/v1/namespaces/default/events", body)

@@ -251,7 +251,9 @@ async def test_a_service_keeps_its_address(cluster: Any) -> None:
     assert made["spec"]["clusterIPs"] == [address]
     _, replaced, _ = await cluster.ask("PUT", f"{CORE}/services/web", service(sessionAffinity="ClientIP"))
     assert replaced["spec"]["clusterIP"] == address
-    status, answer, _ = await cluster.ask("PATCH", f"{CORE}/services/web", {"spec": {"clusterIP": "10.42.200.1"}}, **MERGE)
+    status, answer, _ = await cluster.ask(
+        "PATCH", f"{CORE}/services/web", {"spec": {"clusterIP": "10.42.200.1"}}, **MERGE
+    )
     assert status == 422, answer
     await cluster.ask("DELETE", f"{CORE}/services/web")
     assert (await cluster.made(f"{CORE}/services", service()))["spec"]["clusterIP"] == address
@@ -270,7 +272,9 @@ async def test_node_ports_are_allocated_kept_and_released(cluster: Any) -> None:
     made = await cluster.made(f"{CORE}/services", service(type="LoadBalancer"))
     port = made["spec"]["ports"][0]["nodePort"]
     assert 30000 <= port <= 32767
-    _, kept, _ = await cluster.ask("PUT", f"{CORE}/services/web", service(type="LoadBalancer", ports=[{"port": 80, "name": "h"}]))
+    _, kept, _ = await cluster.ask(
+        "PUT", f"{CORE}/services/web", service(type="LoadBalancer", ports=[{"port": 80, "name": "h"}])
+    )
     assert kept["spec"]["ports"][0]["nodePort"] == port
     body = service("other", type="NodePort", ports=[{"port": 80, "nodePort": port}])
     status, answer, _ = await cluster.ask("POST", f"{CORE}/services", body)

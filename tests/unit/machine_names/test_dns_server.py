@@ -6,6 +6,7 @@ import struct
 from contextlib import asynccontextmanager
 
 import pytest
+
 from plait.machine.node.dns import DnsServer, bind
 from plait.machine.node.dns_names import Names
 
@@ -63,7 +64,9 @@ def names():
     names = Names()
     names.update({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"clusterIP": "10.42.128.5"}})
     endpoints = [{"addresses": [f"10.42.1.{number}"]} for number in range(1, 200)]
-    names.update({"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "None"}}, [{"endpoints": endpoints}])
+    names.update(
+        {"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "None"}}, [{"endpoints": endpoints}]
+    )
     return names
 
 
@@ -137,5 +140,7 @@ async def test_rubbish_does_not_stop_it(names):
 
 async def test_many_questions_at_once_are_all_answered(names):
     async with serving(names) as address:
-        answers = await asyncio.gather(*(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(200)))
+        answers = await asyncio.gather(
+            *(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(200))
+        )
         assert [struct.unpack_from("!H", answer)[0] for answer in answers] == list(range(200))

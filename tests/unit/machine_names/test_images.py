@@ -3,7 +3,18 @@
 import os
 
 import pytest
-from plait.machine.node.images import BUILTIN_TABLE, Image, Table, TableError, argv, expand, normalise, parse_entry, role_of
+
+from plait.machine.node.images import (
+    BUILTIN_TABLE,
+    Image,
+    Table,
+    TableError,
+    argv,
+    expand,
+    normalise,
+    parse_entry,
+    role_of,
+)
 
 
 @pytest.fixture
@@ -48,15 +59,17 @@ def test_references_are_normalised(reference, name):
     ],
 )
 def test_the_most_specific_pattern_wins(write, reference, expected):
-    table = Table.load([
-        write("""
+    table = Table.load(
+        [
+            write("""
 images:
 - {match: "weaveworksdemos/catalogue:0.4.*", command: [catalogue-4]}
 - {match: "weaveworksdemos/*", command: [any]}
 - {match: "weaveworksdemos/catalogue:*", command: [catalogue]}
 - {match: mongo, command: [mongo]}
 """)
-    ])
+        ]
+    )
     found = table.find(reference)
     assert (found.command[0] if found else None) == expected
 

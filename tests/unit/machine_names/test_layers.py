@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+
 from plait.machine.node.layers import LayerError, Layers
 from plait.machine.node.layers_status import Installed, parse_groups
 
@@ -50,7 +51,9 @@ class Repository:
         for path, text in files.items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_text(text)
-        control = f"Package: {name}\nVersion: {version}\nArchitecture: {self.arch}\nMaintainer: a <a@b>\nDescription: x\n"
+        control = (
+            f"Package: {name}\nVersion: {version}\nArchitecture: {self.arch}\nMaintainer: a <a@b>\nDescription: x\n"
+        )
         control += f"Depends: {depends}\n" if depends else ""
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "DEBIAN/control").write_text(control)
@@ -125,7 +128,7 @@ async def test_maintainer_scripts_never_run(layers, repository, tmp_path):
 
 
 async def test_files_of_merged_directories_move_below_usr(layers, repository):
-    if not os.path.islink("/lib"):
+    if not Path("/lib").is_symlink():
         pytest.skip("this machine has a real /lib")
     repository.add("app", {"lib/here/a.so": "a", "usr/lib/here/b.so": "b"})
     (layer,) = await layers.ensure(["app"])

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from plait.machine.node.images import Image, Table, TableError
 from plait.machine.node.images_user import UserTable
 

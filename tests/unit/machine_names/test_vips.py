@@ -5,12 +5,11 @@ import sys
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+
 from plait.machine.node.vips import Vip, Vips, vips_of
 
 NETWORK = IPv4Network("10.42.128.0/17")
-API = Vip(
-    address=IPv4Address("10.42.128.1"), protocol="tcp", port=443, endpoints=((IPv4Address("10.42.0.1"), 6443),)
-)
+API = Vip(address=IPv4Address("10.42.128.1"), protocol="tcp", port=443, endpoints=((IPv4Address("10.42.0.1"), 6443),))
 
 
 def service(name="web", *, ip="10.42.128.5", **spec):

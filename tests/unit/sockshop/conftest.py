@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from sockshop.front_end.settings import Endpoints, Settings
 from sockshop.front_end.shopfront import build
@@ -75,7 +76,7 @@ class Backends:
             case "PATCH" | "DELETE", ["carts", *_]:
                 return 202, b"", "text/plain"
             case "GET", ["user", "login"]:
-                good = request.headers.get("Authorization") == aiohttp.BasicAuth("user", "password").encode()
+                good = request.headers.get("Authorization") == "Basic dXNlcjpwYXNzd29yZA=="
                 return (200, b'{"user":{"id":"c1"}}', HAL) if good else (401, b"Unauthorized", "text/plain")
             case "POST", ["user", "register" | "cards" | "addresses" | "customers"]:
                 return 200, b'{"id":"c2"}', HAL
@@ -124,7 +125,9 @@ class Browser:
 
     @asynccontextmanager
     async def send(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self.session.request(method, self.base + path, allow_redirects=False, **options) as response:
+        async with self.session.request(
+            method, URL(self.base + path, encoded=True), allow_redirects=False, **options
+        ) as response:
             await response.read()
             yield response
 

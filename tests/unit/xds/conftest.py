@@ -61,7 +61,13 @@ def endpoints(service: str, namespace: str = "shop", *, pods: dict[str, str], po
 
 
 def virtual_service(
-    name: str, namespace: str = "shop", *, hosts: list[str], http: Any, created: str = "2026-01-01T00:00:00Z", **spec: Any
+    name: str,
+    namespace: str = "shop",
+    *,
+    hosts: list[str],
+    http: Any,
+    created: str = "2026-01-01T00:00:00Z",
+    **spec: Any,
 ) -> dict[str, Any]:
     return {
         "apiVersion": ISTIO,
@@ -72,7 +78,13 @@ def virtual_service(
 
 
 def destination_rule(
-    name: str, namespace: str = "shop", *, host: str, subsets: Any = (), created: str = "2026-01-01T00:00:00Z", **spec: Any
+    name: str,
+    namespace: str = "shop",
+    *,
+    host: str,
+    subsets: Any = (),
+    created: str = "2026-01-01T00:00:00Z",
+    **spec: Any,
 ) -> dict[str, Any]:
     """`subsets`: names, each the value of the label `version`."""
     chosen = [{"name": subset, "labels": {"version": subset}} for subset in subsets]
@@ -105,9 +117,7 @@ def to(host: str, subset: str = "", port: int = 0, weight: int = 0) -> dict[str,
 
 
 def sidecar(namespace: str = "shop", pod: str = "caller", **labels: str) -> ProxyNode:
-    return ProxyNode(
-        kind="sidecar", ip="10.42.0.2", pod=pod, namespace=namespace, labels=tuple(sorted(labels.items()))
-    )
+    return ProxyNode(kind="sidecar", ip="10.42.0.2", pod=pod, namespace=namespace, labels=tuple(sorted(labels.items())))
 
 
 def router(**labels: str) -> ProxyNode:

@@ -36,7 +36,9 @@ def mesh(k8s: SimpleNamespace) -> Engine:
     """1,000 services, seen by sidecars of three namespaces and a gateway with one route."""
     engine = Engine()
     engine.apply(Upsert(obj) for number in range(SERVICES) for obj in objects(k8s, number))
-    edge = k8s.virtual_service("edge", "ns-0", hosts=["*"], gateways=["edge"], http=[{"route": [k8s.to("svc-0", "v1")]}])
+    edge = k8s.virtual_service(
+        "edge", "ns-0", hosts=["*"], gateways=["edge"], http=[{"route": [k8s.to("svc-0", "v1")]}]
+    )
     engine.apply([Upsert(k8s.gateway("edge", "ns-0")), Upsert(edge)])
     for namespace in ("ns-0", "ns-1", "elsewhere"):
         engine.attach(k8s.sidecar(namespace, app="caller"))
@@ -56,9 +58,7 @@ def counting(engine: Engine) -> Iterator[Counter[str]]:
         del spent[kind]
 
 
-def test_an_endpoint_change_computes_only_the_endpoint_sets_of_its_service(
-    mesh: Engine, k8s: SimpleNamespace
-) -> None:
+def test_an_endpoint_change_computes_only_the_endpoint_sets_of_its_service(mesh: Engine, k8s: SimpleNamespace) -> None:
     with counting(mesh) as spent:
         mesh.apply([Upsert(k8s.endpoints("svc-7", "ns-7", pods={}))])
         updates = mesh.take()

@@ -41,7 +41,9 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.virtual_service(
             "a", hosts=["a"], http=[{"route": [k8s.to("a", "v1", weight=9), k8s.to("a", "v2", weight=1)]}]
         ),
-        k8s.virtual_service("a", hosts=["a"], http=[{"match": [{"sourceLabels": {"app": "x"}}], "route": [k8s.to("db")]}]),
+        k8s.virtual_service(
+            "a", hosts=["a"], http=[{"match": [{"sourceLabels": {"app": "x"}}], "route": [k8s.to("db")]}]
+        ),
         k8s.virtual_service("older", hosts=["a", "out.example"], created="2025", http=[{"route": [k8s.to("a")]}]),
         k8s.virtual_service("wild", "bank", hosts=["*.shop.svc.cluster.local"], http=[{"redirect": {"uri": "/moved"}}]),
         k8s.virtual_service("mine", hosts=["a"], exportTo=["."], http=[{"route": [k8s.to("a", "v1")]}]),
@@ -51,7 +53,9 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.destination_rule("a", host="a", subsets=["v1"]),
         k8s.destination_rule("limits", host="a", trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 2}}}),
         k8s.destination_rule("a", "bank", host="a.shop.svc.cluster.local", subsets=["v2"]),
-        k8s.destination_rule("root", "istio-system", host="*.local", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}}),
+        k8s.destination_rule(
+            "root", "istio-system", host="*.local", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}}
+        ),
         k8s.gateway("edge"),
         k8s.gateway("edge", hosts=["shop/*"], tls={"httpsRedirect": True}),
         k8s.gateway("other", "bank", hosts=["*.example"]),

@@ -62,6 +62,8 @@ async def read_body(request: web.Request, schemas: Schemas) -> Body:
 
 async def read_raw(request: web.Request) -> bytes:
     """The bytes of a body, not more than LIMIT; raises 413."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

@@ -97,6 +97,8 @@ class Shaper:
         if errors:
             raise invalid(kind, name_of(obj), errors)
         obj = self._admit(kind, obj, old, write)
+        if old is None and not kind.acts:
+            write.warn(f"{kind.kind} {name_of(obj)!r} is stored, but has no effect in this version of plait")
         hook.admitted(self._world, obj, old)
         obj = self._schemas.default(kind, obj)
         errors = tuple(self._schemas.validate(kind, obj, old))

@@ -12,13 +12,13 @@ import sqlite3
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from plait.machine.api.registry import Collection
 
@@ -92,6 +92,9 @@ class Store:
 
     def __init__(self, path: Path | str, *, log_length: int = LOG_LENGTH) -> None:
         self._log_length = log_length
+        if isinstance(path, Path):
+            path.touch(mode=0o600)  # Secrets are in it; SQLite's side files take the mode over
+            path.chmod(0o600)
         self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")

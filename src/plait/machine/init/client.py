@@ -68,6 +68,13 @@ class InitClient:
             await _close(writer)
 
     async def _ask(self, request: Request) -> Answer:
+        # An exchange that has begun is finished even if its asker is cancelled: the answer that stays behind would be
+        # taken for that of the next request.
+        exchange = asyncio.ensure_future(self._exchange(request))
+        exchange.add_done_callback(_seen)
+        return await asyncio.shield(exchange)
+
+    async def _exchange(self, request: Request) -> Answer:
         if self._reader is None or self._writer is None:
             raise InitError("not connected to init")
         async with self._turn:
@@ -86,3 +93,9 @@ async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError):  # init has gone: closed all the same
         await writer.wait_closed()
+
+
+def _seen(exchange: asyncio.Future[Answer]) -> None:
+    """The failure of an exchange whose asker has gone is nobody's."""
+    if not exchange.cancelled():
+        exchange.exception()

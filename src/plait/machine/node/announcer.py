@@ -31,6 +31,8 @@ class Announcer:
         self._status = status
         self._told: Mapping[str, Any] = pod.get("status") or {}
         self._dirty = asyncio.Event()
+        #: Set once the API has been told, or knew already, what is true of this pod.
+        self.told = asyncio.Event()
 
     def changed(self) -> None:
         """There may be something to tell."""
@@ -44,11 +46,13 @@ class Announcer:
             self._dirty.clear()
             status = self._status(self._told, time.time())
             if all(self._told.get(key) == value for key, value in status.items()):
+                self.told.set()
                 continue
             body = {"metadata": {"uid": self._uid}, "status": status}
             try:
                 await self._client.patch(POD, self._name, self._namespace, body, subresource="status")
             except (NotFound, Conflict):
+                self.told.set()
                 continue  # it is gone, or another one of that name is there: the watch will say so
             except ApiError as error:
                 log.warning("status of pod %s/%s: %s", self._namespace, self._name, error)
@@ -58,3 +62,4 @@ class Announcer:
             else:
                 retry = _RETRY_FIRST
                 self._told = {**self._told, **status}
+                self.told.set()

@@ -17,8 +17,8 @@ from plait.machine.node.backoff import restarts
 from plait.machine.node.creation import Created, StartError, create, terminated
 from plait.machine.node.images import role_of
 from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.processes import has_own_root
 from plait.machine.node.prober import Unhealthy, watch_health
+from plait.machine.node.processes import has_own_root
 from plait.machine.node.record import ContainerRecord, Running, Terminated, Waiting, process_name
 from plait.machine.node.script import enter
 from plait.machine.node.supervision import finish

@@ -76,7 +76,8 @@ class Folders:
 class Host:
     """See the module. `holder` tells whether a pod lives, by uid; `starts` bounds how many processes start at once.
 
-    `refused` are folders that no hostPath may show. `sandbox_rules` gives the text for nft of a new pod.
+    `refused` are folders that no hostPath may show. `captured` says whether a pod's
+    sidecar translates VIPs for it, `sandbox_rules` gives the text for nft of a new pod.
     """
 
     settings: MachineSettings
@@ -93,5 +94,6 @@ class Host:
     holder: Callable[[str], Holder]
     starts: asyncio.Semaphore
     refused: tuple[Path, ...]
+    captured: Callable[[Mapping[str, Any]], bool]
     sandbox_rules: Callable[[Mapping[str, Any]], str]
     backoff: RestartBackoff = field(default_factory=RestartBackoff)

@@ -23,7 +23,7 @@ from plait.machine.node.objects import KINDS, Objects
 from plait.machine.node.persist import Holder, discard, owner_of
 from plait.machine.node.pod import Pod
 from plait.machine.node.processes import Processes
-from plait.machine.node.record import PodRecord, pause_name, process_name
+from plait.machine.node.record import PodRecord, process_name
 from plait.machine.node.registration import Registration, node_labels
 from plait.machine.node.release import release_pod
 from plait.machine.node.roots import make_base, python_folders
@@ -75,7 +75,7 @@ class Node:
         self._plain_rules = plain_rules or (lambda _: closed_ipv6())
         self._pods: dict[str, Pod] = {}
         self._found: dict[str, Process] = {}
-        self._synced = asyncio.Event()
+        self._truthful = asyncio.Event()
         self._processes = Processes(init)
         self._sandboxes = Sandboxes(self._processes, network=settings.pod_network, gateway=settings.bridge_ip)
         self._images = Images(table)
@@ -87,12 +87,14 @@ class Node:
         """Until cancelled, which leaves the pods running. `started` is called when the pods of the API are known."""
         host = self._host()
         address, cidr = str(self._settings.bridge_ip), str(self._settings.pod_network)
-        registration = Registration(self._client, self._events, address=address, pod_cidr=cidr)
+        registration = Registration(
+            self._client, self._events, address=address, pod_cidr=cidr, boot=self._settings.boot
+        )
         stream = StreamServer(self)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._processes.run(), name="processes")
             tasks.create_task(self._events.run(), name="events")
-            tasks.create_task(registration.run(), name="registration")
+            tasks.create_task(registration.run(self._truthful), name="registration")
             tasks.create_task(stream.run(self._run_folder / "node.sock", uid=API_UID), name="stream")
             self._found = await self._processes.adopt("pod/")
             await self._reconcile(host, tasks, started)
@@ -102,15 +104,13 @@ class Node:
         return tuple(self._pods.values())
 
     async def load_plain(self, rules: str) -> None:
-        """Load a change of the plain rules into the pods that live by them; a pod that has just ended is passed over."""
-        for pod in self.running():
-            if pod.pause is None or not pod.record.network or self._captured(pod.object):
-                continue
-            try:
-                await self._sandboxes.load(pod.pause, rules)
-            except SandboxError as error:
-                if self._processes.running(pause_name(pod.record.uid)):
-                    log.warning("pod %s/%s: %s", pod.record.namespace, pod.record.name, error)
+        """Load a change of what `plain_rules` gives into every pod without a sidecar."""
+        loads = [pod.load_plain(rules) for pod in self.running()]
+        for result in await asyncio.gather(*loads, return_exceptions=True):
+            if isinstance(result, SandboxError):
+                log.warning("rules of a pod: %s", result)  # it is ending, or will be made anew
+            elif isinstance(result, BaseException):
+                raise result
 
     # stream.PodsView
 
@@ -162,6 +162,7 @@ class Node:
                             pod.vanish()
                 if batch.synced:
                     tasks.create_task(self._end_strangers(host, batch), name="strangers")
+                    tasks.create_task(self._first_word(), name="first word on every pod")
                     started()
 
     def _upsert(self, host: Host, tasks: asyncio.TaskGroup, obj: dict[str, Any]) -> None:
@@ -223,6 +224,12 @@ class Node:
             return
         text = f"Successfully assigned {namespace}/{name} to {NODE_NAME}"
         self._events.pod(obj, "Scheduled", text, component="default-scheduler")
+
+    async def _first_word(self) -> None:
+        """After a new start of the machine the API still says what was true of the last: wait until it does not."""
+        for pod in self.running():
+            await pod.announced()
+        self._truthful.set()
 
     # what is left of earlier nodes
 
@@ -294,6 +301,7 @@ class Node:
             holder=self._holder,
             starts=asyncio.Semaphore(_STARTS_AT_ONCE),
             refused=(state, self._run_folder),
+            captured=self._captured,
             sandbox_rules=self._rules,
         )
 
@@ -301,8 +309,16 @@ class Node:
         pod = self._pods.get(uid)
         return "gone" if pod is None else "ending" if pod.ending else "living"
 
+    def _captured(self, pod: Mapping[str, Any]) -> bool:
+        """Whether an init container of the pod loads the capture rules."""
+        return any(
+            image is not None and role_of(image, tuple(container.get("args") or ())) == "proxy-init"
+            for container in pod["spec"].get("initContainers") or ()
+            for image in [self._images.find(container.get("image", ""))]
+        )
+
     def _rules(self, pod: Mapping[str, Any]) -> str:
-        """Nft for a new pod: capture where an init container of it loads the rules, else only what is plain."""
+        """Nft for a new pod: capture by its sidecar, or what pods without one have."""
         if not self._captured(pod):
             return self._plain_rules(pod)
         try:
@@ -310,10 +326,3 @@ class Node:
         except AnnotationError as error:
             self._events.pod(pod, "InvalidAnnotation", str(error), kind="Warning")
             return capture_rules({**pod, "metadata": {**pod["metadata"], "annotations": {}}})
-
-    def _captured(self, pod: Mapping[str, Any]) -> bool:
-        for container in pod["spec"].get("initContainers") or ():
-            image = self._images.find(container.get("image", ""))
-            if image and role_of(image, tuple(container.get("args") or ())) == "proxy-init":
-                return True
-        return False

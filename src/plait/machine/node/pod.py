@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from plait.kube.errors import ApiError, Conflict, NotFound
-from plait.kube.kinds import POD
+from plait.kube.errors import ApiError
 from plait.machine.node.addresses import AddressError
 from plait.machine.node.adoption import killed, reconcile
 from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
 from plait.machine.node.container import Container
-from plait.machine.node.drain import drain
+from plait.machine.node.ending import delete_object, stop_containers
 from plait.machine.node.files import write_pod_files
 from plait.machine.node.objects import references
 from plait.machine.node.record import (
@@ -42,8 +41,6 @@ log = logging.getLogger(__name__)
 
 _RETRY_FIRST = 0.25
 _RETRY_MOST = 10.0
-#: How long others have to learn that a pod takes no more requests, before its processes are told to end.
-_FAREWELL = 0.5
 
 
 class Pod:
@@ -65,6 +62,7 @@ class Pod:
         self._grace: float | None = None
         self._hurry = asyncio.Event()
         self._refresh = asyncio.Event()
+        self._gone = asyncio.Event()
         self._announcer = Announcer(host.client, obj, self._status)
         reconcile(record, obj, found)
         policy = obj["spec"].get("restartPolicy") or "Always"
@@ -153,11 +151,30 @@ class Pod:
         if any(namespace == mine and self.volumes.uses(kind, name) for kind, namespace, name in changed):
             self._refresh.set()
 
+    async def load_plain(self, rules: str) -> None:
+        """Load a change of the VIPs' rules, if this pod has no sidecar; all of them where the change does not fit."""
+        if self.pause is None or not self.record.network or self.host.captured(self.object):
+            return
+        try:
+            await self.host.sandboxes.load(self.pause, rules)
+        except SandboxError as error:
+            log.warning("pod %s/%s gets all rules anew: %s", self.record.namespace, self.record.name, error)
+            await self.host.sandboxes.load(self.pause, self.host.sandbox_rules(self.object))
+
     def changed(self) -> None:
         """The record has changed: keep it, and tell the API."""
         if self.folder.is_dir():
             self.record.save(self.folder)
         self._announcer.changed()
+
+    async def announced(self) -> None:
+        """Return when the API knows what is true of this pod, or the pod has gone."""
+        told = asyncio.create_task(self._announcer.told.wait(), name=f"first word on {self.record.name}")
+        gone = asyncio.create_task(self._gone.wait(), name=f"end of {self.record.name}")
+        await asyncio.wait((told, gone), return_when=asyncio.FIRST_COMPLETED)
+        for task in (told, gone):
+            task.cancel()
+        await asyncio.gather(told, gone, return_exceptions=True)
 
     # the life
 
@@ -180,10 +197,12 @@ class Pod:
             for task in (speaking, living, ending):
                 task.cancel()
             await asyncio.gather(speaking, living, ending, return_exceptions=True)
+            self._gone.set()
 
     async def _live(self) -> None:
         if (self.object.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
             self.record.completed = True
+            self._announcer.told.set()
             return
         self.changed()
         while True:
@@ -226,6 +245,7 @@ class Pod:
             record.network = False
         self.pause = await host.sandboxes.hold(record.uid)
         if record.network:
+            await self.load_plain(host.sandbox_rules(self.object))  # they may have changed while no node was there
             return
         if record.ip is None:
             record.ip = host.addresses.take()
@@ -233,9 +253,10 @@ class Pod:
         write_pod_files(self.folder, self.object, ip=record.ip, hostname=self.hostname, nameserver=nameserver)
         rules = host.sandbox_rules(self.object)
         await host.sandboxes.connect(record, self.pause, folder=self.folder, hostname=self.hostname, rules=rules)
+        while (newest := host.sandbox_rules(self.object)) != rules:  # a Service has changed meanwhile
+            rules = newest
+            await host.sandboxes.load(self.pause, rules)
         record.network = True
-        if (newer := host.sandbox_rules(self.object)) != rules:  # a Service changed while the network was made
-            await host.sandboxes.load(self.pause, newer)
         self.changed()
 
     async def _watch_sandbox(self) -> None:
@@ -279,7 +300,7 @@ class Pod:
             for container in self._inits:
                 if container.policy == "Always":
                     beside.append(tasks.create_task(container.run(), name=container.name))
-                    await container.up.wait()
+                    await _up(container, beside[-1])
                     continue
                 if not _succeeded(container):
                     await container.run()
@@ -311,8 +332,8 @@ class Pod:
             proxies, apps = [], proxies
         async with asyncio.TaskGroup() as tasks:
             first = [tasks.create_task(c.run(), name=c.name) for c in proxies]
-            for container in proxies:
-                await container.up.wait()
+            for container, task in zip(proxies, first, strict=True):
+                await _up(container, task)
             others = [tasks.create_task(c.run(), name=c.name) for c in apps]
             await asyncio.wait(others)
             # The work is done (a Job's, say): the proxy must not keep the pod alive.
@@ -325,7 +346,12 @@ class Pod:
         """Nobody new, then nobody: unready, applications, proxies, namespaces, files, and last the object."""
         if self.pause is None and self.host.processes.running(pause_name(self.record.uid)):
             self.pause = await self.host.processes.inner_pid(pause_name(self.record.uid))
-        stopping = asyncio.create_task(self._stop_containers(self._grace or 0.0))
+        live = [c for c in (*self._mains, *self._inits) if c.running]
+        was_ready = any(c.record.ready for c in live)
+        for container in live:
+            container.record.ready = False
+        self.changed()
+        stopping = asyncio.create_task(stop_containers(live, self.pause, grace=self._grace or 0.0, known=was_ready))
         hurrying = asyncio.create_task(self._hurry.wait())
         try:
             await asyncio.wait((stopping, hurrying), return_when=asyncio.FIRST_COMPLETED)
@@ -337,43 +363,7 @@ class Pod:
             await asyncio.gather(stopping, hurrying, return_exceptions=True)
         await release_pod(self.host, self.record)
         if not self.gone:
-            await self._delete()
-
-    async def _stop_containers(self, grace: float) -> None:
-        deadline = asyncio.get_running_loop().time() + grace
-        live = [c for c in (*self._mains, *self._inits) if c.running]
-        was_ready = any(c.record.ready for c in live)
-        for container in live:
-            container.record.ready = False
-        self.changed()
-        proxies = [c for c in live if c.role == "proxy"]
-        if was_ready and proxies and grace > 2 * _FAREWELL:
-            await asyncio.sleep(_FAREWELL)
-
-        def left() -> float:
-            return max(0.0, deadline - asyncio.get_running_loop().time())
-
-        await asyncio.gather(*(c.stop(grace=left()) for c in live if c not in proxies))
-        only_proxies = len(proxies) == len(live)
-        if self.pause is not None and grace > 0:
-            await asyncio.gather(*(drain(self.pause, left(), gateway=only_proxies) for c in proxies))
-        await asyncio.gather(*(c.stop(grace=min(2.0, grace)) for c in proxies))
-
-    async def _delete(self) -> None:
-        retry = _RETRY_FIRST
-        while not self.gone:
-            try:
-                await self.host.client.delete(
-                    POD, self.record.name, self.record.namespace, grace_seconds=0, uid=self.record.uid
-                )
-            except (NotFound, Conflict):
-                return
-            except ApiError as error:
-                log.warning("cannot delete pod %s/%s: %s", self.record.namespace, self.record.name, error)
-            else:
-                return
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, _RETRY_MOST)
+            await delete_object(self.host.client, self.record, lambda: self.gone)
 
     def _status(self, told: Mapping[str, Any], now: float) -> dict[str, Any]:
         return pod_status(
@@ -387,6 +377,15 @@ class Pod:
 
     def _warn(self, reason: str, message: str, *, normal: bool = False) -> None:
         self.host.events.pod(self.object, reason, message, kind="Normal" if normal else "Warning")
+
+
+async def _up(container: Container, running: asyncio.Task[None]) -> None:
+    """Return when a sidecar is ready to be relied on, or will not run any more."""
+    ready = asyncio.create_task(container.up.wait(), name=f"{container.name} up")
+    try:
+        await asyncio.wait((ready, running), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ready.cancel()
 
 
 def _succeeded(container: Container) -> bool:

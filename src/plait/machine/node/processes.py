@@ -98,7 +98,7 @@ class Processes:
         await self._init.forget(name)
 
     async def inner_pid(self, name: str, *, ready: Callable[[int], bool] = lambda _: True) -> int | None:
-        """The process that a forking one has started, as soon as there is one that is `ready`; None once it has ended."""
+        """The process that a forking one has started, once there is one that is `ready`; None if it has ended."""
         end = asyncio.get_running_loop().time() + _INNER_TIMEOUT
         wait = 0.001
         while self.running(name) and asyncio.get_running_loop().time() < end:

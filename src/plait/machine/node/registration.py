@@ -52,7 +52,7 @@ def node_object(*, address: str, pod_cidr: str) -> dict[str, Any]:
     }
 
 
-def node_status(before: Mapping[str, Any], *, address: str, now: str) -> dict[str, Any]:
+def node_status(before: Mapping[str, Any], *, address: str, now: str, boot: str) -> dict[str, Any]:
     """The Node's status; conditions that were as they are keep the time since when."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     resources = {"cpu": str(os.cpu_count() or 1), "memory": f"{memory // 1024}Ki", "pods": str(_PODS)}
@@ -78,21 +78,23 @@ def node_status(before: Mapping[str, Any], *, address: str, now: str) -> dict[st
             }
             for kind, status, reason, message in conditions
         ],
-        "nodeInfo": _node_info(),
+        "nodeInfo": {**_node_info(), "bootID": boot},
     }
 
 
 class Registration:
-    """Keeps both objects."""
+    """Keeps both objects. `boot` names this start of the machine."""
 
-    def __init__(self, client: Client, events: Events, *, address: str, pod_cidr: str) -> None:
+    def __init__(self, client: Client, events: Events, *, address: str, pod_cidr: str, boot: str) -> None:
         self._client = client
         self._events = events
         self._address = address
         self._pod_cidr = pod_cidr
+        self._boot = boot
 
-    async def run(self) -> None:
-        """Register, then renew the Lease until cancelled."""
+    async def run(self, truthful: asyncio.Event) -> None:
+        """Register when what the API says of this node's pods is true, then renew the Lease until cancelled."""
+        await truthful.wait()
         registered = False
         while True:
             try:
@@ -114,7 +116,7 @@ class Registration:
             labels = {"metadata": {"labels": node_labels()}}
             node = await self._client.patch(NODE, NODE_NAME, None, labels)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = node_status(node.get("status") or {}, address=self._address, now=now)
+        status = node_status(node.get("status") or {}, address=self._address, now=now, boot=self._boot)
         await self._client.patch(NODE, NODE_NAME, None, {"status": status}, subresource="status")
         self._events.node(node, "NodeReady", f"Node {NODE_NAME} status is now: NodeReady")
 

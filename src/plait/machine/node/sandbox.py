@@ -126,10 +126,10 @@ async def _run(script: str, what: str, stdin: bytes | None = None) -> None:
     )
     try:
         _, errors = await process.communicate(stdin)
-    except asyncio.CancelledError:
+    finally:
         if process.returncode is None:
             process.kill()
-        raise
+            await process.wait()
     if process.returncode != 0:
         text = errors.decode("utf-8", "replace").strip() or f"exit code {process.returncode}"
         raise SandboxError(f"{what}: {text}")

@@ -51,7 +51,7 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-class Hook:  # the arguments are the contract: this class needs few of them
+class Hook:
     """A kind without ways of its own. Subclasses override what their kind needs.
 
     `generation` says whether objects count changes of their spec in `metadata.generation`.

@@ -1,0 +1,169 @@
+"""JSON objects -> typed objects and Problems; whatever the JSON, nothing is raised."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plait.api.decode import decode, decoded_kinds
+from plait.api.problem import Level
+from plait.api.virtualservice import VirtualService
+
+ISTIO = "networking.istio.io/v1"
+FIELDS = re.findall(
+    r"\w+",
+    """hosts host http match uri exact regex route destination subset subsets weight port number name labels
+    trafficPolicy connectionPool tcp maxConnections servers selector gateways ports spec timeout retries attempts
+    endpoints addresses conditions exportTo headers redirect clusterIP podIP status""",
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(FIELDS),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+def rule(http: Any, hosts: Any = ("reviews",), **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "r", "namespace": "shop"}
+    return {
+        "apiVersion": ISTIO,
+        "kind": "VirtualService",
+        "metadata": metadata,
+        "spec": {"hosts": list(hosts), "http": http, **spec},
+    }
+
+
+def errors(obj: dict[str, Any]) -> list[str]:
+    return [problem.path for problem in decode(obj).problems if problem.level is Level.ERROR]
+
+
+def to(host: str = "reviews", **more: Any) -> dict[str, Any]:
+    return {"destination": {"host": host}, **more}
+
+
+@given(obj=JSON)
+def test_arbitrary_json_is_never_an_exception(obj: Any) -> None:
+    decode(obj)
+
+
+@given(spec=JSON, kind=st.sampled_from([kind for _, kind in decoded_kinds()]), metadata=JSON)
+def test_a_known_kind_with_arbitrary_content_is_never_an_exception(spec: Any, kind: str, metadata: Any) -> None:
+    groups = {name: group for group, name in decoded_kinds()}
+    version = f"{groups[kind]}/v1" if groups[kind] else "v1"
+    named = {"name": "x", "namespace": "y", **(metadata if isinstance(metadata, dict) else {})}
+    result = decode(
+        {"apiVersion": version, "kind": kind, "metadata": named, "spec": spec, "status": spec, "ports": spec}
+    )
+    assert result.value is not None or result.key is None or result.problems
+
+
+def test_every_version_of_a_kind_means_the_same() -> None:
+    new, old = rule([{"route": [to()]}]), rule([{"route": [to()]}])
+    old["apiVersion"] = "networking.istio.io/v1alpha3"
+    assert decode(new).value == decode(old).value
+    assert isinstance(decode(new).value, VirtualService)
+
+
+def test_kinds_of_other_groups_have_no_meaning() -> None:
+    gateway = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "x"}, "spec": {}}
+    assert decode(gateway) == (None, None, ())
+
+
+def test_fields_that_change_nothing_make_no_difference() -> None:
+    one, other = rule([{"route": [to()]}]), rule([{"route": [to()]}])
+    other["metadata"] |= {"resourceVersion": "7", "generation": 3, "uid": "u", "managedFields": [{}]}
+    other["status"] = {"conditions": []}
+    assert decode(one).value == decode(other).value
+
+
+def test_null_and_numbers_as_text_are_read_as_protobuf_json_reads_them() -> None:
+    value = decode(rule([{"route": [to(weight="90", headers=None)], "match": None, "timeout": None}])).value
+    assert isinstance(value, VirtualService)
+    assert value.spec.http[0].route[0].weight == 90
+
+
+def test_a_wrong_type_is_a_problem_with_path_and_value() -> None:
+    (problem,) = decode(rule([{"route": [to(weight="heavy")]}])).problems
+    assert problem.path == "spec.http[0].route[0].weight"
+    assert problem.value == "heavy"
+    assert "int" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("http", "path"),
+    [
+        ([{"route": [to(weight=-1), to(weight=2)]}], "spec.http[0].route[0].weight"),
+        ([{"route": [to(), to()]}], "spec.http[0].route"),
+        ([{}], "spec.http[0]"),
+        ([{"route": [to()], "redirect": {"uri": "/x"}}], "spec.http[0]"),
+        ([{"route": [to("not a host")]}], "spec.http[0].route[0].destination.host"),
+        ([{"route": [to("")]}], "spec.http[0].route[0].destination.host"),
+        ([{"match": [{"uri": {"regex": "("}}], "route": [to()]}], "spec.http[0].match[0].uri.regex"),
+        ([{"match": [{"uri": {}}], "route": [to()]}], "spec.http[0].match[0].uri"),
+        ([{"match": [{"uri": {"exact": "/", "prefix": "/"}}], "route": [to()]}], "spec.http[0].match[0].uri"),
+        ([{"match": [{"headers": {"a b": {"exact": "x"}}}], "route": [to()]}], "spec.http[0].match[0].headers[a b]"),
+        ([{"match": [{"port": 70000}], "route": [to()]}], "spec.http[0].match[0].port"),
+        ([{"route": [to()], "timeout": "soon"}], "spec.http[0].timeout"),
+        ([{"route": [to()], "retries": {"attempts": -1}}], "spec.http[0].retries.attempts"),
+        ([{"redirect": {"redirectCode": 200, "uri": "/"}}], "spec.http[0].redirect.redirectCode"),
+        ([{"directResponse": {"status": 42}}], "spec.http[0].directResponse.status"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_with_its_path(http: Any, path: str) -> None:
+    assert errors(rule(http)) == [path]
+
+
+def test_all_mistakes_of_an_object_are_told_at_once() -> None:
+    http = [{"route": [to("not a host")], "timeout": "soon"}]
+    assert errors(rule(http, hosts=["*", "a b"])) == [
+        "spec.hosts[0]",
+        "spec.hosts[1]",
+        "spec.http[0].route[0].destination.host",
+        "spec.http[0].timeout",
+    ]
+
+
+def test_a_star_is_a_host_for_gateways_only() -> None:
+    assert errors(rule([{"route": [to()]}], hosts=["*"], gateways=["edge"])) == []
+    assert errors(rule([{"route": [to()]}], hosts=["*"])) == ["spec.hosts[0]"]
+
+
+def test_what_has_no_effect_yet_is_said_and_accepted() -> None:
+    result = decode(
+        rule([{"delegate": {"name": "other"}}, {"route": [to()], "corsPolicy": {}}], tcp=[{"route": [to()]}])
+    )
+    assert result.value is not None
+    assert [(p.level, p.path) for p in result.problems] == [
+        (Level.WARNING, "spec.http[0].delegate"),
+        (Level.WARNING, "spec.http[1].corsPolicy"),
+        (Level.WARNING, "spec.tcp"),
+    ]
+
+
+def test_gateways_and_destination_rules_are_checked() -> None:
+    metadata = {"name": "r", "namespace": "shop"}
+    server = {"port": {"number": 0, "protocol": "HTPP", "name": "x"}, "hosts": []}
+    gateway = {"apiVersion": ISTIO, "kind": "Gateway", "metadata": metadata, "spec": {"servers": [server]}}
+    paths = ["spec.servers[0].hosts", "spec.servers[0].port.number", "spec.servers[0].port.protocol"]
+    assert sorted(errors(gateway)) == paths
+    subsets = [{"name": "v1"}, {"name": "v1"}, {"name": "no name"}]
+    pool = {"tcp": {"maxConnections": -1, "connectTimeout": "1 minute"}}
+    spec = {"host": "reviews", "subsets": subsets, "trafficPolicy": {"connectionPool": pool}}
+    destination = {"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": metadata, "spec": spec}
+    assert sorted(errors(destination)) == [
+        "spec.subsets[1].name",
+        "spec.subsets[2].name",
+        "spec.trafficPolicy.connectionPool.tcp.connectTimeout",
+        "spec.trafficPolicy.connectionPool.tcp.maxConnections",
+    ]

@@ -1,0 +1,286 @@
+"""The controllers and the client against the machine's own API server, over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network, ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from plait.kube.access import Access
+from plait.kube.client import Client
+from plait.kube.discovery import discover
+from plait.kube.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthorized, Unreachable
+from plait.kube.kinds import CONFIGMAP, DEPLOYMENT, ENDPOINTSLICE, EVENT, NAMESPACE, POD, REPLICASET, SERVICE
+from plait.kube.reflect import reflect
+from plait.machine.api.admission import AdmitAll
+from plait.machine.api.schema import load_schemas
+from plait.machine.api.server import serve
+from plait.machine.api.settings import ApiSettings
+from plait.machine.controllers.run import run
+
+TOKEN = "a-token-of-this-test"
+
+
+def write_identity(folder) -> None:
+    """A self-signed certificate for 127.0.0.1 that is its own authority, and a key for service accounts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api")])
+    moment = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - timedelta(minutes=1))
+        .not_valid_after(moment + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    for file, each in (("tls.key", key), ("sa.key", ec.generate_private_key(ec.SECP256R1()))):
+        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (folder / file).write_bytes(each.private_bytes(serialization.Encoding.PEM, *form))
+    (folder / "tokens.json").write_text(json.dumps([{"token": TOKEN, "user": "admin", "groups": ["system:masters"]}]))
+
+
+@pytest.fixture(scope="module")
+def schemas():
+    return load_schemas()
+
+
+@pytest.fixture
+async def access(tmp_path, schemas) -> AsyncIterator[Access]:
+    write_identity(tmp_path)
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    settings = ApiSettings(
+        sockets=(listening,),
+        certificate=tmp_path / "tls.crt",
+        key=tmp_path / "tls.key",
+        ca=tmp_path / "tls.crt",
+        tokens=tmp_path / "tokens.json",
+        account_key=tmp_path / "sa.key",
+        store=tmp_path / "store.db",
+        node_socket=tmp_path / "node.sock",
+        service_network=IPv4Network("10.42.128.0/17"),
+        api_vip=IPv4Address("10.42.128.1"),
+        address=(IPv4Address("10.42.0.1"), 6443),
+        version="0.0.0",
+    )
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        server = tasks.create_task(
+            serve(settings, schemas=schemas, admission=AdmitAll(), convert=lambda obj: (obj, ()), started=started.set)
+        )
+        await started.wait()
+        yield Access(server=f"https://127.0.0.1:{port}", ca=(tmp_path / "tls.crt").read_text(), token=TOKEN)
+        server.cancel()
+
+
+async def kubelet(client: Client) -> None:
+    """Pods become ready, unless their image is bad, and end when they are to."""
+    number = 1
+    async with aclosing(reflect(client, [POD])) as batches:
+        async for batch in batches:
+            for pod in batch.upserts:
+                meta = pod["metadata"]
+                where = meta["name"], meta["namespace"]
+                try:
+                    if meta.get("deletionTimestamp"):
+                        await client.delete(POD, *where, grace_seconds=0, uid=meta["uid"])
+                    elif not pod["spec"].get("nodeName"):
+                        number += 1
+                        await client.patch(POD, *where, {"spec": {"nodeName": "plait"}})
+                        ready = "bad" not in pod["spec"]["containers"][0]["image"]
+                        await client.patch(POD, *where, pod_status(number, ready=ready), subresource="status")
+                except NotFound:
+                    continue
+
+
+def pod_status(number: int, *, ready: bool) -> dict:
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": moment}
+    return {"status": {"phase": "Running", "podIP": f"10.42.0.{number}", "conditions": [condition]}}
+
+
+@pytest.fixture
+async def client(access) -> AsyncIterator[Client]:
+    async with Client(access) as made:
+        yield made
+
+
+@asynccontextmanager
+async def controllers(client: Client) -> AsyncIterator[None]:
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(run(client, started=started.set)), tasks.create_task(kubelet(client))]
+        await started.wait()
+        yield
+        for task in running:
+            task.cancel()
+
+
+async def until(client: Client, kind, holds, *, namespace="shop") -> list[dict]:
+    """Wait until `holds(objects of the kind)`."""
+    known: dict[object, dict] = {}
+    async with asyncio.timeout(20), aclosing(reflect(client, [kind], namespace=namespace)) as batches:
+        async for batch in batches:
+            for ref in batch.deletes:
+                known.pop(ref, None)
+            for obj in batch.upserts:
+                known[obj["metadata"].get("namespace", ""), obj["metadata"]["name"]] = obj
+            if holds(list(known.values())):
+                return list(known.values())
+    raise AssertionError
+
+
+def rolled_out(image: str, replicas: int):
+    def holds(found: list[dict]) -> bool:
+        for obj in found:
+            status = obj.get("status") or {}
+            return (
+                obj["spec"]["template"]["spec"]["containers"][0]["image"] == image
+                and status.get("observedGeneration", 0) >= obj["metadata"]["generation"]
+                and {status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")} == {replicas}
+            )
+        return False
+
+    return holds
+
+
+async def test_a_deployment_lives_and_ends_on_the_real_server(client, deployment, service):
+    async with controllers(client):
+        await client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        await client.create(SERVICE, service() | {"apiVersion": "v1", "kind": "Service"})
+        await client.create(DEPLOYMENT, deployment())
+        await until(client, DEPLOYMENT, rolled_out("web:1", 3))
+        await until(client, ENDPOINTSLICE, lambda found: sum(len(each["endpoints"]) for each in found) == 3)
+
+        change = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "web:2"}]}}}}
+        await client.patch(DEPLOYMENT, "web", "shop", change, type="strategic")
+        await until(client, DEPLOYMENT, rolled_out("web:2", 3))
+        sizes = [each["spec"]["replicas"] for each in (await client.list(REPLICASET, "shop")).items]
+        assert sorted(sizes) == [0, 3]
+
+        await client.patch(DEPLOYMENT, "web", "shop", {"spec": {"replicas": 5}}, subresource="scale")
+        await until(client, DEPLOYMENT, rolled_out("web:2", 5))
+        reasons = {each["reason"] for each in (await client.list(EVENT, "shop")).items}
+        assert {"ScalingReplicaSet", "SuccessfulCreate"} <= reasons
+
+        await client.delete(DEPLOYMENT, "web", "shop")
+        await until(client, POD, lambda found: not found)
+        await client.delete(NAMESPACE, "shop")
+        await until(
+            client, NAMESPACE, lambda found: "shop" not in {each["metadata"]["name"] for each in found}, namespace=None
+        )
+        assert (await client.list(CONFIGMAP, "shop")).items == []
+
+
+async def test_the_steady_state_writes_nothing(client, deployment, service):
+    async with controllers(client):
+        await client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        await client.create(SERVICE, service() | {"apiVersion": "v1", "kind": "Service"})
+        await client.create(DEPLOYMENT, deployment())
+        await until(client, DEPLOYMENT, rolled_out("web:1", 3))
+        (before,) = await until(
+            client,
+            ENDPOINTSLICE,
+            lambda found: sum(e["conditions"]["ready"] for s in found for e in s["endpoints"]) == 3,
+        )
+    # Controllers that start anew find everything as it should be.
+    version = (await client.list(POD)).resource_version
+    async with controllers(client):
+        await client.create(CONFIGMAP, {"metadata": {"name": "mark", "namespace": "shop"}})
+        await until(client, CONFIGMAP, lambda found: any(each["metadata"]["name"] == "mark" for each in found))
+    after = (await client.list(ENDPOINTSLICE, "shop")).items[0]
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    mark = await client.get(CONFIGMAP, "mark", "shop")
+    assert int(mark["metadata"]["resourceVersion"]) == int(version) + 1
+
+
+async def test_what_the_client_promises_holds_with_the_real_server(client, access):
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "a", "namespace": "default"},
+        "data": {"k": "v"},
+    }
+    made = await client.create(CONFIGMAP, config)
+    with pytest.raises(AlreadyExists):
+        await client.create(CONFIGMAP, config)
+    await client.replace(CONFIGMAP, made | {"data": {"k": "w"}})
+    with pytest.raises(Conflict):
+        await client.replace(CONFIGMAP, made | {"data": {"k": "x"}})
+    with pytest.raises(Conflict):
+        await client.delete(CONFIGMAP, "a", "default", uid="another")
+    with pytest.raises(Invalid) as invalid:
+        await client.create(
+            SERVICE, {"metadata": {"name": "UPPER", "namespace": "default"}, "spec": {"ports": [{"port": 1}]}}
+        )
+    assert invalid.value.causes
+    await client.patch(CONFIGMAP, "a", "default", {"data": {"n": "1"}})
+    await client.delete(CONFIGMAP, "a", "default")
+    with pytest.raises(NotFound):
+        await client.get(CONFIGMAP, "a", "default")
+    kinds = {item.kind for item in await discover(client)}
+    assert {POD, SERVICE, DEPLOYMENT, NAMESPACE, ENDPOINTSLICE} <= kinds
+    slim = await client.list(CONFIGMAP, "default", metadata_only=True)
+    assert slim.items
+    assert "data" not in slim.items[0]
+    async with Client(Access(server=access.server, ca=access.ca, token="wrong")) as stranger:
+        with pytest.raises(Unauthorized):
+            await stranger.list(POD)
+
+
+async def answer_as_node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """The node's stream socket: logs are two lines, port 7 echoes, nothing listens on any other."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        path = head.split()[1]
+        if path.startswith("/logs/"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\none\ntwo\n")
+        elif path.endswith("/7"):
+            writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        else:
+            body = json.dumps({"kind": "Status", "status": "Failure", "code": 502, "message": "connection refused"})
+            writer.write(f"HTTP/1.1 502 Bad Gateway\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        await writer.drain()
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return
+    finally:
+        writer.close()
+
+
+async def test_logs_and_ports_of_pods_go_through_the_real_server(client, tmp_path):
+    node = await asyncio.start_unix_server(answer_as_node, tmp_path / "node.sock")
+    async with node:
+        pod = {
+            "metadata": {"name": "a", "namespace": "default"},
+            "spec": {"containers": [{"name": "c", "image": "web:1", "ports": [{"containerPort": 7}]}]},
+        }
+        await client.create(POD, {"apiVersion": "v1", "kind": "Pod", **pod})
+        await client.patch(POD, "a", "default", {"spec": {"nodeName": "plait"}})
+        await client.patch(POD, "a", "default", pod_status(2, ready=True), subresource="status")
+        assert b"".join([piece async for piece in client.logs("default", "a", container="c")]) == b"one\ntwo\n"
+        async with asyncio.timeout(10), client.port_forward("default", "a", 7) as (reader, writer):
+            writer.write(b"x" * 300_000)
+            await writer.drain()
+            assert await reader.readexactly(300_000) == b"x" * 300_000
+        with pytest.raises(Unreachable, match="refused"):
+            await client.pod_http("default", "a", 9, "/")
+        with pytest.raises(NotFound):
+            await client.pod_http("default", "absent", 9, "/")

@@ -1,0 +1,390 @@
+"""The two processes of istiod against a small Kubernetes API: served, restarted, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import grpc.aio
+import msgspec
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+
+from plait.delivery.wire import METHOD
+from plait.xds.resource import CDS, EDS, LDS, RDS
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """A self-signed server certificate for 127.0.0.1, also written as ca.crt."""
+    import ipaddress
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "ca.crt").write_bytes(pem)
+    (folder / "server.pem").write_bytes(private + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+@dataclass
+class Api:
+    """Lists and watches whatever is put in; reviews tokens `good` and `other`; keeps Events."""
+
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    version: int = 1
+    watchers: dict[asyncio.Queue[bytes], str] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, plural: str, obj: dict[str, Any]) -> None:
+        self.version += 1
+        obj["metadata"] |= {"resourceVersion": str(self.version), "uid": obj["metadata"]["name"]}
+        key = f"{obj['metadata'].get('namespace')}/{obj['metadata']['name']}"
+        known = self.objects.setdefault(plural, {})
+        event = msgspec.json.encode({"type": "MODIFIED" if key in known else "ADDED", "object": obj}) + b"\n"
+        known[key] = obj
+        for queue, watched in self.watchers.items():
+            if watched == plural:
+                queue.put_nowait(event)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        plural = request.path.rsplit("/", 1)[-1]
+        if request.method == "POST":
+            body = await request.json()
+            if plural == "tokenreviews":
+                good = body["spec"]["token"] == "good"
+                user = {"username": "system:serviceaccount:shop:default"} if good else {}
+                body["status"] = {"authenticated": good, "user": user}
+            else:
+                self.events.append(body)
+                self.changed.set()
+            return web.json_response(body, status=201)
+        if "watch" not in request.query:
+            items = list(self.objects.get(plural, {}).values())
+            return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self.watchers[queue] = plural
+        try:
+            while True:
+                await response.write(await queue.get())
+        finally:
+            del self.watchers[queue]
+
+    @asynccontextmanager
+    async def serve(self, folder: Path) -> AsyncIterator[int]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate(folder))
+        await site.start()
+        yield runner.addresses[0][1]
+        await runner.cleanup()
+
+
+class Proxy:
+    """A delta ADS client that acknowledges like Envoy and remembers versions."""
+
+    def __init__(self, port: int, *, token: str = "good", known: dict[str, dict[str, str]] | None = None) -> None:
+        self.port, self.token = port, token
+        self.known = known or {CDS: {}, LDS: {}, EDS: {}, RDS: {}}
+        self.received: list[DeltaDiscoveryResponse] = []
+        self.refuse: str | None = None
+        self.changed = asyncio.Event()
+
+    async def __aenter__(self) -> Proxy:
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
+        metadata = (("authorization", f"Bearer {self.token}"),)
+        self.call = self.channel.stream_stream(METHOD)(metadata=metadata, wait_for_ready=True)
+        first = True
+        for type_url, known in self.known.items():
+            request = DeltaDiscoveryRequest(type_url=type_url, initial_resource_versions=known)
+            if type_url in {EDS, RDS}:
+                request.resource_names_subscribe.extend(known)
+            if first:
+                request.node.id = "sidecar~10.0.0.9~front-end-1.shop~shop.svc.cluster.local"
+                request.node.metadata.update({"NAMESPACE": "shop", "LABELS": {"app": "front-end"}})
+                first = False
+            if request.resource_names_subscribe or type_url in {CDS, LDS}:
+                await self.call.write(request.SerializeToString())
+        self.reader = asyncio.create_task(self.read())
+        return self
+
+    async def read(self) -> None:
+        try:
+            while (message := await self.call.read()) is not grpc.aio.EOF:
+                response = DeltaDiscoveryResponse.FromString(message)
+                ack = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+                if self.refuse and response.type_url == self.refuse:
+                    ack.error_detail.message = f"{response.resources[0].name}: not to my taste"
+                else:
+                    known = self.known[response.type_url]
+                    known.update({r.name: r.version for r in response.resources})
+                    for name in response.removed_resources:
+                        known.pop(name, None)
+                await self.call.write(ack.SerializeToString())
+                self.received.append(response)
+                self.changed.set()
+        except grpc.aio.AioRpcError:
+            self.changed.set()
+
+    async def subscribe(self, type_url: str, *names: str) -> None:
+        request = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names)
+        await self.call.write(request.SerializeToString())
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.call.cancel()
+        self.reader.cancel()
+        await asyncio.gather(self.reader, return_exceptions=True)
+        await self.channel.close()
+
+
+@dataclass
+class Istiod:
+    """The running processes."""
+
+    process: asyncio.subprocess.Process
+    xds: int
+    monitoring: int
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str) -> Any:
+        async with self.session.get(f"http://127.0.0.1:{self.monitoring}{path}") as response:
+            return await (response.json() if response.content_type == "application/json" else response.text())
+
+    async def until(self, path: str, condition: Any) -> Any:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    answer = await self.get(path)
+                    if condition(answer):
+                        return answer
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.02)
+
+    def delivery(self) -> int:
+        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(child)
+
+
+def meta(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "namespace": "shop", **more}
+
+
+@pytest.fixture
+async def api() -> Api:
+    made = Api()
+    made.put("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    made.put(
+        "services",
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta("catalogue"),
+            "spec": {
+                "clusterIP": "10.42.128.7",
+                "selector": {"app": "catalogue"},
+                "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}],
+            },
+        },
+    )
+    made.put("endpointslices", endpoints("10.42.0.5"))
+    return made
+
+
+def endpoints(*addresses: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": meta("catalogue-abc", labels={"kubernetes.io/service-name": "catalogue"}),
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+    }
+
+
+def virtual_service(prefix: str) -> dict[str, Any]:
+    route = [{"destination": {"host": "catalogue", "port": {"number": 80}}}]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": meta("catalogue"),
+        "spec": {"hosts": ["catalogue"], "http": [{"match": [{"uri": {"prefix": prefix}}], "route": route}]},
+    }
+
+
+@pytest.fixture
+async def istiod(api: Api, tmp_path: Path) -> AsyncIterator[Istiod]:
+    (tmp_path / "token").write_text("istiod's")
+    (tmp_path / "namespace").write_text("istio-system")
+    xds, monitoring = free_port(), free_port()
+    async with api.serve(tmp_path) as port, aiohttp.ClientSession() as session:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "plait.app.istiod",
+            "--xds",
+            f"127.0.0.1:{xds}",
+            "--monitoring",
+            f"127.0.0.1:{monitoring}",
+            "--service-account",
+            str(tmp_path),
+            env={**os.environ, "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)},
+        )
+        running = Istiod(process, xds, monitoring, session)
+        try:
+            await running.until("/ready", lambda text: text == "ready\n")
+            yield running
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+def type_status(proxies: list[dict[str, Any]], short: str) -> str | None:
+    return proxies[0]["plait"]["types"].get(short, {}).get("status") if proxies else None
+
+
+CLUSTER = "outbound|80||catalogue.shop.svc.cluster.local"
+
+
+async def test_objects_reach_a_proxy_and_its_acknowledgements_come_back(api: Api, istiod: Istiod) -> None:
+    async with Proxy(istiod.xds) as proxy:
+        await proxy.until(lambda: CLUSTER in proxy.known[CDS] and proxy.known[LDS])
+        await proxy.subscribe(EDS, CLUSTER)
+        await proxy.subscribe(RDS, "80")
+        await proxy.until(lambda: proxy.known[EDS] and proxy.known[RDS])
+        (status,) = await istiod.until(
+            "/debug/syncz", lambda all_: all_ and {t["status"] for t in all_[0]["plait"]["types"].values()} == {"SYNCED"}
+        )
+        assert status["proxy"] == "front-end-1.shop"
+        assert status["cluster_sent"] == status["cluster_acked"] != ""
+        before = dict(proxy.known[EDS])
+        api.put("endpointslices", endpoints("10.42.0.5", "10.42.0.6"))
+        await proxy.until(lambda: proxy.known[EDS] != before)
+        dump = await istiod.get("/debug/config_dump?proxyID=front-end-1.shop")
+        found = {c["cluster"]["name"]: c["version_info"] for c in dump["configs"][0]["dynamic_active_clusters"]}
+        assert found == proxy.known[CDS]
+        assert "no proxy 'nobody.shop'" in await istiod.get("/debug/config_dump?proxyID=nobody.shop")
+        (service,) = await istiod.get("/debug/registryz")
+        assert service["hostname"] == "catalogue.shop.svc.cluster.local"
+        shown = {each["svc"]: each["ep"] for each in await istiod.get("/debug/endpointz")}
+        assert [each["address"] for each in shown[CLUSTER]] == ["10.42.0.5", "10.42.0.6"]
+        metrics = await istiod.until("/metrics", lambda text: 'pilot_xds_pushes{type="eds"} 2' in text)
+        assert 'pilot_xds{version="' in metrics
+        assert "pilot_services 1" in metrics
+        assert "pilot_proxy_convergence_time_count 1" in metrics
+
+
+async def test_a_refusal_becomes_an_event_on_its_object(api: Api, istiod: Istiod) -> None:
+    api.put("virtualservices", virtual_service("/"))
+    async with Proxy(istiod.xds) as proxy:
+        await proxy.until(lambda: proxy.known[LDS])
+        await proxy.subscribe(RDS, "80")
+        await proxy.until(lambda: proxy.known[RDS])
+        proxy.refuse = RDS
+        api.put("virtualservices", virtual_service("/other"))
+        async with asyncio.timeout(20):
+            while not any(e["involvedObject"]["kind"] == "VirtualService" for e in api.events):
+                api.changed.clear()
+                await api.changed.wait()
+        (event,) = [e for e in api.events if e["involvedObject"]["kind"] == "VirtualService"]
+        assert event["type"] == "Warning"
+        assert event["reason"] == "ProxyRejected"
+        assert "not to my taste" in event["message"]
+        (status,) = await istiod.until("/debug/syncz", lambda a: type_status(a, "rds") == "NACK")
+        assert "not to my taste" in status["plait"]["types"]["rds"]["error"]
+        assert "pilot_total_xds_rejects 1" in await istiod.get("/metrics")
+
+
+async def test_delivery_killed_comes_back_and_sends_nothing_equal(api: Api, istiod: Istiod) -> None:
+    async with Proxy(istiod.xds) as proxy:
+        await proxy.until(lambda: proxy.known[CDS] and proxy.known[LDS])
+        await proxy.subscribe(EDS, CLUSTER)
+        await proxy.until(lambda: proxy.known[EDS])
+        old = istiod.delivery()
+        os.kill(old, signal.SIGKILL)
+        await proxy.reader
+    assert await istiod.get("/debug/syncz") == []
+    await istiod.until("/ready", lambda text: text == "ready\n")
+    assert istiod.delivery() != old
+    async with Proxy(istiod.xds, known=proxy.known) as again:
+        await istiod.until(
+            "/debug/syncz", lambda proxies: type_status(proxies, "eds") == "SYNCED"
+        )
+        assert again.received == []
+        api.put("endpointslices", endpoints("10.42.0.6"))
+        await again.until(lambda: again.received)
+        assert [r.name for r in again.received[0].resources] == [CLUSTER]
+
+
+async def test_the_builder_killed_takes_delivery_along(istiod: Istiod) -> None:
+    child = istiod.delivery()
+    istiod.process.kill()
+    await istiod.process.wait()
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+            await asyncio.sleep(0.02)
+
+
+async def test_sigterm_ends_both_cleanly(istiod: Istiod) -> None:
+    child = istiod.delivery()
+    istiod.process.terminate()
+    async with asyncio.timeout(10):
+        assert await istiod.process.wait() == 0
+    assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.parametrize(("token", "code"), [("bad", "UNAUTHENTICATED"), ("", "UNAUTHENTICATED")])
+async def test_a_proxy_without_a_good_token_is_refused(istiod: Istiod, token: str, code: str) -> None:
+    async with Proxy(istiod.xds, token=token) as proxy:
+        assert (await proxy.call.code()).name == code
+        assert proxy.received == []

@@ -1,0 +1,33 @@
+import pytest
+
+from plait.machine.node.backoff import RestartBackoff, init_policy, restarts
+
+
+def test_waits_double_up_to_a_limit():
+    backoff = RestartBackoff()
+    assert [backoff.wait(n) for n in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_healthy_run_begins_anew():
+    backoff = RestartBackoff()
+    assert backoff.failures(5, ran=3.0) == 6
+    assert backoff.failures(5, ran=600.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "again"),
+    [
+        ("Always", 0, True),
+        ("Always", 1, True),
+        ("OnFailure", 0, False),
+        ("OnFailure", 137, True),
+        ("Never", 0, False),
+        ("Never", 1, False),
+    ],
+)
+def test_restart_policies(policy, code, again):
+    assert restarts(policy, code) is again
+
+
+def test_init_containers_are_not_run_again_after_success():
+    assert [init_policy(p) for p in ("Always", "OnFailure", "Never")] == ["OnFailure", "OnFailure", "Never"]
