@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-import mimetypes
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from sockshop.catalogue import gojson, health, page
 from sockshop.catalogue.breaker import Breaker, RefusedError
+from sockshop.catalogue.pictures import Pictures
 from sockshop.catalogue.shelf import DatabaseError, NotFoundError
 from sockshop.service.histogram import CONTENT_TYPE, Histogram
 from sockshop.service.journal import Journal
@@ -69,7 +69,7 @@ class Catalogue:
 
     def __init__(self, shelf: Socks, *, images: Path, breakers: bool = False, access_log: TextIO | None = None) -> None:
         self._shelf = shelf
-        self._images = images
+        self._pictures = Pictures(images)
         self._breakers = {name: Breaker() for name in ("list", "size", "get", "tags")} if breakers else {}
         self._durations = Histogram(
             name="request_duration_seconds",
@@ -136,13 +136,8 @@ class Catalogue:
     async def _metrics(self, _request: web.Request) -> web.Response:
         return _response(200, self._durations.text().encode(), CONTENT_TYPE)
 
-    async def _image(self, request: web.Request) -> web.StreamResponse:
-        root = self._images.resolve()
-        path = (root / request.match_info["file"]).resolve()
-        if not path.is_relative_to(root) or not path.is_file():
-            return _not_found()
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return web.FileResponse(path, headers={"Content-Type": kind})
+    async def _image(self, request: web.Request) -> web.Response:
+        return self._pictures.answer(request, request.match_info["file"]) or _not_found()
 
     async def _answer(self, endpoint: str, work: Callable[[], Awaitable[object]]) -> web.Response:
         """Runs an endpoint behind its breaker, if it has one, and puts the result or the failure into words."""

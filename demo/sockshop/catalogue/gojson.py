@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
-_HTML_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x7f": "\x7f"}
-)
+_HTML = re.compile("[<>&\u2028\u2029]")
+_HTML_ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+_quoted = json.encoder.encode_basestring
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,21 @@ def encode(value: object) -> bytes:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        text = _quoted(value)
+        return text.translate(_HTML_ESCAPES) if _HTML.search(text) else text
     if isinstance(value, Float32):
         return shortest_float32(value.value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_text(str(key))}:{_text(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join([f"{_text(key)}:{_text(item)}" for key, item in value.items()]) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_text, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_HTML_ESCAPES)
+        return "[" + ",".join([_text(item) for item in value]) + "]"
+    if value is None or isinstance(value, (bool, int)):
+        return json.dumps(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
+@lru_cache(maxsize=1024)
 def shortest_float32(value: float) -> str:
     """`99.99`, `18`, `1e-07`, `1e+21`: the fewest digits that name the same float32."""
     if not math.isfinite(value):

@@ -2,7 +2,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from plait.machine.node.addresses import Addresses, AddressError
+from plait.machine.node.addresses import AddressError, Addresses
 from plait.machine.node.sandbox import link_name
 
 

@@ -4,9 +4,7 @@ from plait.machine.node.security import DEFAULT_CAPABILITIES, WITHHELD, Security
 
 
 def who(pod=None, own=None, *, image_user=0):
-    return identity(
-        {"spec": {"securityContext": pod or {}}}, {"securityContext": own or {}}, image_user=image_user
-    )
+    return identity({"spec": {"securityContext": pod or {}}}, {"securityContext": own or {}}, image_user=image_user)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def record(*, initialized=True, completed=False, **states):
     )  # fmt: skip
     for name, state in states.items():
         ready = isinstance(state, Running)
-        made.containers[name] = ContainerRecord(name=name, image="i", state=state, attempt=0, ready=ready, started=ready)
+        made.containers[name] = ContainerRecord(
+            name=name, image="i", state=state, attempt=0, ready=ready, started=ready
+        )
     return made
 
 

@@ -194,7 +194,7 @@ def test_a_headless_database_has_a_listener_for_each_endpoint_that_keeps_the_add
     slices = k8s.endpoints("db", pods={"x": "10.42.0.21", "y": "10.42.0.22"}, ports=[{"name": "tcp-db", "port": 3306}])
     world = [k8s.service("db", ip="None", ports=ports), slices]
     listeners = see(world, k8s.sidecar(), LDS)
-    assert sorted(listeners) == ["10.42.0.21_3306", "10.42.0.22_3306", "virtualOutbound"]
+    assert sorted(listeners) == ["10.42.0.21_3306", "10.42.0.22_3306", "virtualInbound", "virtualOutbound"]
     # The server speaks first: nothing may wait for the client's first byte.
     assert not listeners["10.42.0.21_3306"].listener_filters
     cluster = see(world, k8s.sidecar(), CDS)["outbound|3306||db.shop.svc.cluster.local"]
@@ -279,7 +279,7 @@ def test_a_bad_object_leaves_the_last_good_one_serving(k8s: SimpleNamespace) -> 
     engine.apply([Upsert(k8s.virtual_service("a", hosts=["a"], http=[{"route": []}]))])
     assert engine.take() == ()
     key = ObjectKey("VirtualService", "shop", "a")
-    assert [problem.path for problem in engine.problems()[key]][0] == "spec.http[0]"
+    assert engine.problems()[key][0].path == "spec.http[0]"
     engine.apply([Upsert(k8s.virtual_service("a", hosts=["a"], http=to(k8s, "a")))])
     assert len(engine.take()) == 1
     assert key not in engine.problems()

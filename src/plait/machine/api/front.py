@@ -20,6 +20,7 @@ from plait.machine.api.errors import (
     unauthorized,
 )
 from plait.machine.api.negotiation import negotiate
+from plait.machine.api.openapi_v2 import OPENAPI_V2, OPENAPI_V2_TYPE
 from plait.machine.api.paths import has_true, parse_path
 from plait.machine.api.resources import Call
 from plait.machine.api.responses import error_response, json_response
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 #: The Kubernetes release whose API this is, for clients that compare.
 KUBERNETES = ("1", "36", "v1.36.0")
 _FAR_AHEAD = 365 * 86400.0
-_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
+_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,8 @@ class Front:
             case ["apis", group, version]:
                 at = GroupVersion(group=group, version=version)
                 found = self._document(discovery.resource_list(self._registry, at))
+            case ["openapi", "v2"]:
+                found = web.Response(body=OPENAPI_V2, content_type=OPENAPI_V2_TYPE)
             case ["openapi", "v3"]:
                 found = json_response(self._parts.engine.schemas.openapi_index().body)
             case ["openapi", "v3", "api", version]:

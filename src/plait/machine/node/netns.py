@@ -48,6 +48,10 @@ async def connect_in(pid: int, host: str, port: int) -> socket.socket:
     sock = await socket_in(pid, socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    except OSError as error:
+        sock.close()
+        # asyncio puts its own words in the place of the system's.
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from error
     except BaseException:
         sock.close()
         raise

@@ -107,7 +107,7 @@ class Root:
         for layer in stack:
             try:
                 status = os.lstat(layer / relative)
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError:  # not there, below a file, or a loop of links
                 continue
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                 return None

@@ -1,0 +1,169 @@
+import base64
+import stat
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from plait.kube.kinds import CONFIGMAP, SECRET
+from plait.machine.node.objects import NamespaceObjects
+from plait.machine.node.volumes import TOKEN_FOLDER, VolumeError, Volumes
+
+NODE = {"status.podIP": "10.42.0.20"}
+
+
+class TokenApi:
+    """Answers TokenRequest as the API does; each token is another one."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def request(self, method, path, *, json=None):
+        self.asked.append((method, path, json))
+        token = {"status": {"token": f"token-{len(self.asked)}", "expirationTimestamp": "2126-11-22T10:00:00Z"}}
+        return msgspec.json.encode(token)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    known = {
+        CONFIGMAP: {
+            ("n", "kube-root-ca.crt"): {"kind": "ConfigMap", "data": {"ca.crt": "CA"}},
+            ("n", "cfg"): {"kind": "ConfigMap", "data": {"a.txt": "A", "b.txt": "B"}},
+        },
+        SECRET: {("n", "sec"): {"kind": "Secret", "data": {"pw": base64.b64encode(b"x").decode()}}},
+    }
+    return SimpleNamespace(folder=tmp_path / "volumes", known=known, api=TokenApi(), state=tmp_path / "state")
+
+
+def volumes_of(cluster, volumes, mounts, **spec):
+    pod = {
+        "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"app": "x"}},
+        "spec": {"volumes": volumes, "containers": [{"name": "c", "volumeMounts": mounts}], **spec},
+    }
+    objects = NamespaceObjects(cluster.known, "n")
+    made = Volumes(pod, cluster.folder, client=cluster.api, objects=objects, refused=(cluster.state,))
+    return made, pod["spec"]["containers"][0]
+
+
+async def test_every_pod_has_its_token(cluster):
+    volumes, container = volumes_of(cluster, [], [])
+    await volumes.write(NODE)
+    [mount] = volumes.mounts(container, {})
+    assert (mount.target, mount.options) == (TOKEN_FOLDER, "bind,ro")
+    folder = cluster.folder / "kube-api-access"
+    assert {name: (folder / name).read_text() for name in ("token", "ca.crt", "namespace")} == {
+        "token": "token-1",
+        "ca.crt": "CA",
+        "namespace": "n",
+    }
+    method, path, body = cluster.api.asked[0]
+    assert (method, path) == ("POST", "/api/v1/namespaces/n/serviceaccounts/default/token")
+    assert body["spec"]["boundObjectRef"]["uid"] == "u"
+    assert volumes.renew_at is not None
+
+
+async def test_no_token_where_none_is_wanted(cluster):
+    volumes, container = volumes_of(cluster, [], [], automountServiceAccountToken=False)
+    await volumes.write(NODE)
+    assert volumes.mounts(container, {}) == []
+    assert cluster.api.asked == []
+
+
+async def test_a_config_map_changes_at_one_stroke(cluster):
+    volume = {"name": "v", "configMap": {"name": "cfg", "defaultMode": 0o400}}
+    volumes, _ = volumes_of(cluster, [volume], [{"name": "v", "mountPath": "/v"}], automountServiceAccountToken=False)
+    await volumes.write(NODE)
+    folder = cluster.folder / "v"
+    assert (folder / "a.txt").read_text() == "A"
+    assert stat.S_IMODE((folder / "a.txt").stat().st_mode) == 0o400
+    before = (folder / "..data").readlink()
+    await volumes.write(NODE)
+    assert (folder / "..data").readlink() == before
+    cluster.known[CONFIGMAP]["n", "cfg"] = {"kind": "ConfigMap", "data": {"b.txt": "B2"}}
+    assert volumes.uses("ConfigMap", "cfg")
+    await volumes.write(NODE)
+    assert (folder / "b.txt").read_text() == "B2"
+    assert sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("..")) == ["b.txt"]
+    assert not (folder / before).exists()
+
+
+async def test_items_choose_names_and_modes(cluster):
+    items = [{"key": "pw", "path": "deep/password", "mode": 0o440}]
+    volume = {"name": "v", "secret": {"secretName": "sec", "items": items}}
+    volumes, _ = volumes_of(cluster, [volume], [{"name": "v", "mountPath": "/v"}])
+    await volumes.write(NODE)
+    assert (cluster.folder / "v" / "deep" / "password").read_bytes() == b"x"
+    assert stat.S_IMODE((cluster.folder / "v" / "deep" / "password").stat().st_mode) == 0o440
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "no"}}, 'configmap "no" not found'),
+        ({"secret": {"secretName": "sec", "items": [{"key": "k", "path": "p"}]}}, "non-existent secret key: k"),
+        ({"secret": {"secretName": "sec", "items": [{"key": "pw", "path": "../p"}]}}, "relative path"),
+        ({"nfs": {"server": "s", "path": "/"}}, "nfs is not there on this machine"),
+    ],
+)
+async def test_what_cannot_be_had_is_said(cluster, volume, message):
+    volumes, _ = volumes_of(cluster, [{"name": "v", **volume}], [{"name": "v", "mountPath": "/v"}])
+    with pytest.raises(VolumeError, match=message):
+        await volumes.write(NODE)
+
+
+async def test_an_optional_volume_may_be_empty(cluster):
+    volume = {"name": "v", "configMap": {"name": "no", "optional": True}}
+    volumes, _ = volumes_of(cluster, [volume], [{"name": "v", "mountPath": "/v"}])
+    await volumes.write(NODE)
+    assert (cluster.folder / "v").is_dir()
+
+
+async def test_an_unknown_volume_is_named(cluster):
+    volumes, _ = volumes_of(cluster, [], [{"name": "v", "mountPath": "/v"}])
+    with pytest.raises(VolumeError, match='volume "v"'):
+        await volumes.write(NODE)
+
+
+async def test_sub_paths_stay_in_their_volume(cluster, tmp_path):
+    mounts = [{"name": "e", "mountPath": "/e", "subPathExpr": "of/$(POD)"}]
+    volumes, container = volumes_of(
+        cluster, [{"name": "e", "emptyDir": {}}], mounts, automountServiceAccountToken=False
+    )
+    await volumes.write(NODE)
+    [mount] = volumes.mounts(container, {"POD": "p"})
+    assert mount.source == str(cluster.folder / "e" / "of" / "p")
+    (cluster.folder / "e" / "out").symlink_to(tmp_path)
+    container["volumeMounts"][0] = {"name": "e", "mountPath": "/e", "subPath": "out"}
+    with pytest.raises(VolumeError, match="leads out"):
+        volumes.mounts(container, {})
+
+
+async def test_host_paths_never_show_the_mesh_itself(cluster, tmp_path):
+    cluster.state.mkdir()
+    for path in (tmp_path, cluster.state, cluster.state / "pki"):
+        volume = {"name": "h", "hostPath": {"path": str(path)}}
+        volumes, container = volumes_of(cluster, [volume], [{"name": "h", "mountPath": "/h"}])
+        with pytest.raises(VolumeError, match="mesh's own state"):
+            volumes.mounts(container, {})
+
+
+async def test_host_paths_are_checked_by_their_type(cluster, tmp_path):
+    def mounts(path, kind):
+        volume = {"name": "h", "hostPath": {"path": str(path), "type": kind}}
+        volumes, container = volumes_of(
+            cluster, [volume], [{"name": "h", "mountPath": "/h"}], automountServiceAccountToken=False
+        )
+        return volumes.mounts(container, {})
+
+    assert mounts(tmp_path / "new", "DirectoryOrCreate")[0].source == str(tmp_path / "new")
+    with pytest.raises(VolumeError, match="is not a File"):
+        mounts(tmp_path / "new", "File")
+
+
+async def test_the_downward_api_as_files(cluster):
+    items = [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]
+    volume = {"name": "v", "downwardAPI": {"items": items}}
+    volumes, _ = volumes_of(cluster, [volume], [{"name": "v", "mountPath": "/v"}])
+    await volumes.write(NODE)
+    assert (cluster.folder / "v" / "labels").read_text() == 'app="x"'
