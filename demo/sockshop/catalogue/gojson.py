@@ -46,12 +46,17 @@ def _text(value: object) -> str:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-@lru_cache(maxsize=1024)
 def shortest_float32(value: float) -> str:
-    """`99.99`, `18`, `1e-07`, `1e+21`: the fewest digits that name the same float32."""
+    """`99.99`, `18`, `1e-7`, `1e+21`: the fewest digits that name the same float32."""
     if not math.isfinite(value):
         raise ValueError(f"JSON has no number for {value}")
     stored = _as_float32(value)
+    return _shortest(stored, math.copysign(1, stored) < 0)
+
+
+@lru_cache(maxsize=1024)
+def _shortest(stored: float, _negative: bool) -> str:
+    """`_negative` tells the cache 0 from -0, which are equal."""
     short = next(text for digits in range(9) if _as_float32(float(text := f"{stored:.{digits}e}")) == stored)
     size = abs(stored)
     if size != 0 and not _SMALL <= size < _LARGE:

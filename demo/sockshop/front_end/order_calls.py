@@ -55,10 +55,16 @@ class OrderCalls:
         customer = segment(visit.customer_text)
         answer = await self._backends.call("GET", f"{self._endpoints.customers}/{customer}", headers=visit.trace)
         links = _links(answer.json())
-        address, card = await asyncio.gather(
+        # Both calls end before a failure of either is told, so that none is left behind.
+        found = await asyncio.gather(
             self._link_of_first(visit, links.get("addresses"), "address"),
             self._link_of_first(visit, links.get("cards"), "card"),
+            return_exceptions=True,
         )
+        for result in found:
+            if isinstance(result, BaseException):
+                raise result
+        address, card = found
         if "customer" not in links:
             raise ShopError(f"user knows no customer {visit.customer_text!r}: log in again")
         order = {

@@ -23,7 +23,7 @@ async def serve(app: web.Application, *, host: str | None = None, port: int, nam
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
     try:
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1024)

@@ -80,6 +80,11 @@ def decode(obj: object) -> Decoded:
     except msgspec.ValidationError as error:
         message, path = _split(str(error))
         return Decoded(key, None, (Problem(object=key, path=path, message=message, value=_at(obj, path)),))
+    try:
+        # Text that is not Unicode (half a surrogate pair) could not be sent on to any proxy.
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return Decoded(key, None, (Problem(object=key, path="", message="a text in it is not Unicode"),))
     findings = Findings(key)
     if known.validate is not None:
         known.validate(value, findings)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from plait.api.destinationrule import ConnectionPool, DestinationRule, OutlierDetection, PortPolicy, TrafficPolicy
 from plait.api.names import is_dns_label
 from plait.api.validation import Findings
+
+#: Linux takes no more (tcp(7): keep-alive times in 15 bits, probes in 7).
+_MAX_KEEPALIVE: Final = timedelta(seconds=32767)
+_MAX_PROBES: Final = 127
 
 
 def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
@@ -46,6 +51,7 @@ def _policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -
         _connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
     if policy.outlier_detection is not None:
         _outlier_detection(f"{path}.outlierDetection", policy.outlier_detection, findings)
+    _retry_budget(path, policy, findings)
     if policy.tls is not None and policy.tls.mode != "DISABLE":
         findings.warn(
             f"{path}.tls.mode",
@@ -64,6 +70,11 @@ def _policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -
                 findings.warn(f"{path}.loadBalancer.{field}", "has no effect yet", fix="use simple")
 
 
+def _retry_budget(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
+    if isinstance(policy, TrafficPolicy) and policy.retry_budget is not None:
+        findings.warn(f"{path}.retryBudget", "has no effect yet", fix="connectionPool.http.maxRetries")
+
+
 def _connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> None:
     if pool.tcp is None and pool.http is None:
         findings.error(path, "an empty connectionPool", fix="tcp or http")
@@ -74,11 +85,10 @@ def _connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> Non
         findings.duration(f"{path}.tcp.maxConnectionDuration", tcp.max_connection_duration)
         findings.duration(f"{path}.tcp.idleTimeout", tcp.idle_timeout, minimum=timedelta())
         if tcp.tcp_keepalive is not None:
-            findings.count(f"{path}.tcp.tcpKeepalive.probes", tcp.tcp_keepalive.probes)
-            findings.duration(f"{path}.tcp.tcpKeepalive.time", tcp.tcp_keepalive.time, minimum=timedelta(seconds=1))
-            findings.duration(
-                f"{path}.tcp.tcpKeepalive.interval", tcp.tcp_keepalive.interval, minimum=timedelta(seconds=1)
-            )
+            keepalive, where = tcp.tcp_keepalive, f"{path}.tcp.tcpKeepalive"
+            findings.integer(f"{where}.probes", keepalive.probes, low=0, high=_MAX_PROBES)
+            for name, text in (("time", keepalive.time), ("interval", keepalive.interval)):
+                findings.duration(f"{where}.{name}", text, minimum=timedelta(seconds=1), maximum=_MAX_KEEPALIVE)
     if pool.http is not None:
         http = pool.http
         findings.count(f"{path}.http.http1MaxPendingRequests", http.http1_max_pending_requests)

@@ -8,6 +8,8 @@ from plait.api.gateway import Gateway, Server
 from plait.api.names import is_dns_label, is_ip
 from plait.api.validation import Findings
 
+#: Ports on which every proxy already listens.
+PROXY_PORTS: Final = frozenset({15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090})
 _HTTP: Final = ("HTTP", "HTTP2", "GRPC")
 _PROTOCOLS: Final = (*_HTTP, "HTTPS", "TLS", "TCP", "MONGO", "GRPC-WEB", "HTTP_PROXY")
 
@@ -43,6 +45,8 @@ def _server(path: str, server: Server, findings: Findings) -> None:
         findings.error(f"{path}.port", "a port is missing", fix="port: {number: 80, name: http, protocol: HTTP}")
         return
     findings.port(f"{path}.port.number", server.port.number)
+    if server.port.number in PROXY_PORTS:
+        findings.error(f"{path}.port.number", f"{server.port.number} belongs to the proxy itself", fix="another port")
     protocol = server.port.protocol.upper()
     if protocol not in _PROTOCOLS:
         findings.error(

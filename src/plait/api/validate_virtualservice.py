@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import timedelta
 from typing import Final
 
+from plait.api.formats import header_format_error
 from plait.api.names import is_dns_label, is_header_name, is_header_value, is_ip
 from plait.api.regex import regex_error
 from plait.api.validation import Findings
 from plait.api.virtualservice import (
     Destination,
     Headers,
+    HTTPDirectResponse,
+    HTTPFaultInjection,
     HTTPMatchRequest,
     HTTPRedirect,
     HTTPRetry,
@@ -20,6 +24,7 @@ from plait.api.virtualservice import (
     VirtualService,
 )
 
+_MAX_BODY: Final = 1024 * 1024
 _REDIRECT_CODES: Final = (301, 302, 303, 307, 308)
 _CLAIMS: Final = "@request.auth.claims"
 #: Pseudo-headers a match may name besides ordinary headers.
@@ -95,15 +100,25 @@ def _http_route(path: str, route: HTTPRoute, findings: Findings) -> None:
         _retries(f"{path}.retries", route.retries, findings)
     if route.redirect is not None:
         _redirect(f"{path}.redirect", route.redirect, findings)
-    if route.direct_response is not None and not 200 <= route.direct_response.status <= 599:
-        status = route.direct_response.status
-        findings.error(
-            f"{path}.directResponse.status", f"{status} is not an HTTP status", fix="200 to 599", value=status
-        )
+    if route.direct_response is not None:
+        _direct_response(f"{path}.directResponse", route.direct_response, findings)
     if route.rewrite is not None:
         _rewrite(f"{path}.rewrite", route, findings)
     _mirrors(path, route, findings)
+    if route.fault is not None:
+        _fault(f"{path}.fault", route.fault, findings)
     _without_effect(path, route, findings)
+
+
+def _fault(path: str, fault: HTTPFaultInjection, findings: Findings) -> None:
+    for name, part in (("delay", fault.delay), ("abort", fault.abort)):
+        if part is not None:
+            findings.percent(f"{path}.{name}.percentage.value", part.percentage.value if part.percentage else None)
+            findings.percent(f"{path}.{name}.percent", part.percent)
+    if fault.delay is not None:
+        findings.duration(f"{path}.delay.fixedDelay", fault.delay.fixed_delay)
+    if fault.abort is not None:
+        findings.integer(f"{path}.abort.httpStatus", fault.abort.http_status, low=200, high=599)
 
 
 def _without_effect(path: str, route: HTTPRoute, findings: Findings) -> None:
@@ -125,7 +140,12 @@ def _mirrors(path: str, route: HTTPRoute, findings: Findings) -> None:
         _destination(f"{path}.mirror", route.mirror, findings)
         if route.mirrors:
             findings.error(path, "both mirror and mirrors are set", fix="only mirrors")
+    findings.percent(f"{path}.mirrorPercent", route.mirror_percent)
+    share = route.mirror_percentage
+    findings.percent(f"{path}.mirrorPercentage.value", share.value if share is not None else None)
     for index, mirror in enumerate(route.mirrors):
+        share = mirror.percentage
+        findings.percent(f"{path}.mirrors[{index}].percentage.value", share.value if share is not None else None)
         _destination(f"{path}.mirrors[{index}].destination", mirror.destination, findings)
 
 
@@ -162,6 +182,9 @@ def _string_match(path: str, match: StringMatch | None, findings: Findings, *, r
         findings.error(path, "there is nothing to compare with", fix="exact, prefix or regex with a text")
     if match.prefix == "" and not required:
         findings.error(f"{path}.prefix", "an empty prefix", fix="a text, or {} for any value")
+    if match.regex == "*" and not required:
+        # Istio's own way to say "any value".
+        return
     if match.regex == "" and not required:
         findings.error(f"{path}.regex", "an empty pattern", fix="a pattern, or {} for any value")
     if match.regex is not None and (reason := regex_error(match.regex)):
@@ -202,11 +225,13 @@ def _headers(path: str, headers: Headers | None, findings: Findings) -> None:
         for kind in ("set", "add"):
             for name, value in getattr(operations, kind).items():
                 where = f"{path}.{direction}.{kind}[{name}]"
-                pseudo = name.startswith(":") and direction == "request" and kind == "set"
-                if not is_header_name(name.removeprefix(":") if pseudo else name):
+                authority = name.lower() in {"host", ":authority"}
+                if authority and (direction, kind) != ("request", "set"):
+                    findings.error(where, f"{name!r} can only be set, and only on requests", fix="request.set")
+                elif not authority and not is_header_name(name):
                     findings.error(where, f"{name!r} is not the name of a header", value=name)
-                if not is_header_value(value):
-                    findings.error(where, "a line break or NUL in a header's value", value=value)
+                if reason := header_format_error(value):
+                    findings.error(where, reason, fix="%% for a per cent sign", value=value)
         for index, name in enumerate(operations.remove):
             if not is_header_name(name) or name.lower() == "host":
                 findings.error(f"{path}.{direction}.remove[{index}]", f"{name!r} cannot be removed", value=name)
@@ -223,10 +248,26 @@ def _retries(path: str, retries: HTTPRetry, findings: Findings) -> None:
         )
     for part in retries.retry_on.split(","):
         text = part.strip()
-        if text.isdigit() and not 100 <= int(text) <= 599:
+        if text.isascii() and text.isdigit() and not 100 <= int(text) <= 599:
             findings.error(f"{path}.retryOn", f"{text} is not an HTTP status", value=retries.retry_on)
     if not is_header_value(retries.retry_on):
         findings.error(f"{path}.retryOn", "a line break", value=retries.retry_on)
+
+
+def _direct_response(path: str, response: HTTPDirectResponse, findings: Findings) -> None:
+    findings.integer(f"{path}.status", response.status, low=200, high=599)
+    body = response.body
+    if body is None:
+        return
+    if body.string is not None and body.bytes is not None:
+        findings.error(f"{path}.body", "string and bytes exclude each other", fix="one of them")
+    if max(len((body.string or "").encode(errors="replace")), len(body.bytes or "")) > _MAX_BODY:
+        findings.error(f"{path}.body", "more than 1 MiB", fix="a shorter body")
+    if body.bytes is not None:
+        try:
+            b64decode(body.bytes, validate=True)
+        except ValueError:
+            findings.error(f"{path}.body.bytes", "not base64")
 
 
 def _redirect(path: str, redirect: HTTPRedirect, findings: Findings) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from plait.api.durations import parse_duration
 from plait.api.meta import ObjectKey
 from plait.api.names import is_dns_label, is_hostname, is_port, is_wildcard_host
 from plait.api.problem import Level, Problem
+
+_SHORTEST: Final = timedelta(milliseconds=1)
 
 
 class Findings:
@@ -34,8 +36,10 @@ class Findings:
         if not is_port(number):
             self.error(path, f"{number} is not a port", fix="1 to 65535", value=number)
 
-    def duration(self, path: str, text: str | None, *, minimum: timedelta = timedelta(milliseconds=1)) -> None:
-        """A duration must be readable and at least `minimum`; None is not set."""
+    def duration(
+        self, path: str, text: str | None, *, minimum: timedelta = _SHORTEST, maximum: timedelta | None = None
+    ) -> None:
+        """A duration must be readable and between `minimum` and `maximum`; None is not set."""
         if text is None:
             return
         value = parse_duration(text)
@@ -43,11 +47,17 @@ class Findings:
             self.error(path, f"{text!r} is not a duration", fix="a number with a unit: 500ms, 1.5s, 1m", value=text)
         elif value < minimum:
             self.error(path, f"{text!r} is too short", fix=f"at least {minimum.total_seconds():g}s", value=text)
+        elif maximum is not None and value > maximum:
+            self.error(path, f"{text!r} is too long", fix=f"at most {maximum.total_seconds():g}s", value=text)
+
+    def integer(self, path: str, number: int | None, *, low: int, high: int) -> None:
+        """A number must lie in a range; None is not set."""
+        if number is not None and not low <= number <= high:
+            self.error(path, f"{number} is out of range", fix=f"{low} to {high}", value=number)
 
     def count(self, path: str, number: int | None) -> None:
         """A limit must fit Envoy's unsigned 32 bits."""
-        if number is not None and not 0 <= number <= 0xFFFFFFFF:
-            self.error(path, f"{number} is out of range", fix="0 (no limit) to 4294967295", value=number)
+        self.integer(path, number, low=0, high=0xFFFFFFFF)
 
     def percent(self, path: str, number: float | None) -> None:
         """A percentage lies between 0 and 100."""

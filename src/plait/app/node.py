@@ -22,6 +22,7 @@ from plait.machine.node import dns, hostports
 from plait.machine.node.dns_names import Names
 from plait.machine.node.images import Table
 from plait.machine.node.layers import Layers
+from plait.machine.node.layers_fetched import FetchedLayers
 from plait.machine.node.node import Node
 from plait.machine.node.services import Services
 from plait.machine.node.vips import Vip, Vips
@@ -56,8 +57,9 @@ async def serve(machine: MachineSettings) -> None:
     )
     vips = Vips(machine.service_network, fixed=[fixed])
     services = Services(names, vips)
-    table = Table.load(images.ordered(map(Path, machine.image_tables), Path(machine.state) / "images"))
-    layers = Layers(Path(machine.state) / "images")
+    state = Path(machine.state)
+    table = Table.load(images.ordered(map(Path, machine.image_tables), state / "images"))
+    layers = FetchedLayers(Layers(state / "images" / "layers"), state / "fetch.sock")
 
     def plain_rules(_: Mapping[str, Any]) -> str:
         return closed_ipv6() + vips.ruleset()

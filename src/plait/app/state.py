@@ -76,7 +76,7 @@ class State:
         """Create the folders. The root can be passed but not listed by others: the API server runs as its own user."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o711)
-        for folder in (self.logs, self.images, self.volumes):
+        for folder in (self.logs, self.images, self.images / "layers", self.volumes):
             folder.mkdir(exist_ok=True)
         self.pki.mkdir(exist_ok=True)
         self.pki.chmod(0o700)

@@ -8,6 +8,7 @@ from typing import Final
 
 from plait.api.gateway import Server
 from plait.api.meta import ObjectKey
+from plait.api.validate_gateway import PROXY_PORTS
 from plait.mesh.inbound import target_port
 from plait.mesh.origin import Origin
 from plait.mesh.routes import Route
@@ -95,7 +96,7 @@ def _bound_ports(reader: Reader, namespace: str, labels: Labels, number: int) ->
             if port.port == number and port.protocol == "TCP":
                 named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
                 ports.add(target_port(port, named) or number)
-    return tuple(sorted(ports)) or (number,)
+    return tuple(port for port in sorted(ports or {number}) if port not in PROXY_PORTS)
 
 
 def server_hosts(server: GatewayServer, namespace: str) -> list[str]:

@@ -231,7 +231,7 @@ def _retries(retries: HTTPRetry | None, mesh: MeshConfig) -> Retries | None:
     conditions: list[str] = []
     statuses: list[int] = []
     for part in (part.strip() for part in retries.retry_on.split(",")):
-        if part.isdigit():
+        if part.isascii() and part.isdigit():
             statuses.append(int(part))
         elif part:
             conditions.append(part)

@@ -18,6 +18,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from plait.api.destinationrule import TrafficPolicy
 from plait.api.durations import parse_duration
+from plait.api.validate_gateway import PROXY_PORTS
 from plait.mesh.origin import Origin
 from plait.xds import names
 from plait.xds.encode import duration, packed
@@ -30,7 +31,7 @@ HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
 #: What the inspector calls plain HTTP.
 PLAIN_HTTP: Final = ("http/1.0", "http/1.1", "h2c")
 #: Ports of the sidecar itself; a second listener of such an address would be refused.
-RESERVED_PORTS: Final = frozenset({15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090})
+RESERVED_PORTS: Final = PROXY_PORTS
 
 
 def tcp_proxy(cluster: str, *, stat_prefix: str = "", policy: TrafficPolicy | None = None) -> Filter:

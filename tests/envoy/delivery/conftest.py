@@ -35,6 +35,7 @@ MESSAGES = {
     LDS: listener_pb2.Listener,
     RDS: route_pb2.RouteConfiguration,
 }
+HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ADS = {"ads": {}, "resource_api_version": "V3"}
 
 
@@ -57,7 +58,7 @@ def endpoints(name: str, *paths: str) -> dict[str, Any]:
 
 def listener(name: str, path: str, route: str) -> dict[str, Any]:
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": HCM,
         "stat_prefix": name,
         "rds": {"route_config_name": route, "config_source": ADS},
         "http_filters": [
@@ -104,13 +105,13 @@ class Watcher:
         del self.callers[connection]
         self.changed.set()
 
-    def progressed(self, connection: int) -> None:
+    def progressed(self, _connection: int) -> None:
         self.changed.set()
 
     def pushed(self, push: Push) -> None:
         self.pushes.append(push)
 
-    def reacted(self, connection: int, reaction: Reaction) -> None:
+    def reacted(self, _connection: int, reaction: Reaction) -> None:
         self.reactions.append(reaction)
         self.changed.set()
 

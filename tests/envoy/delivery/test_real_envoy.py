@@ -8,8 +8,9 @@ import time
 import pytest
 
 from plait.delivery.store import ViewStore
+from plait.proxy.admin import AdminError
 from plait.proxy.dump import clusters, listeners, waiting
-from plait.xds.resource import CDS, EDS, LDS, RDS
+from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 
 pytestmark = pytest.mark.envoy
 
@@ -139,8 +140,6 @@ async def test_a_reconnect_brings_what_changed_meanwhile_and_removes_what_is_gon
         again = ViewStore("other")
         bench.server.store = again
         bench.shop()
-        from plait.xds.resource import ViewUpdate
-
         again.apply([ViewUpdate("out", CDS, (), ("b",)), ViewUpdate("out", EDS, (), ("b",))])
         await bench.server.start(again)
         await bench.server.watcher.synced()
@@ -157,8 +156,8 @@ async def test_a_proxy_with_a_wrong_token_gets_nothing(bench):
                 try:
                     if (await envoy.admin.stats(pattern=pattern))[pattern] > 1:
                         break
-                except Exception:
-                    pass
+                except (AdminError, KeyError):
+                    pass  # not listening yet
                 await asyncio.sleep(0.05)
         assert bench.server.watcher.callers == {}
         assert not await envoy.admin.ready()

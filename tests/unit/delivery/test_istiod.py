@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import grpc.aio
@@ -37,8 +38,6 @@ def free_port() -> int:
 
 def certificate(folder: Path) -> ssl.SSLContext:
     """A self-signed server certificate for 127.0.0.1, also written as ca.crt."""
-    import ipaddress
-
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api")])
     now = datetime.now(UTC)
@@ -133,7 +132,7 @@ class Proxy:
         self.refuse: str | None = None
         self.changed = asyncio.Event()
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
         metadata = (("authorization", f"Bearer {self.token}"),)
         self.call = self.channel.stream_stream(METHOD)(metadata=metadata, wait_for_ready=True)
@@ -303,7 +302,8 @@ async def test_objects_reach_a_proxy_and_its_acknowledgements_come_back(api: Api
         await proxy.subscribe(RDS, "80")
         await proxy.until(lambda: proxy.known[EDS] and proxy.known[RDS])
         (status,) = await istiod.until(
-            "/debug/syncz", lambda all_: all_ and {t["status"] for t in all_[0]["plait"]["types"].values()} == {"SYNCED"}
+            "/debug/syncz",
+            lambda all_: all_ and {t["status"] for t in all_[0]["plait"]["types"].values()} == {"SYNCED"},
         )
         assert status["proxy"] == "front-end-1.shop"
         assert status["cluster_sent"] == status["cluster_acked"] != ""
@@ -357,9 +357,7 @@ async def test_delivery_killed_comes_back_and_sends_nothing_equal(api: Api, isti
     await istiod.until("/ready", lambda text: text == "ready\n")
     assert istiod.delivery() != old
     async with Proxy(istiod.xds, known=proxy.known) as again:
-        await istiod.until(
-            "/debug/syncz", lambda proxies: type_status(proxies, "eds") == "SYNCED"
-        )
+        await istiod.until("/debug/syncz", lambda proxies: type_status(proxies, "eds") == "SYNCED")
         assert again.received == []
         api.put("endpointslices", endpoints("10.42.0.6"))
         await again.until(lambda: again.received)

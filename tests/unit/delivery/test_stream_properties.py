@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, a proxy that answers ends with exactly what the store has, and is told no more."""
+"""Whatever happens in whatever order, a proxy that answers ends with exactly what the store has."""
 
 from __future__ import annotations
 

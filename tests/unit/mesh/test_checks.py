@@ -70,7 +70,8 @@ def test_a_problem_names_what_to_write_instead() -> None:
     ((problem,),) = engine.problems().values()
     assert str(problem) == (
         "VirtualService/shop/r: spec.http[0].route[0].destination.subset: "
-        "web.shop.svc.cluster.local has no subset 'v2', so requests get 503: no DestinationRule holds for it here (a DestinationRule with this subset)"
+        "web.shop.svc.cluster.local has no subset 'v2', so requests get 503: "
+        "no DestinationRule holds for it here (a DestinationRule with this subset)"
     )
 
 

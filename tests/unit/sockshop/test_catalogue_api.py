@@ -185,7 +185,19 @@ async def test_pictures_come_with_type_date_and_ranges(ask):
     assert (status, headers["Content-Type"], body) == (200, "image/jpeg", b"0123456789")
     assert "Last-Modified" in headers
     status, headers, body = await ask("/catalogue/images/x.jpeg", headers={"Range": "bytes=2-4"})
-    assert (status, body) == (206, b"234")
+    assert (status, headers["Content-Range"], body) == (206, "bytes 2-4/10", b"234")
+    date = headers["Last-Modified"]
+    for sent, status, body in (
+        ({"Range": "bytes=-3"}, 206, b"789"),
+        ({"Range": "bytes=8-"}, 206, b"89"),
+        ({"Range": "bytes=50-"}, 416, b""),
+        ({"Range": "bytes=1-2,4-5"}, 200, b"0123456789"),
+        ({"Range": "bytes=x"}, 200, b"0123456789"),
+        ({"If-Modified-Since": date}, 304, b""),
+        ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200, b"0123456789"),
+    ):
+        answer = await ask("/catalogue/images/x.jpeg", headers=sent)
+        assert (answer[0], answer[2]) == (status, body), sent
 
 
 @pytest.mark.parametrize("path", ["none.jpeg", "", "../secret.jpeg", "..%2fsecret.jpeg", "%2e%2e/secret.jpeg"])

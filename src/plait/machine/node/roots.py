@@ -186,16 +186,32 @@ def make_root(folder: Path, base: Base, layers: Sequence[Path], links: Path) -> 
     The options of a mount are limited to one page, which long paths of many layers would exceed.
     """
     (folder / "root").mkdir(parents=True)
-    lower = [_link(links, layer) for layer in layers]
+    packages = [_link(links, layer) for layer in layers]
     sections = []
-    for number, section in enumerate(base.sections):
+    for number, section in enumerate(_sections(base, packages)):
         upper = folder / f"upper{number}"
         upper.mkdir(mode=0o755)
         (folder / f"work{number}").mkdir()
         relative = section.lstrip("/")
-        stack = [(layer / relative) for layer in (*lower, *base.layers) if (layer / relative).is_dir()]
-        sections.append((section, (upper, *stack, Path(section))))
+        lower = [layer / relative for layer in ((*packages, *base.layers) if relative else base.layers)]
+        masked = any((layer / relative).is_char_device() for layer in base.layers)
+        stack = [place for place in lower if place.is_dir()]
+        if Path(section).is_dir() and not masked:
+            stack.append(Path(section))
+        else:
+            (folder / "upper0" / relative).mkdir(parents=True, exist_ok=True)
+        sections.append((section, (upper, *stack)))
     return Root(folder=folder, sections=tuple(sections))
+
+
+def _sections(base: Base, packages: Iterable[Path]) -> list[str]:
+    """The overlays of a root, outermost first: the host's mounts, and each top folder that a layer has.
+
+    A layer is a folder of the host itself: laid over the host's root as a whole it would lie over its own parent,
+    which overlay refuses (ELOOP). Its /usr over the host's /usr does not.
+    """
+    tops = {f"/{top.name}" for layer in packages for top in layer.iterdir() if top.is_dir() and not top.is_symlink()}
+    return sorted({*base.sections, *tops}, key=lambda section: (section.count("/") if section != "/" else 0, section))
 
 
 def overlay_mounts(root: Root, *, read_only: bool) -> list[Mount]:

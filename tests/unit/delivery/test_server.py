@@ -1,0 +1,189 @@
+"""Streams being served, over a transport made of queues."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+
+from plait.delivery.auth import AuthenticationUnavailableError, Identity, UnauthenticatedError
+from plait.delivery.server import Delivery, Limits
+from plait.delivery.store import ViewStore
+from plait.delivery.wire import encode_element
+from plait.xds.resource import CDS, EDS, Resource, ViewUpdate
+
+
+class Refused(Exception):
+    pass
+
+
+class Stream:
+    def __init__(self, token="shop/default"):
+        self.metadata = {"authorization": f"Bearer {token}"} if token else {}
+        self.inbox = asyncio.Queue()
+        self.sent = asyncio.Queue()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def receive(self):
+        return await self.inbox.get()
+
+    async def send(self, message):
+        await self.open.wait()
+        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))
+
+    async def refuse(self, code, reason):
+        raise Refused(code.name, reason)
+
+    def ask(self, type_url, *names, nonce="", node="sidecar~10.0.0.1~a-1.shop~x"):
+        request = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names, response_nonce=nonce)
+        request.node.id = node
+        self.inbox.put_nowait(request.SerializeToString())
+
+
+class Tokens:
+    async def identify(self, token):
+        if token == "away":
+            raise AuthenticationUnavailableError("the API is away")
+        if "/" not in token:
+            raise UnauthenticatedError("bad token")
+        namespace, account = token.split("/")
+        return Identity(namespace=namespace, service_account=account)
+
+
+class Observer:
+    def __init__(self):
+        self.heard = []
+        self.delivery = None
+
+    def connected(self, connection, caller):
+        self.heard.append(("connected", caller.node.pod))
+        self.delivery.assign(connection, ["out"])
+
+    def disconnected(self, _connection):
+        self.heard.append("disconnected")
+
+    def progressed(self, _connection):
+        pass
+
+    def pushed(self, push):
+        self.heard.append(("pushed", *push.versions))
+
+    def reacted(self, _connection, reaction):
+        self.heard.append(("reacted", reaction.error))
+
+
+def cluster(name, version="1"):
+    return Resource(CDS, name, version, encode_element(type_url=CDS, name=name, version=version, value=b""))
+
+
+@pytest.fixture
+def serve():
+    observer = Observer()
+    store = ViewStore("run")
+    delivery = Delivery(store, Tokens(), observer, limits=Limits(first=0.05, write=0.1, patience=0.05))
+    observer.delivery = delivery
+    delivery.apply([ViewUpdate("out", CDS, (cluster("a"),))])
+    return delivery, observer
+
+
+async def test_a_stream_lives_from_connect_to_end(serve):
+    delivery, observer = serve
+    stream = Stream()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.handle(stream))
+        stream.ask(CDS)
+        first = await stream.sent.get()
+        assert [r.name for r in first.resources] == ["a"]
+        stream.ask(CDS, nonce=first.nonce)
+        delivery.apply([ViewUpdate("out", CDS, (cluster("b"),))], since=1.0)
+        assert [r.name for r in (await stream.sent.get()).resources] == ["b"]
+        assert delivery.streams == 1
+        stream.inbox.put_nowait(None)
+    assert observer.heard == [
+        *(("connected", "a-1"), ("pushed", "a"), ("reacted", None), ("pushed", "b"), "disconnected"),
+    ]
+    assert delivery.streams == 0
+
+
+@pytest.mark.parametrize(
+    ("token", "node", "code"),
+    [
+        ("", "sidecar~1~a.shop~x", "UNAUTHENTICATED"),
+        ("bad", "sidecar~1~a.shop~x", "UNAUTHENTICATED"),
+        ("other/default", "sidecar~1~a.shop~x", "UNAUTHENTICATED"),
+        ("away", "sidecar~1~a.shop~x", "UNAVAILABLE"),
+        ("shop/default", "rubbish", "INVALID_ARGUMENT"),
+    ],
+)
+async def test_who_is_not_let_in(serve, token, node, code):
+    delivery, observer = serve
+    stream = Stream(token)
+    stream.ask(CDS, node=node)
+    with pytest.raises(Refused, match=code):
+        await delivery.handle(stream)
+    assert observer.heard == []
+
+
+async def test_who_says_nothing_is_sent_away(serve):
+    with pytest.raises(Refused, match="no request within"):
+        await serve[0].handle(Stream())
+
+
+async def test_rubbish_ends_the_stream(serve):
+    delivery, observer = serve
+    stream = Stream()
+    stream.ask(CDS)
+    stream.inbox.put_nowait(b"\xff")
+    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+        await delivery.handle(stream)
+    assert observer.heard[-1] == "disconnected"
+
+
+async def test_a_proxy_that_does_not_read_is_sent_away(serve):
+    delivery, _ = serve
+    stream = Stream()
+    stream.open.clear()
+    stream.ask(CDS)
+    with pytest.raises(Refused, match="RESOURCE_EXHAUSTED"):
+        await delivery.handle(stream)
+
+
+async def test_a_slow_proxy_gets_the_newest_and_nothing_between(serve):
+    delivery, _ = serve
+    stream = Stream()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.handle(stream))
+        stream.ask(CDS)
+        first = await stream.sent.get()
+        for version in range(50):
+            delivery.apply([ViewUpdate("out", CDS, (cluster("a", str(version)),))])
+            await asyncio.sleep(0)
+        held = await stream.sent.get()
+        stream.ask(CDS, nonce=first.nonce)
+        stream.ask(CDS, nonce=held.nonce)
+        last = await stream.sent.get()
+        assert last.resources[0].version == "49"
+        assert stream.sent.empty()
+        stream.inbox.put_nowait(None)
+
+
+async def test_who_hoards_unacknowledged_answers_is_sent_away(serve):
+    delivery, _ = serve
+    stream = Stream()
+    for number in range(2000):
+        stream.ask(EDS, f"n{number}")
+    with pytest.raises(Refused, match="RESOURCE_EXHAUSTED"):
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+
+            async def more():
+                for number in range(100_000):
+                    stream.ask(EDS, f"m{number}")
+                    await asyncio.sleep(0)
+
+            flood = tasks.create_task(more())
+            try:
+                await delivery.handle(stream)
+            finally:
+                flood.cancel()
