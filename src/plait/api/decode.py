@@ -77,12 +77,11 @@ def decode(obj: object) -> Decoded:
     known = _KINDS[kind]
     try:
         value = _convert(obj, known.type)
+        # Text that is not Unicode (half a surrogate pair) could not be sent on to any proxy.
+        msgspec.json.encode(value)
     except msgspec.ValidationError as error:
         message, path = _split(str(error))
         return Decoded(key, None, (Problem(object=key, path=path, message=message, value=_at(obj, path)),))
-    try:
-        # Text that is not Unicode (half a surrogate pair) could not be sent on to any proxy.
-        msgspec.json.encode(value)
     except UnicodeEncodeError:
         return Decoded(key, None, (Problem(object=key, path="", message="a text in it is not Unicode"),))
     findings = Findings(key)

@@ -305,8 +305,14 @@ def _rewrite(path: str, route: HTTPRoute, findings: Findings) -> None:
         findings.error(path, "nothing to rewrite", fix="uri, authority or uriRegexRewrite")
     if rewrite.uri and rewrite.uri_regex_rewrite:
         findings.error(path, "uri and uriRegexRewrite exclude each other", fix="one of them")
-    if rewrite.uri_regex_rewrite is not None and (reason := regex_error(rewrite.uri_regex_rewrite.match)):
-        findings.error(f"{path}.uriRegexRewrite.match", reason, value=rewrite.uri_regex_rewrite.match)
-    for name, text in (("uri", rewrite.uri), ("authority", rewrite.authority)):
+    by_regex = rewrite.uri_regex_rewrite
+    if by_regex is not None:
+        reason = regex_error(by_regex.match) if by_regex.match else "a pattern is missing"
+        if reason:
+            findings.error(f"{path}.uriRegexRewrite.match", reason, value=by_regex.match)
+    texts = [("uri", rewrite.uri), ("authority", rewrite.authority)]
+    if by_regex is not None:
+        texts.append(("uriRegexRewrite.rewrite", by_regex.rewrite))
+    for name, text in texts:
         if not is_header_value(text):
             findings.error(f"{path}.{name}", "a line break", value=text)

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STUCK = 30.0
-
 
 class Outlet(Protocol):
     """The way to the delivery process of the moment (a Channel)."""
@@ -92,7 +90,8 @@ class Totals:
 
 class Builder:
     """See the module. `keep` is how long views outlive their last proxy, in seconds: a proxy that reconnects, or all
-    of them after a restart of delivery, find them ready.
+    of them after a restart of delivery, find them ready. A delivery process that reads nothing for `stuck` seconds is
+    given up.
     """
 
     def __init__(
@@ -102,6 +101,7 @@ class Builder:
         refused: Callable[[Refusal], None],
         debounce: Debounce | None = None,
         keep: float = 30.0,
+        stuck: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.proxies = Proxies()
@@ -112,6 +112,7 @@ class Builder:
         self._refused = refused
         self._debounce = debounce or Debounce()
         self._keep = keep
+        self._stuck = stuck
         self._clock = clock
         self._outlet: Outlet | None = None
         self._synced = False
@@ -167,10 +168,10 @@ class Builder:
         if outlet is None:
             return
         try:
-            async with asyncio.timeout(_STUCK):
+            async with asyncio.timeout(self._stuck):
                 await outlet.drain()
         except TimeoutError:
-            log.error("delivery has not read for %g s; replacing it", _STUCK)  # noqa: TRY400  (no fault of this code)
+            log.error("delivery has not read for %g s; replacing it", self._stuck)  # noqa: TRY400  (no fault of this code)
             outlet.close()
 
     def _publish(self, since: float | None) -> None:

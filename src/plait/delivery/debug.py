@@ -38,6 +38,13 @@ _KINDS = {
 }
 
 
+def _on_loopback(request: web.Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebugServer:
     """What the port shows. Configuration is shown on loopback (a port-forward), and to `namespace`'s own service
@@ -50,6 +57,7 @@ class DebugServer:
     istiod: str
     version: str
     namespace: str = "istio-system"
+    is_local: Callable[[web.Request], bool] = _on_loopback
 
     def application(self) -> web.Application:
         """An aiohttp application; run it with AppRunner."""
@@ -70,7 +78,7 @@ class DebugServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/debug") or _local(request):
+        if not request.path.startswith("/debug") or self.is_local(request):
             return await handler(request)
         try:
             identity = await self.authenticator.identify(bearer({k.lower(): v for k, v in request.headers.items()}))
@@ -153,13 +161,6 @@ def _started() -> float:
     with open("/proc/self/stat", encoding="ascii") as file:  # noqa: PTH123
         ticks = int(file.read().rpartition(")")[2].split()[19])
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / 100)
-
-
-def _local(request: web.Request) -> bool:
-    try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _json(value: Any) -> web.Response:

@@ -39,7 +39,11 @@ def _virtual_service(reader: Reader, key: ObjectKey, rule: VirtualService, rules
             path = f"spec.gateways[{index}]"
             yield _warning(key, path, f"there is no Gateway {namespace}/{short}", "its name, or NAMESPACE/NAME", name)
     if rule.spec.http and (not rule.spec.gateways or MESH in rule.spec.gateways):
-        yield from _http_hosts(reader, key, rule)
+        idle = list(_http_hosts(reader, key, rule))
+        yield from idle
+        if len(idle) == len(rule.spec.hosts) and len(rule.spec.gateways) < 2:
+            # Where its routes would lead does not matter when none is ever used.
+            return
     for index, route in enumerate(rule.spec.http):
         for place, item in enumerate(route.route):
             path = f"spec.http[{index}].route[{place}].destination"

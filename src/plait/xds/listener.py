@@ -30,7 +30,7 @@ TCP_PROXY: Final = "envoy.filters.network.tcp_proxy"
 HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
 #: What the inspector calls plain HTTP.
 PLAIN_HTTP: Final = ("http/1.0", "http/1.1", "h2c")
-#: Ports of the sidecar itself; a second listener of such an address would be refused.
+#: Ports of the sidecar itself; a second listener for them on any address would be refused.
 RESERVED_PORTS: Final = PROXY_PORTS
 
 

@@ -191,10 +191,10 @@ def _headers(target: Any, headers: Headers | None) -> None:
         for name, value in headers.request.set.items():
             # Envoy does not let these be set like headers.
             if name.lower() in _HOST_HEADERS:
-                if isinstance(target, pb.Route):
-                    target.route.host_rewrite_literal = value
-                else:
+                if not isinstance(target, pb.Route):
                     target.host_rewrite_literal = value
+                elif target.HasField("route"):
+                    target.route.host_rewrite_literal = value
     if headers.response is not None:
         _operations(target.response_headers_to_add, target.response_headers_to_remove, headers.response)
 

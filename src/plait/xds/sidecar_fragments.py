@@ -197,10 +197,9 @@ class SidecarFragments:
         yield names.VIRTUAL_OUTBOUND, ("listener-outbound",)
         find = rules_of(tracker, self.mesh, view.namespace)
         for port in reader.ports(view.namespace):
-            if port.port in xds_listener.RESERVED_PORTS:
-                continue
             if port.protocol.is_http:
-                yield names.listener(names.ANY_ADDRESS, port.port), ("listener-http", port.port)
+                if port.port not in xds_listener.RESERVED_PORTS:
+                    yield names.listener(names.ANY_ADDRESS, port.port), ("listener-http", port.port)
                 continue
             rules = find(port.host, port.namespace)
             for address in self._addresses(tracker, port):

@@ -21,11 +21,16 @@ TESTDATA = Path(__file__).parent / "testdata"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))
 
 
-def plain(value: Any) -> Any:
-    """Ordered dicts as dicts, for YAML."""
+#: Fields that are maps: protobuf gives them no order.
+MAPS = {"filterMetadata", "typedExtensionProtocolOptions", "typedPerFilterConfig"}
+
+
+def plain(value: Any, *, ordered: bool = True) -> Any:
+    """Ordered dicts as dicts, for YAML; what is a map, by key."""
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        items = value.items() if ordered else sorted(value.items())
+        return {key: plain(item, ordered=ordered and key not in MAPS) for key, item in items}
+    return [plain(item, ordered=ordered) for item in value] if isinstance(value, list) else value
 
 
 def shown(mesh: SimpleNamespace, proxy: Any, globs: list[str]) -> str:

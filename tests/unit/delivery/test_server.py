@@ -14,7 +14,7 @@ from plait.delivery.wire import encode_element
 from plait.xds.resource import CDS, EDS, Resource, ViewUpdate
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     pass
 
 
@@ -34,7 +34,7 @@ class Stream:
         self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))
 
     async def refuse(self, code, reason):
-        raise Refused(code.name, reason)
+        raise RefusedError(code.name, reason)
 
     def ask(self, type_url, *names, nonce="", node="sidecar~10.0.0.1~a-1.shop~x"):
         request = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names, response_nonce=nonce)
@@ -121,13 +121,13 @@ async def test_who_is_not_let_in(serve, token, node, code):
     delivery, observer = serve
     stream = Stream(token)
     stream.ask(CDS, node=node)
-    with pytest.raises(Refused, match=code):
+    with pytest.raises(RefusedError, match=code):
         await delivery.handle(stream)
     assert observer.heard == []
 
 
 async def test_who_says_nothing_is_sent_away(serve):
-    with pytest.raises(Refused, match="no request within"):
+    with pytest.raises(RefusedError, match="no request within"):
         await serve[0].handle(Stream())
 
 
@@ -136,7 +136,7 @@ async def test_rubbish_ends_the_stream(serve):
     stream = Stream()
     stream.ask(CDS)
     stream.inbox.put_nowait(b"\xff")
-    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+    with pytest.raises(RefusedError, match="INVALID_ARGUMENT"):
         await delivery.handle(stream)
     assert observer.heard[-1] == "disconnected"
 
@@ -146,7 +146,7 @@ async def test_a_proxy_that_does_not_read_is_sent_away(serve):
     stream = Stream()
     stream.open.clear()
     stream.ask(CDS)
-    with pytest.raises(Refused, match="RESOURCE_EXHAUSTED"):
+    with pytest.raises(RefusedError, match="RESOURCE_EXHAUSTED"):
         await delivery.handle(stream)
 
 
@@ -160,9 +160,7 @@ async def test_a_slow_proxy_gets_the_newest_and_nothing_between(serve):
         for version in range(50):
             delivery.apply([ViewUpdate("out", CDS, (cluster("a", str(version)),))])
             await asyncio.sleep(0)
-        held = await stream.sent.get()
         stream.ask(CDS, nonce=first.nonce)
-        stream.ask(CDS, nonce=held.nonce)
         last = await stream.sent.get()
         assert last.resources[0].version == "49"
         assert stream.sent.empty()
@@ -172,18 +170,10 @@ async def test_a_slow_proxy_gets_the_newest_and_nothing_between(serve):
 async def test_who_hoards_unacknowledged_answers_is_sent_away(serve):
     delivery, _ = serve
     stream = Stream()
-    for number in range(2000):
+    served = asyncio.create_task(delivery.handle(stream))
+    for number in range(1001):
         stream.ask(EDS, f"n{number}")
-    with pytest.raises(Refused, match="RESOURCE_EXHAUSTED"):
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-
-            async def more():
-                for number in range(100_000):
-                    stream.ask(EDS, f"m{number}")
-                    await asyncio.sleep(0)
-
-            flood = tasks.create_task(more())
-            try:
-                await delivery.handle(stream)
-            finally:
-                flood.cancel()
+        await stream.sent.get()
+    stream.ask(EDS, "one more")
+    with pytest.raises(RefusedError, match="RESOURCE_EXHAUSTED"):
+        await served

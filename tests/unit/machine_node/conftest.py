@@ -203,7 +203,10 @@ async def cluster(machine: Machine) -> AsyncIterator[Cluster]:
 
         async def registered() -> bool:
             node = await client.get(NODE, "plait")
-            return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions") or ())
+            return any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in (node.get("status") or {}).get("conditions") or ()
+            )
 
         await made.until("node Ready", registered)
         await made.until(

@@ -85,3 +85,12 @@ def test_the_overlay_comes_first_and_may_be_read_only(root, tmp_path):
         mount.options
         == f"lowerdir={tmp_path}/layer:{tmp_path}/host,upperdir={tmp_path}/upper0,workdir={tmp_path}/work0,ro"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whiteouts are device nodes")
+def test_what_lies_deeper_than_a_whiteout_is_hidden_too(root, tmp_path):
+    (tmp_path / "host" / "etc" / "deep").mkdir(mode=0o700)
+    os.mknod(tmp_path / "layer" / "etc", stat.S_IFCHR, os.makedev(0, 0))
+    assert root.lookup("/etc/deep") is None
+    root.make("/etc/deep/x", folder=True)
+    assert stat.S_IMODE((tmp_path / "upper0" / "etc" / "deep").stat().st_mode) == 0o755

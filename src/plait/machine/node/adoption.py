@@ -47,6 +47,12 @@ def killed(record: PodRecord, own: ContainerRecord, state: Running) -> Terminate
     )
 
 
+def resume_back_off(own: ContainerRecord) -> None:
+    """A container whose waiting was interrupted waits for what is left, and is then counted as started again."""
+    if isinstance(own.state, Waiting) and own.state.reason == "CrashLoopBackOff" and own.last is not None:
+        own.state = own.last
+
+
 def _with_processes(own: ContainerRecord, uid: str, found: Mapping[str, Process]) -> None:
     while (process := found.get(process_name(uid, own.name, own.attempt + 1))) is not None:
         own.attempt += 1
@@ -54,8 +60,7 @@ def _with_processes(own: ContainerRecord, uid: str, found: Mapping[str, Process]
         own.started = own.ready = False
     if isinstance(own.state, Running) and process_name(uid, own.name, own.attempt) not in found:
         own.state, own.started, own.ready = _lost(own.state.started_at), False, False
-    elif isinstance(own.state, Waiting) and own.state.reason == "CrashLoopBackOff" and own.last is not None:
-        own.state = own.last  # wait for what is left of the back-off
+    resume_back_off(own)
 
 
 def _with_status(own: ContainerRecord, told: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _RETRY_FIRST = 0.25
 _RETRY_MOST = 10.0
 _TABLE_POLL = 1.0
+_LAYERS_POLL = 2.0
 
 
 class Container:
@@ -218,7 +219,16 @@ class Container:
                 self._event("Pulled", f'Successfully pulled image "{reference}" in {took:.3f}s')
                 return made
             tries += 1
-            await asyncio.sleep(min(5.0 * 2.0 ** min(tries, 6), 300.0))
+            await self._until_layers(image, seconds=min(5.0 * 2.0 ** min(tries, 6), 300.0))
+
+    async def _until_layers(self, image: Image, *, seconds: float) -> None:
+        """Wait before the next try, but no longer than until somebody else has made the layers."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(_LAYERS_POLL)
+            with contextlib.suppress(LayerError):
+                if self._host.layers.find(image.packages) is not None:
+                    return
 
     async def _recall(self) -> Created:
         """What is known of a container that an earlier node started."""

@@ -268,7 +268,7 @@ class Node:
             if kind == "deployment":
                 await self._client.get(DEPLOYMENT, name, namespace)
                 return
-            if kind != "pod":
+            if kind == "statefulset":
                 return
         except NotFound:
             pass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError
 from plait.machine.node.addresses import AddressError
-from plait.machine.node.adoption import killed, reconcile
+from plait.machine.node.adoption import killed, reconcile, resume_back_off
 from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
 from plait.machine.node.container import Container
@@ -269,6 +269,7 @@ class Pod:
         self.record.network = self.record.initialized = False
         for container in (*self._inits, *self._mains):
             record = container.record
+            resume_back_off(record)
             if isinstance(record.state, Running):
                 record.state = killed(self.record, record, record.state)
                 record.started = record.ready = False

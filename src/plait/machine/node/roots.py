@@ -107,7 +107,9 @@ class Root:
         for layer in stack:
             try:
                 status = os.lstat(layer / relative)
-            except OSError:  # not there, below a file, or a loop of links
+            except NotADirectoryError:
+                return None  # a folder on the way is hidden here, and with it whatever lies deeper
+            except OSError:  # not there, or a loop of links
                 continue
             if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
                 return None

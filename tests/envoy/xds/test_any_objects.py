@@ -1,0 +1,194 @@
+"""Whatever objects pass our door, a real Envoy takes what is made of them: one bad rule would spoil everybody's routes.
+
+Objects are drawn at random from texts and numbers that are likely to hurt; those that decoding refuses are drawn again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from plait.api.decode import decode
+
+TEXTS = [
+    "a", "", "/", "/x y", "é", "%", "%%", "%REQ(x)%", "%NO_SUCH%", "x-h", ":path", ":authority", "host", "Host", "\n",
+    "a" * 300, "*", "*.a", "a.b", "1", "503", "5xx,gateway-error", "\x7f", "<>", "#?", "\\1", "\\9", "(", "[a-z]+",
+    "http", "https", "x|y", "%START_TIME(%s)%", "%REQ(:authority)%", "%UPSTREAM_HOST%", "a:80", "🙂", "²",
+]  # fmt: skip
+NUMBERS = [0, 1, 2, 80, 100, 503, -1, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63]
+DURATIONS = ["1s", "0s", "1ms", "0.0001s", "100h", "-1s", "9000000000s", "1us", "32768s", "10000h"]
+SHARES = [0, 1, 50.5, 100, 101, -1, 0.0001, 99.99999]
+
+
+class Draw:
+    """Draws parts of objects."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.one = self.random.choice
+
+    def some(self, **parts: Callable[[], Any]) -> dict[str, Any]:
+        """Each part with a chance of two in five."""
+        return {name: make() for name, make in parts.items() if self.random.random() < 0.4}
+
+    def text(self) -> str:
+        return self.one(TEXTS)
+
+    def number(self) -> int:
+        return self.one(NUMBERS)
+
+    def duration(self) -> str:
+        return self.one(DURATIONS)
+
+    def share(self) -> dict[str, float]:
+        return {"value": self.one(SHARES)}
+
+    def comparison(self) -> dict[str, str]:
+        return self.one([{}, {"exact": self.text()}, {"prefix": self.text()}, {"regex": self.text()}])
+
+    def comparisons(self) -> dict[str, Any]:
+        return {self.text(): self.comparison()}
+
+    def headers(self) -> dict[str, Any]:
+        def operations() -> dict[str, Any]:
+            def pair() -> dict[str, str]:
+                return {self.text(): self.text()}
+
+            return self.some(set=pair, add=pair, remove=lambda: [self.text()])
+
+        return self.some(request=operations, response=operations)
+
+    def destination(self) -> dict[str, Any]:
+        host = self.one(["web", "db", "nowhere", "a.b.c", self.text()])
+        return {"host": host} | self.some(
+            subset=lambda: self.one(["v1", self.text()]), port=lambda: {"number": self.number()}
+        )
+
+    def match(self) -> dict[str, Any]:
+        one, many = self.comparison, self.comparisons
+        conditions = self.some(uri=one, scheme=one, method=one, authority=one, headers=many, queryParams=many)
+        return conditions | self.some(withoutHeaders=many, ignoreUriCase=lambda: True, port=self.number, name=self.text)
+
+    def action(self) -> dict[str, Any]:
+        text = self.text
+        kind = self.random.random()
+        if kind < 0.15:
+            codes = [301, 302, 303, 307, 308, 200]
+            parts = self.some(uri=text, authority=text, scheme=text, port=self.number, prefixRewrite=text)
+            return {"redirect": parts | self.some(redirectCode=lambda: self.one(codes))}
+        if kind < 0.3:
+            body = self.one([{"string": text()}, {"bytes": "YQ=="}, {"bytes": "?"}])
+            return {"directResponse": {"status": self.one([200, 418, 599, 600, 99])} | self.some(body=lambda: body)}
+
+        def rewrite() -> dict[str, Any]:
+            return self.some(uri=text, authority=text, uriRegexRewrite=lambda: {"match": text(), "rewrite": text()})
+
+        shares = [{"destination": self.destination()} for _ in range(self.one([1, 1, 2]))]
+        shares = [share | self.some(weight=lambda: self.one([1, 50, 100, self.number()])) for share in shares]
+        shares = [share | self.some(headers=self.headers) for share in shares]
+        return {"route": shares} | self.some(
+            rewrite=rewrite,
+            mirror=self.destination,
+            mirrorPercentage=self.share,
+            retries=self.retries,
+            timeout=self.duration,
+        )
+
+    def retries(self) -> dict[str, Any]:
+        tries = {"attempts": self.one([0, 1, 3, self.number()])}
+        return tries | self.some(perTryTimeout=self.duration, retryOn=self.text, backoff=self.duration)
+
+    def fault(self) -> dict[str, Any]:
+        return self.some(
+            delay=lambda: {"fixedDelay": self.duration(), "percentage": self.share()},
+            abort=lambda: {"httpStatus": self.one([500, 99, 600, 200]), "percent": self.one([0, 100, 50])},
+        )
+
+    def rule(self) -> dict[str, Any]:
+        hosts = [self.one(["web", "db", "out.example", "*.example", self.text()])]
+        http = [
+            self.action()
+            | self.some(name=self.text, match=lambda: [self.match()], headers=self.headers, fault=self.fault)
+            for _ in range(self.one([1, 2]))
+        ]
+        return {"hosts": hosts, "http": http, "gateways": self.one([["mesh"], ["edge"], ["mesh", "edge"]])}
+
+    def policy(self) -> dict[str, Any]:
+        number, duration = self.number, self.duration
+        keepalive = lambda: {"time": duration(), "interval": duration(), "probes": self.one([0, 3, 128])}  # noqa: E731
+        tcp = lambda: self.some(  # noqa: E731
+            maxConnections=number, connectTimeout=duration, maxConnectionDuration=duration, tcpKeepalive=keepalive
+        )
+        http = lambda: self.some(  # noqa: E731
+            http1MaxPendingRequests=number,
+            http2MaxRequests=number,
+            maxRequestsPerConnection=number,
+            maxRetries=number,
+            maxConcurrentStreams=number,
+            idleTimeout=duration,
+            h2UpgradePolicy=lambda: self.one(["UPGRADE", "DO_NOT_UPGRADE", "DEFAULT"]),
+            useClientProtocol=lambda: True,
+            http2KeepAlive=lambda: {"interval": duration(), "timeout": duration()},
+        )
+        outlier = lambda: self.some(  # noqa: E731
+            consecutive5xxErrors=number,
+            consecutiveGatewayErrors=number,
+            consecutiveLocalOriginFailures=number,
+            interval=duration,
+            baseEjectionTime=duration,
+            maxEjectionPercent=lambda: self.one([0, 50, 100, 101]),
+            minHealthPercent=lambda: self.one([0, 50, 100, 101]),
+            splitExternalLocalOriginErrors=lambda: True,
+        )
+        balancer = lambda: {"simple": self.one(["RANDOM", "ROUND_ROBIN", "PASSTHROUGH", "LEAST_CONN"])}  # noqa: E731
+        return self.some(
+            connectionPool=lambda: self.some(tcp=tcp, http=http), outlierDetection=outlier, loadBalancer=balancer
+        )
+
+    def destination_rule(self) -> dict[str, Any]:
+        subset = {"name": "v1", "labels": {"a": self.text()}, "trafficPolicy": self.policy()}
+        return {"host": self.one(["web", "db"]), "trafficPolicy": self.policy(), "subsets": [subset]}
+
+    def accepted(self, kind: str, name: str, spec: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        while True:
+            obj = istio(kind, name, spec())
+            if decode(obj).value is not None:
+                return obj
+
+    def world(self) -> list[dict[str, Any]]:
+        web = [{"name": self.one(["http", "grpc", "odd"]), "port": 80}]
+        databases = [{"name": "tcp", "port": 3306}, {"name": "http", "port": 81}]
+        hosts = self.one([["*"], ["*.example", "web.shop.svc.cluster.local"]])
+        server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": hosts}
+        return [
+            service("web", web, "10.42.128.1"),
+            service("db", databases, self.one(["None", "10.42.128.2"])),
+            istio("Gateway", "edge", {"selector": {}, "servers": [server]}),
+            *(self.accepted("VirtualService", f"rule-{n}", self.rule) for n in range(8)),
+            *(self.accepted("DestinationRule", f"policy-{n}", self.destination_rule) for n in range(3)),
+        ]
+
+
+def service(name: str, ports: Any, address: str) -> dict[str, Any]:
+    spec = {"clusterIP": address, "selector": {"app": name}, "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+def istio(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("seed", range(20))
+def test_envoy_takes_whatever_is_made_of_accepted_objects(
+    seed: int, mesh: SimpleNamespace, accepted_by_envoy: Callable[[dict[str, Any]], None]
+) -> None:
+    objects = Draw(seed).world()
+    for kind in ("sidecar", "router"):
+        node = mesh.node(kind=kind, ip="10.42.0.2", pod="c", namespace="shop", labels=(("app", "web"),))
+        accepted_by_envoy(mesh.proxy(objects, node).bootstrap())

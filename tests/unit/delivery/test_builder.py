@@ -1,0 +1,286 @@
+"""The builder between a core and a delivery process, both small fakes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from plait.delivery.builder import Builder
+from plait.delivery.debounce import Debounce
+from plait.delivery.frames import (
+    Assign,
+    Connected,
+    Counters,
+    Disconnected,
+    Drop,
+    Fill,
+    Progress,
+    Refused,
+    Serve,
+    Serving,
+)
+from plait.delivery.stream import TypeStatus
+from plait.delivery.wire import Caller, encode_element
+from plait.mesh.node import ProxyNode
+from plait.xds.resource import CDS, Resource, ViewUpdate
+
+
+def cluster(name, version="1"):
+    return Resource(CDS, name, version, encode_element(type_url=CDS, name=name, version=version, value=b""))
+
+
+class Core:
+    """Each change is a (view, name, version); a proxy sees the view of its namespace."""
+
+    def __init__(self):
+        self.world, self.live, self.updates, self.relocated = {}, {}, [], []
+
+    def apply(self, changes):
+        for view, name, version in changes:
+            self.world.setdefault(view, {})[name] = version
+            if view in self.live:
+                self.updates.append(ViewUpdate(view, CDS, (cluster(name, version),)))
+
+    def attach(self, node):
+        if self.live.get(node.namespace, 0) == 0:
+            everything = tuple(cluster(*pair) for pair in self.world.get(node.namespace, {}).items())
+            self.updates.append(ViewUpdate(node.namespace, CDS, everything))
+        self.live[node.namespace] = self.live.get(node.namespace, 0) + 1
+        return (node.namespace,)
+
+    def detach(self, node):
+        self.live[node.namespace] -= 1
+        if not self.live[node.namespace]:
+            del self.live[node.namespace]
+
+    def moved(self):
+        moved, self.relocated = tuple(self.relocated), []
+        return moved
+
+    def take(self):
+        updates, self.updates = tuple(self.updates), []
+        return updates
+
+    def origin_of(self, _type_url, name):
+        return (f"DestinationRule/shop/{name}",)
+
+
+class Outlet:
+    def __init__(self):
+        self.frames, self.closed = [], False
+
+    def post(self, frame):
+        self.frames.append(frame)
+
+    async def drain(self):
+        pass
+
+    def close(self):
+        self.closed = True
+
+    def take(self):
+        frames, self.frames = self.frames, []
+        return [
+            (type(f).__name__, [(u.view, *(f"{r.name}={r.version}" for r in u.upserts)) for u in f.updates])
+            if isinstance(f, Fill)
+            else f
+            for f in frames
+        ]
+
+
+def connected(number, pod="a-1", namespace="shop"):
+    node = ProxyNode(kind="sidecar", ip="10.0.0.1", pod=pod, namespace=namespace)
+    return Connected(number, Caller(node=node, version="0.1.0"))
+
+
+@pytest.fixture
+def refusals():
+    return []
+
+
+@pytest.fixture
+def core():
+    return Core()
+
+
+@pytest.fixture
+async def builder(core, refusals):
+    return Builder(core, refused=refusals.append, debounce=Debounce(quiet=0.001, limit=0.01), keep=0.0)
+
+
+@pytest.fixture
+def outlet():
+    return Outlet()
+
+
+async def test_nobody_is_served_before_the_first_full_state(builder, outlet):
+    builder.connect(outlet)
+    builder.apply([("shop", "a", "1")], endpoints_only=False)
+    assert outlet.take() == []
+    builder.synced()
+    builder.synced()
+    assert outlet.take() == [Serve()]
+    assert not builder.ready
+    builder.receive(Serving(15010))
+    assert builder.ready
+
+
+async def test_a_proxy_gets_its_views_before_it_is_assigned_them(builder, outlet):
+    builder.apply([("shop", "a", "1")], endpoints_only=False)
+    builder.synced()
+    builder.connect(outlet)
+    outlet.take()
+    builder.receive(connected(7))
+    assert outlet.take() == [("Fill", [("shop", "a=1")]), Assign(7, ("shop",))]
+    builder.receive(connected(8, "a-2"))
+    assert outlet.take() == [Assign(8, ("shop",))]
+
+
+async def test_changes_are_published_when_due(builder, outlet):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    outlet.take()
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(builder.publishing())
+        builder.apply([("shop", "a", "1")], endpoints_only=True)
+        while not outlet.frames:
+            await asyncio.sleep(0)
+        assert outlet.frames[0].since is not None
+        assert outlet.take() == [("Fill", [("shop", "a=1")])]
+        for version in "234":
+            builder.apply([("shop", "a", version)], endpoints_only=False)
+        while not outlet.frames:
+            await asyncio.sleep(0.001)
+        task.cancel()
+    assert builder.mirror.view("shop").head(CDS).resources["a"].version == "4"
+
+
+async def test_a_new_delivery_process_is_told_everything(builder, outlet):
+    builder.apply([("shop", "a", "1"), ("shop", "b", "1")], endpoints_only=False)
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(Serving(1))
+    builder.receive(connected(1))
+    builder.disconnect()
+    assert not builder.ready
+    assert len(builder.proxies) == 0
+    fresh = Outlet()
+    builder.connect(fresh)
+    assert fresh.take() == [("Fill", [("shop", "a=1", "b=1")]), Serve()]
+    assert builder.totals.deliveries == 2
+
+
+async def test_a_proxy_that_comes_back_soon_finds_its_views_ready(core, refusals, outlet):
+    builder = Builder(core, refused=refusals.append, keep=30.0)
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(Disconnected(1))
+    builder.receive(connected(2))
+    assert not [frame for frame in outlet.frames if isinstance(frame, Drop)]
+    assert core.live == {"shop": 2}
+
+
+async def test_views_without_proxies_are_dropped_and_complete_when_they_return(builder, core, outlet):
+    builder.apply([("shop", "a", "1")], endpoints_only=False)
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(connected(2, "a-2"))
+    builder.receive(Disconnected(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert core.live == {"shop": 1}
+    builder.receive(Disconnected(2))
+    while core.live:
+        await asyncio.sleep(0)
+    assert outlet.frames[-1] == Drop(("shop",))
+    outlet.take()
+    builder.receive(connected(3))
+    assert outlet.take() == [("Fill", [("shop", "a=1")]), Assign(3, ("shop",))]
+
+
+async def test_a_proxy_that_belongs_elsewhere_now_is_moved(builder, core, outlet):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    outlet.take()
+    (proxy,) = builder.proxies
+    core.relocated.append((proxy.caller.node, ("shop/labelled",)))
+    core.updates.append(ViewUpdate("shop/labelled", CDS, (cluster("z"),)))
+    builder.receive(connected(2, "b-1", "other"))
+    assert outlet.take() == [
+        ("Fill", [("shop/labelled", "z=1"), ("other",)]),
+        Assign(1, ("shop/labelled",)),
+        Drop(("shop",)),
+        Assign(2, ("other",)),
+    ]
+    assert proxy.views == ("shop/labelled",)
+
+
+async def test_statuses_become_syncz(builder, outlet):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    status = TypeStatus(
+        type_url=CDS, state="SYNCED", sent_nonce="n2", sent_version=2, acked_nonce="n2", acked_version=2
+    )
+    counters = Counters({CDS: 2}, {}, (1,) + (0,) * 14, 0.001)
+    builder.receive(Progress({1: (status,), 99: (status,)}, counters))
+    builder.receive(Progress({}, Counters({CDS: 3}, {CDS: 1}, (2,) + (0,) * 14, 0.002)))
+    (proxy,) = builder.proxies.syncz(istiod="istiod-1", version="x")
+    assert proxy["proxy"] == "a-1.shop"
+    assert proxy["istio_version"] == "0.1.0"
+    assert (proxy["cluster_sent"], proxy["cluster_acked"]) == ("n2", "n2")
+    assert proxy["plait"]["types"]["cds"]["status"] == "SYNCED"
+    assert builder.totals.pushes == {CDS: 3}
+    assert builder.totals.rejects == {CDS: 1}
+    assert builder.totals.convergence[0] == 2
+
+
+async def test_totals_go_on_counting_after_a_restart_of_delivery(builder, outlet):
+    builder.connect(outlet)
+    builder.receive(Progress({}, Counters({CDS: 5})))
+    builder.disconnect()
+    builder.connect(outlet)
+    builder.receive(Progress({}, Counters({CDS: 2})))
+    assert builder.totals.pushes == {CDS: 7}
+
+
+async def test_a_refusal_names_its_objects(builder, outlet, refusals):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(Refused(1, CDS, ("a",), "no"))
+    assert [(r.proxy, r.names, r.origins) for r in refusals] == [("a-1.shop", ("a",), ("DestinationRule/shop/a",))]
+
+
+async def test_a_reconnected_proxy_is_listed_once(builder, outlet):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(connected(2))
+    assert len(builder.proxies.syncz(istiod="i", version="v")) == 1
+    assert builder.proxies.find("a-1.shop").connection == 2
+    assert builder.proxies.find("sidecar~10.0.0.1~a-1.shop~shop.svc.cluster.local").connection == 2
+    assert builder.proxies.find("b-1.shop") is None
+
+
+async def test_delivery_that_does_not_read_is_replaced(core, refusals):
+    class Stuck(Outlet):
+        async def drain(self):
+            await asyncio.Event().wait()
+
+    builder = Builder(core, refused=refusals.append, stuck=0.01)
+    stuck = Stuck()
+    builder.synced()
+    builder.connect(stuck)
+    builder.receive(connected(1))
+    task = asyncio.create_task(builder.publishing())
+    builder.apply([("shop", "a", "1")], endpoints_only=True)
+    async with asyncio.timeout(5):
+        while not stuck.closed:
+            await asyncio.sleep(0.001)
+    task.cancel()
