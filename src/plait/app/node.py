@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -73,25 +74,20 @@ async def serve(machine: MachineSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             udp, tcp = dns.bind(str(machine.bridge_ip))
             tasks.create_task(dns.DnsServer(names).run(udp, tcp), name="dns")
-            tasks.create_task(_services(services, client, node), name="services")
+            known = asyncio.Event()
+            tasks.create_task(_services(services, client, node, known), name="services")
             tasks.create_task(hostports.publish(client, RUN / "relay.json"), name="host ports")
-            started = _Started("controllers")
-            tasks.create_task(controllers_run.run(controlling, started=started, host="plait"), name="controllers")
-            tasks.create_task(node.run(started=_Started("node")), name="node")
+            told = partial(log.info, "controllers: started")
+            tasks.create_task(controllers_run.run(controlling, started=told, host="plait"), name="controllers")
+            # Pods that run already get the rules of all Services anew: these must be known by then.
+            await known.wait()
+            tasks.create_task(node.run(started=partial(log.info, "node: started")), name="node")
 
 
-async def _services(services: Services, client: Client, node: Node) -> None:
-    async with aclosing(services.follow(client, started=_Started("services"))) as changes:
+async def _services(services: Services, client: Client, node: Node, known: asyncio.Event) -> None:
+    async with aclosing(services.follow(client, started=known.set)) as changes:
         async for rules in changes:
             await node.load_plain(rules)
-
-
-class _Started:
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __call__(self) -> None:
-        log.info("%s: started", self._what)
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ from typing import Any
 def run(name: str, work: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine until it ends or SIGTERM asks for it; a failure ends the process with 1."""
     logging.basicConfig(level=logging.INFO, format=f"{name} %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if sys.version_info < (3, 12):
+        # The default starts a thread for every child; from 3.12 on this one is the default.
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
     try:
         asyncio.run(_until_told(work))
     except BaseExceptionGroup as group:

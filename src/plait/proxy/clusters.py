@@ -77,9 +77,14 @@ def cluster_rows(clusters: Iterable[Mapping[str, Any]]) -> list[ClusterRow]:
 
 
 def cluster_type(cluster: Mapping[str, Any]) -> str:
-    """How the cluster finds its hosts; Envoy leaves its default out of a dump."""
-    if "cluster_type" in cluster:
-        return str(cluster["cluster_type"].get("name", "CUSTOM"))
+    """How the cluster finds its hosts, in the words of `type`; Envoy leaves its default out of a dump."""
+    custom = cluster.get("cluster_type")
+    if custom:
+        name = str(custom.get("name", "CUSTOM"))
+        if name == "envoy.cluster.dns":
+            single = (custom.get("typed_config") or {}).get("all_addresses_in_single_endpoint")
+            return "LOGICAL_DNS" if single else "STRICT_DNS"
+        return name.removeprefix("envoy.cluster.").upper() if name.startswith("envoy.cluster.") else name
     return str(cluster.get("type") or "STATIC")
 
 

@@ -389,6 +389,6 @@ async def test_sigterm_ends_both_cleanly(istiod: Istiod) -> None:
 
 @pytest.mark.parametrize(("token", "code"), [("bad", "UNAUTHENTICATED"), ("", "UNAUTHENTICATED")])
 async def test_a_proxy_without_a_good_token_is_refused(istiod: Istiod, token: str, code: str) -> None:
-    async with Proxy(istiod.xds, token=token) as proxy:
+    async with Proxy(istiod.xds, token=token, known={CDS: {}}) as proxy:
         assert (await proxy.call.code()).name == code
         assert proxy.received == []

@@ -9,7 +9,7 @@ import pytest
 
 from plait.cli.proxy_target import table
 from plait.proxy import dump as dumps
-from plait.proxy.clusters import ClusterName, cluster_matches, cluster_rows, endpoint_rows
+from plait.proxy.clusters import ClusterName, cluster_matches, cluster_rows, cluster_type, endpoint_rows
 from plait.proxy.listeners import ListenerRow, listener_kind, listener_matches, listener_rows
 from plait.proxy.origins import origin
 from plait.proxy.routes import RouteRow, match, route_rows
@@ -149,6 +149,23 @@ def test_origins_of_plait_and_of_istio():
 )
 def test_cluster_names(name, parsed):
     assert ClusterName.parse(name) == parsed
+
+
+@pytest.mark.parametrize(
+    ("cluster", "shown"),
+    [
+        ({}, "STATIC"),
+        ({"type": "EDS"}, "EDS"),
+        ({"cluster_type": {"name": "envoy.cluster.dns", "typed_config": {}}}, "STRICT_DNS"),
+        (
+            {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": {"all_addresses_in_single_endpoint": True}}},
+            "LOGICAL_DNS",
+        ),
+        ({"cluster_type": {"name": "my.own"}}, "my.own"),
+    ],
+)
+def test_cluster_types(cluster, shown):
+    assert cluster_type(cluster) == shown
 
 
 def test_bootstrap_and_warming(dump):

@@ -29,7 +29,8 @@ Json = dict[str, Any]
 #: Bounds of a token's life, in seconds; asking for less or more is refused or cut, as upstream does.
 _TOKEN_SECONDS = range(600, 2**32)
 _DEFAULT_TOKEN_SECONDS = 3600
-_LONGEST_TOKEN = 24 * 3600
+#: A token that is bound to a pod dies with it, and may last as long: a proxy reads its token once.
+_LONGEST_UNBOUND_TOKEN = 24 * 3600
 
 
 class Subresources:
@@ -123,12 +124,14 @@ class Subresources:
         if seconds not in _TOKEN_SECONDS:
             fault = invalid_field("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
             raise invalid(call.resource.kind, path.name, [fault])
-        seconds = min(seconds, _LONGEST_TOKEN)
+        bound = self._bound_pod(call, spec.get("boundObjectRef"))
+        if bound is None:
+            seconds = min(seconds, _LONGEST_UNBOUND_TOKEN)
         audiences = tuple(spec.get("audiences") or (API_AUDIENCE,))
         token, end = self._issuer.issue(
             namespace=path.namespace,
             account={"name": path.name, "uid": metadata(account)["uid"]},
-            pod=self._bound_pod(call, spec.get("boundObjectRef")),
+            pod=bound,
             audiences=audiences,
             seconds=seconds,
         )
