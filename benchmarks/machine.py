@@ -103,9 +103,8 @@ def main() -> None:
             subprocess.run([*PLAIT, "down", "--wipe"], capture_output=True, check=False)
     up, down, bare = statistics.median(ups), statistics.median(downs), statistics.median(bare_times)
     print(f"up --demo {options.demo}, nothing there before (packages unpacked): {first:.1f} s")
-    print(
-        f"up again, {envoys} proxies, median of {options.rounds}: {up:.2f} s = {up / bare:.1f} x {envoys} bare Envoys ({bare:.2f} s)"
-    )
+    ratio = f"{up / bare:.1f} x {envoys} bare Envoys ({bare:.2f} s)"
+    print(f"up again, {envoys} proxies, median of {options.rounds}: {up:.2f} s = {ratio}")
     print(f"down: {down:.2f} s")
     print(f"\n{'PSS MiB':>9}  process")
     for name, sizes in sorted(memory.items(), key=lambda item: -sum(item[1])):

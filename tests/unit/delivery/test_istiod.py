@@ -131,6 +131,7 @@ class Proxy:
         self.known = known or {CDS: {}, LDS: {}, EDS: {}, RDS: {}}
         self.received: list[DeltaDiscoveryResponse] = []
         self.refuse: str | None = None
+        self.writing = asyncio.Lock()
         self.changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -154,7 +155,7 @@ class Proxy:
                 request.node.metadata.update({"NAMESPACE": "shop", "LABELS": {"app": "front-end"}})
                 first = False
             if request.resource_names_subscribe or type_url in {CDS, LDS}:
-                await self.call.write(request.SerializeToString())
+                await self.write(request)
 
     async def read(self) -> None:
         try:
@@ -168,15 +169,19 @@ class Proxy:
                     known.update({r.name: r.version for r in response.resources})
                     for name in response.removed_resources:
                         known.pop(name, None)
-                await self.call.write(ack.SerializeToString())
+                await self.write(ack)
                 self.received.append(response)
                 self.changed.set()
         except grpc.aio.AioRpcError:
             self.changed.set()
 
+    async def write(self, request: DeltaDiscoveryRequest) -> None:
+        async with self.writing:  # gRPC takes one write at a time
+            await self.call.write(request.SerializeToString())
+
     async def subscribe(self, type_url: str, *names: str) -> None:
         request = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names)
-        await self.call.write(request.SerializeToString())
+        await self.write(request)
 
     async def until(self, condition: Any) -> None:
         async with asyncio.timeout(20):
