@@ -16,6 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from plait.machine import private_socket
+
 #: As root a mesh needs no user namespace; the options of the other rungs stand in front of these.
 NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
 #: Debian policy: names of source and binary packages.
@@ -39,7 +41,7 @@ class Launcher:
         self._folder = plan.parent
         self._selector = selectors.DefaultSelector()
         self._fetches: list[subprocess.Popen[bytes]] = []
-        self._listen(self._folder / "fetch.sock")
+        self._selector.register(private_socket.listen(self._folder / "fetch.sock"), selectors.EVENT_READ)
         command = node_command(sys.executable, plan)
         self._node = subprocess.Popen(command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True)
         for number in inherited:
@@ -66,17 +68,6 @@ class Launcher:
             fetch.kill()
             fetch.wait()
         return code
-
-    def _listen(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(8)
-        self._selector.register(listener, selectors.EVENT_READ)
 
     def _accept(self, listener: socket.socket) -> None:
         """Start a fetch; it answers on the connection itself, so that this process never waits for it."""

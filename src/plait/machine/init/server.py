@@ -6,7 +6,6 @@ kernel ends everything in the node namespace, and the namespace goes with it.
 
 from __future__ import annotations
 
-import os
 import selectors
 import signal
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from plait.machine import private_socket
 from plait.machine.init.children import Children, SpawnError
 from plait.machine.init.plan import Service
 from plait.machine.init.protocol import Answer, Forget, List, Process, Request, Signal, Spawn, Watch
@@ -52,7 +52,8 @@ class Init:
         self._decode = msgspec.json.Decoder(Request)
         self._wake = self._signals()
         for path in sockets:
-            self._listen(path)
+            listener = private_socket.listen(path)
+            self._selector.register(listener, selectors.EVENT_READ, ("accept", listener))
 
     def run(self) -> None:
         """Serve until told to stop, then stop everything in order."""
@@ -71,19 +72,6 @@ class Init:
             signal.signal(number, lambda *_: None)
         self._selector.register(reader, selectors.EVENT_READ, ("signal", None))
         return reader
-
-    def _listen(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Made with no rights for others from the start: whoever talks to init runs programs as root.
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(16)
-        listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, ("accept", listener))
 
     def _wait(self) -> float | None:
         if not self._due:

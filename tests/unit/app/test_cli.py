@@ -1,0 +1,102 @@
+"""The command line without a mesh: help, usage errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from plait.cli.main import main
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments), prog_name="plait")
+
+    return invoke
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    for name, command in group.commands.items():
+        found.append(((*path, name), command))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands(main)], ids=" ".join)
+def test_every_command_says_what_it_is_for(run, path: tuple[str, ...]) -> None:
+    done = run(*path, "--help")
+    assert done.exit_code == 0
+    assert done.output.startswith("Usage: plait " + " ".join(path))
+    text = done.output.split("\n\n")[1].strip()
+    assert text.endswith((".", ":")), text
+
+
+def test_the_top_help_has_examples(run) -> None:
+    assert "plait up --demo sock-shop" in run("--help").output
+
+
+def test_status_without_a_mesh_is_3_and_still_json(run) -> None:
+    done = run("status", "-o", "json")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout) == {
+        "name": "default",
+        "ready": False,
+        "urls": {},
+        "ports": {},
+        "processes": [],
+        "proxies": {"total": 0, "synced": 0},
+    }
+
+
+@pytest.mark.parametrize("arguments", [("kubeconfig", "--path"), ("proxy-status",), ("proxy-config", "route", "a.b")])
+def test_what_needs_a_mesh_says_how_to_get_one(run, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 3
+    assert "plait up" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--name", "Not A Name", "status"),
+        ("up", "--port", "http=99999"),
+        ("up", "--port", "nonsense=1"),
+        ("up", "--demo", "none"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_is_2(run, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "Usage: plait" in done.stderr
+
+
+def test_down_without_a_mesh_is_fine(run) -> None:
+    done = run("down")
+    assert done.exit_code == 0
+    assert "not running" in done.stderr
+
+
+def test_images_are_added_listed_and_removed(run) -> None:
+    added = run("image", "add", "me/app:*", "--env", "A=b", "--package", "redis-server", "--", "python", "-m", "app")
+    assert added.output == "me/app:* -> python -m app\n"
+    listed = run("image", "list").output
+    assert "me/app:*" in listed
+    assert "plait/pilot:*" in listed
+    assert run("image", "remove", "me/app:*").exit_code == 0
+    again = run("image", "remove", "me/app:*")
+    assert again.exit_code == 1
+    assert "plait image list" in again.stderr
+
+
+def test_completion_is_printed(run) -> None:
+    assert "_PLAIT_COMPLETE" in run("completion", "bash").output
