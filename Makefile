@@ -39,6 +39,7 @@ format: install ## format the code
 bench: install ## figures, each as a ratio against something real measured in the same run
 	$(BIN)/python benchmarks/machine.py
 	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/load.py
 
 fuzz: install ## longer property tests
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile=fuzz

@@ -15,6 +15,11 @@ from typing import Any
 
 import yaml
 
+#: Fields of Istio 1.0 that today's CRDs leave out, although manifests of the time have them and plait reads them.
+OLD_FIELDS = {
+    "VirtualService": [(("spec", "http", "fault", "abort", "percent"), {"format": "int32", "type": "integer"})],
+}
+
 DATA = Path(__file__).parents[1] / "src/plait/machine/api/schema/data"
 
 
@@ -31,6 +36,16 @@ def clean(schema: Any, *, names: bool = False) -> Any:
     }
 
 
+def add_field(schema: dict[str, Any], path: tuple[str, ...], field: dict[str, Any]) -> None:
+    """Declare the property at `path`, through objects and lists of them."""
+    for name in path[:-1]:
+        schema = schema["properties"][name]
+        schema = schema.get("items", schema)
+    properties = schema["properties"]
+    properties[path[-1]] = field
+    schema["properties"] = dict(sorted(properties.items()))
+
+
 def kind_of(crd: dict[str, Any], schemas: list[Any]) -> dict[str, Any]:
     """What the API server needs of one CRD; equal schemas are kept once, in `schemas`."""
     spec, names = crd["spec"], crd["spec"]["names"]
@@ -39,6 +54,8 @@ def kind_of(crd: dict[str, Any], schemas: list[Any]) -> dict[str, Any]:
         if not version["served"]:
             continue
         schema = clean(version["schema"]["openAPIV3Schema"])
+        for path, field in OLD_FIELDS.get(names["kind"], []):
+            add_field(schema, path, field)
         if schema not in schemas:
             schemas.append(schema)
         columns = [

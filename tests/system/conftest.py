@@ -49,9 +49,9 @@ class Mesh:
         """Its state folder."""
         return self.home / "plait" / self.name
 
-    def plait(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def plait(self, *arguments: str, given: str = "", code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run plait; the exit status must be `code` unless that is None."""
-        return self._run([str(BIN / "plait"), "--name", self.name, *arguments], code)
+        return self._run([str(BIN / "plait"), "--name", self.name, *arguments], code, given)
 
     def kubectl(self, *arguments: str, given: str = "", code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the real kubectl against it."""

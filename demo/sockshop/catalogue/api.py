@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import http
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from aiohttp import web
 
-from sockshop.catalogue import gojson, health, page
+from sockshop.catalogue import page
 from sockshop.catalogue.breaker import Breaker, RefusedError
 from sockshop.catalogue.pictures import Pictures
 from sockshop.catalogue.shelf import DatabaseError, NotFoundError
+from sockshop.service import gohttp
 from sockshop.service.histogram import CONTENT_TYPE, Histogram
 from sockshop.service.journal import Journal
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sockshop.catalogue.sock import Sock
-
-_JSON = "application/json; charset=utf-8"
-_TEXT = "text/plain; charset=utf-8"
 
 _ROUTES = {
     "/catalogue": "catalogue",
@@ -80,7 +77,7 @@ class Catalogue:
 
     def app(self) -> web.Application:
         """The service as an aiohttp application; it opens and closes the shelf."""
-        app = web.Application(middlewares=[self._journal.middleware, _plain_refusals])
+        app = web.Application(middlewares=[self._journal.middleware, gohttp.plain_refusals])
         get = (("/catalogue", self._list), ("/catalogue/size", self._size), ("/catalogue/{id}", self._get))
         for path, handler in (*get, ("/tags", self._tags), ("/catalogue/images/{file:.*}", self._image)):
             app.router.add_get(path, handler, allow_head=False)
@@ -130,14 +127,14 @@ class Catalogue:
         return await self._answer("tags", work)
 
     async def _health(self, _request: web.Request) -> web.Response:
-        document = health.document(database=await self._shelf.alive(), now_ns=time.time_ns())
-        return _response(200, gojson.encode(document), _JSON)
+        parts = {"catalogue": True, "catalogue-db": await self._shelf.alive()}
+        return gohttp.document(gohttp.health(parts, now_ns=time.time_ns()))
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return _response(200, self._durations.text().encode(), CONTENT_TYPE)
+        return gohttp.response(200, self._durations.text().encode(), CONTENT_TYPE)
 
     async def _image(self, request: web.Request) -> web.Response:
-        return self._pictures.answer(request, request.match_info["file"]) or _not_found()
+        return self._pictures.answer(request, request.match_info["file"]) or gohttp.not_found()
 
     async def _answer(self, endpoint: str, work: Callable[[], Awaitable[object]]) -> web.Response:
         """Runs an endpoint behind its breaker, if it has one, and puts the result or the failure into words."""
@@ -145,19 +142,19 @@ class Catalogue:
         try:
             admission = breaker.admit(time.monotonic()) if breaker else 0
         except RefusedError as error:
-            return _failure(500, str(error))
+            return gohttp.failure(500, str(error))
         succeeded = False
         try:
             result = await work()
             succeeded = True
         except NotFoundError:
-            return _failure(404, "not found")
+            return gohttp.failure(404, "not found")
         except DatabaseError:
-            return _failure(500, "database connection error")
+            return gohttp.failure(500, "database connection error")
         finally:
             if breaker:
                 breaker.settle(admission, succeeded=succeeded, now=time.monotonic())
-        return _response(200, gojson.encode(result), _JSON)
+        return gohttp.document(result)
 
 
 def _wanted(request: web.Request) -> list[str]:
@@ -172,35 +169,8 @@ def _labels(request: web.Request, status: int) -> tuple[str, ...]:
     return request.method, route, str(status), "false"
 
 
-def _response(status: int, body: bytes, kind: str) -> web.Response:
-    return web.Response(status=status, body=body, headers={"Content-Type": kind})
-
-
-def _failure(status: int, text: str) -> web.Response:
-    """A failure: JSON that says it is plain text, for the original sets the header after the head has gone out."""
-    document = {"error": text, "status_code": status, "status_text": http.HTTPStatus(status).phrase}
-    return _response(status, gojson.encode(document), _TEXT)
-
-
-def _not_found() -> web.Response:
-    response = _response(404, b"404 page not found\n", _TEXT)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
 def _hang_up(request: web.Request) -> web.Response:
     """Closes the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
-
-
-@web.middleware
-async def _plain_refusals(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Go's words for a path or method that is not served: 404 for both, as the shipped image's router has it."""
-    try:
-        return await handler(request)
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-        return _not_found()

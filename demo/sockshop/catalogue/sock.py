@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sockshop.catalogue.gojson import Float32
+from sockshop.service.gojson import Float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ async def serve(app: web.Application, *, host: str | None = None, port: int, nam
         loop.add_signal_handler(number, stop.set)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
     try:
-        await runner.setup()
+        if not await _set_up(runner, stop):
+            return
         site = web.TCPSite(runner, host, port, backlog=1024)
         await site.start()
         bound = runner.addresses[0][1]
@@ -36,6 +37,21 @@ async def serve(app: web.Application, *, host: str | None = None, port: int, nam
         await runner.cleanup()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+async def _set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
+    """Opens what the application needs, which may wait for a database; False if told to stop meanwhile."""
+    setup, stopping = asyncio.create_task(runner.setup()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({setup, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if setup.done():
+            setup.result()
+            return True
+        return False
+    finally:
+        for task in (setup, stopping):
+            task.cancel()
+        await asyncio.wait({setup, stopping})
 
 
 def run(app: web.Application, *, host: str | None = None, port: int, name: str) -> None:

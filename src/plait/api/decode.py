@@ -14,6 +14,8 @@ import msgspec
 from plait.api.destinationrule import DestinationRule
 from plait.api.gateway import Gateway
 from plait.api.kubernetes import EndpointSlice, Namespace, Pod, Service
+from plait.api.mesh_settings import NAME as MESH_SETTINGS
+from plait.api.mesh_settings import ConfigMap, validate_mesh_settings
 from plait.api.meta import ObjectKey
 from plait.api.problem import Level, Problem
 from plait.api.validate_destinationrule import validate_destinationrule
@@ -23,7 +25,9 @@ from plait.api.validate_virtualservice import validate_virtualservice
 from plait.api.validation import Findings
 from plait.api.virtualservice import VirtualService
 
-MeshObject: TypeAlias = Service | EndpointSlice | Pod | Namespace | VirtualService | DestinationRule | Gateway
+MeshObject: TypeAlias = (
+    Service | EndpointSlice | Pod | Namespace | ConfigMap | VirtualService | DestinationRule | Gateway
+)
 
 
 class _Kind(NamedTuple):
@@ -37,6 +41,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "EndpointSlice": _Kind("discovery.k8s.io", EndpointSlice, validate_endpointslice),
     "Pod": _Kind("", Pod),
     "Namespace": _Kind("", Namespace),
+    "ConfigMap": _Kind("", ConfigMap, validate_mesh_settings),
     "VirtualService": _Kind("networking.istio.io", VirtualService, validate_virtualservice),
     "DestinationRule": _Kind("networking.istio.io", DestinationRule, validate_destinationrule),
     "Gateway": _Kind("networking.istio.io", Gateway, validate_gateway),
@@ -72,6 +77,9 @@ def decode(obj: object) -> Decoded:
     group = version.rpartition("/")[0]
     name, namespace = metadata.get("name"), metadata.get("namespace") or ""
     if not knows(group, kind) or not isinstance(name, str) or not name or not isinstance(namespace, str):
+        return Decoded(None, None, ())
+    if kind == "ConfigMap" and name != MESH_SETTINGS:
+        # The rest are the applications' own.
         return Decoded(None, None, ())
     key = ObjectKey(kind, namespace, name)
     known = _KINDS[kind]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -73,12 +73,20 @@ class OutlierDetection(msgspec.Struct, frozen=True, rename="camel"):
     outlier_detection_http_error_codes: tuple[int, ...] = ()
 
 
+class CookieAttribute(msgspec.Struct, frozen=True):
+    """`SameSite=Strict` and the like, of a cookie that is made."""
+
+    name: str = ""
+    value: str = ""
+
+
 class HTTPCookie(msgspec.Struct, frozen=True):
     """A cookie to hash; with a ttl it is made when absent."""
 
     name: str = ""
     path: str = ""
     ttl: str | None = None
+    attributes: tuple[CookieAttribute, ...] = ()
 
 
 class RingHash(msgspec.Struct, frozen=True, rename="camel"):
@@ -142,6 +150,8 @@ class LoadBalancer(msgspec.Struct, frozen=True, rename="camel"):
     simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalitySetting | None = None
+    zone_aware_lb_setting: dict[str, Any] | None = None
+    backend_utilization: dict[str, Any] | None = None
     warmup: Warmup | None = None
     warmup_duration_secs: str | None = None
 
@@ -187,6 +197,8 @@ class TrafficPolicy(msgspec.Struct, frozen=True, rename="camel"):
     tls: ClientTLS | None = None
     port_level_settings: tuple[PortPolicy, ...] = ()
     retry_budget: RetryBudget | None = None
+    proxy_protocol: dict[str, Any] | None = None
+    tunnel: dict[str, Any] | None = None
 
 
 class Subset(msgspec.Struct, frozen=True, rename="camel"):

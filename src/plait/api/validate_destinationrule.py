@@ -7,6 +7,7 @@ from typing import Final
 
 from plait.api.destinationrule import ConnectionPool, DestinationRule, OutlierDetection, PortPolicy, TrafficPolicy
 from plait.api.names import is_dns_label
+from plait.api.validate_balancer import validate_load_balancer
 from plait.api.validation import Findings
 
 #: Linux takes no more (tcp(7): keep-alive times in 15 bits, probes in 7).
@@ -21,6 +22,8 @@ def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
     findings.export_to("spec.exportTo", spec.export_to)
     if spec.traffic_policy is not None:
         _traffic_policy("spec.trafficPolicy", spec.traffic_policy, findings)
+    if spec.workload_selector is not None:
+        findings.warn("spec.workloadSelector", "has no effect yet: the rule holds for every caller that sees it")
     names: set[str] = set()
     for index, subset in enumerate(spec.subsets):
         path = f"spec.subsets[{index}]"
@@ -58,21 +61,23 @@ def _policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -
             f"{policy.tls.mode} has no effect yet: traffic stays as the application sends it",
             value=policy.tls.mode,
         )
-    balancer = policy.load_balancer
-    if balancer is not None:
-        for name in ("consistent_hash", "locality_lb_setting", "warmup", "warmup_duration_secs"):
-            if getattr(balancer, name) is not None:
-                field = {
-                    "consistent_hash": "consistentHash",
-                    "locality_lb_setting": "localityLbSetting",
-                    "warmup_duration_secs": "warmupDurationSecs",
-                }.get(name, name)
-                findings.warn(f"{path}.loadBalancer.{field}", "has no effect yet", fix="use simple")
+    if policy.load_balancer is not None:
+        validate_load_balancer(f"{path}.loadBalancer", policy.load_balancer, findings)
 
 
 def _retry_budget(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
-    if isinstance(policy, TrafficPolicy) and policy.retry_budget is not None:
-        findings.warn(f"{path}.retryBudget", "has no effect yet", fix="connectionPool.http.maxRetries")
+    if not isinstance(policy, TrafficPolicy):
+        return
+    for name, value in (("proxyProtocol", policy.proxy_protocol), ("tunnel", policy.tunnel)):
+        if value is not None:
+            findings.warn(f"{path}.{name}", "has no effect yet")
+    budget = policy.retry_budget
+    if budget is None:
+        return
+    findings.percent(f"{path}.retryBudget.percent", budget.percent)
+    findings.count(f"{path}.retryBudget.minRetryConcurrency", budget.min_retry_concurrency)
+    if budget.budget_interval is not None:
+        findings.warn(f"{path}.retryBudget.budgetInterval", "has no effect", value=budget.budget_interval)
 
 
 def _connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> None:
@@ -117,4 +122,12 @@ def _outlier_detection(path: str, outlier: OutlierDetection, findings: Findings)
     findings.count(f"{path}.consecutiveLocalOriginFailures", outlier.consecutive_local_origin_failures)
     findings.count(f"{path}.consecutiveErrors", outlier.consecutive_errors)
     if outlier.consecutive_errors is not None:
-        findings.warn(f"{path}.consecutiveErrors", "is ignored", fix="consecutive5xxErrors")
+        ignored = outlier.consecutive_5xx_errors is not None
+        findings.warn(
+            f"{path}.consecutiveErrors",
+            "is ignored beside consecutive5xxErrors" if ignored else "is the form of Istio 1.0",
+            fix=f"consecutive5xxErrors: {outlier.consecutive_errors}",
+            value=outlier.consecutive_errors,
+        )
+    for index, code in enumerate(outlier.outlier_detection_http_error_codes):
+        findings.integer(f"{path}.outlierDetectionHttpErrorCodes[{index}]", code, low=100, high=599)

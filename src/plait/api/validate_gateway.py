@@ -11,6 +11,7 @@ from plait.api.validation import Findings
 #: Ports on which every proxy already listens.
 PROXY_PORTS: Final = frozenset({15000, 15001, 15006, 15008, 15020, 15021, 15053, 15090})
 _HTTP: Final = ("HTTP", "HTTP2", "GRPC")
+_SERVED: Final = frozenset({*_HTTP, "GRPC-WEB", "HTTP_PROXY", "TCP", "MONGO"})
 _PROTOCOLS: Final = (*_HTTP, "HTTPS", "TLS", "TCP", "MONGO", "GRPC-WEB", "HTTP_PROXY")
 
 
@@ -62,5 +63,5 @@ def _server(path: str, server: Server, findings: Findings) -> None:
         findings.error(f"{path}.tls", f"{protocol} needs tls", fix="tls: {mode: SIMPLE, credentialName: NAME}")
     elif protocol in _HTTP and server.tls is not None and not redirect_only and server.tls.mode:
         findings.error(f"{path}.tls", f"a port of protocol {protocol} has no TLS", fix="protocol HTTPS")
-    if protocol not in _HTTP and protocol in _PROTOCOLS:
+    if protocol not in _SERVED and protocol in _PROTOCOLS:
         findings.warn(f"{path}.port.protocol", f"servers of protocol {protocol} do nothing yet", fix="protocol HTTP")

@@ -9,12 +9,13 @@ from typing import Final
 from plait.api.formats import header_format_error
 from plait.api.names import is_dns_label, is_header_name, is_header_value, is_ip
 from plait.api.regex import regex_error
+from plait.api.validate_fault import validate_cors, validate_fault
+from plait.api.validate_l4 import validate_l4_routes
 from plait.api.validation import Findings
 from plait.api.virtualservice import (
     Destination,
     Headers,
     HTTPDirectResponse,
-    HTTPFaultInjection,
     HTTPMatchRequest,
     HTTPRedirect,
     HTTPRetry,
@@ -54,8 +55,11 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
             _destinations(f"spec.{kind}[{index}].route", destinations, findings)
             if not destinations:
                 findings.error(f"spec.{kind}[{index}].route", "a destination is missing")
-        if routes:
-            findings.warn(f"spec.{kind}", "has no effect yet: connections go to the service as they are")
+    validate_l4_routes(spec, findings)
+    for index, item in enumerate(spec.tcp):
+        for place, match in enumerate(item.match):
+            for number, gateway in enumerate(match.gateways):
+                _gateway(f"spec.tcp[{index}].match[{place}].gateways[{number}]", gateway, findings)
 
 
 def _gateway(path: str, name: str, findings: Findings) -> None:
@@ -106,30 +110,16 @@ def _http_route(path: str, route: HTTPRoute, findings: Findings) -> None:
         _rewrite(f"{path}.rewrite", route, findings)
     _mirrors(path, route, findings)
     if route.fault is not None:
-        _fault(f"{path}.fault", route.fault, findings)
+        validate_fault(f"{path}.fault", route.fault, findings)
+    if route.cors_policy is not None:
+        validate_cors(f"{path}.corsPolicy", route.cors_policy, findings, origin=_string_match)
     _without_effect(path, route, findings)
-
-
-def _fault(path: str, fault: HTTPFaultInjection, findings: Findings) -> None:
-    for name, part in (("delay", fault.delay), ("abort", fault.abort)):
-        if part is not None:
-            findings.percent(f"{path}.{name}.percentage.value", part.percentage.value if part.percentage else None)
-            findings.percent(f"{path}.{name}.percent", part.percent)
-    if fault.delay is not None:
-        findings.duration(f"{path}.delay.fixedDelay", fault.delay.fixed_delay)
-    if fault.abort is not None:
-        findings.integer(f"{path}.abort.httpStatus", fault.abort.http_status, low=200, high=599)
 
 
 def _without_effect(path: str, route: HTTPRoute, findings: Findings) -> None:
     """What is understood but does nothing yet must be said."""
     if route.delegate is not None:
         findings.warn(f"{path}.delegate", "has no effect yet: the rule is skipped", fix="write the rule here")
-    if route.cors_policy is not None:
-        findings.warn(f"{path}.corsPolicy", "has no effect yet")
-    abort = route.fault.abort if route.fault is not None else None
-    if abort is not None and abort.http_status is None:
-        findings.warn(f"{path}.fault.abort", "only httpStatus has an effect yet", fix="httpStatus")
     for index, match in enumerate(route.match):
         if any(name.startswith(_CLAIMS) for name in (*match.headers, *match.without_headers)):
             findings.warn(f"{path}.match[{index}]", "routing by JWT claims has no effect yet: this match never holds")
@@ -141,6 +131,13 @@ def _mirrors(path: str, route: HTTPRoute, findings: Findings) -> None:
         if route.mirrors:
             findings.error(path, "both mirror and mirrors are set", fix="only mirrors")
     findings.percent(f"{path}.mirrorPercent", route.mirror_percent)
+    if route.mirror_percent is not None:
+        findings.warn(
+            f"{path}.mirrorPercent",
+            "is deprecated",
+            fix=f"mirrorPercentage: {{value: {route.mirror_percent}}}",
+            value=route.mirror_percent,
+        )
     share = route.mirror_percentage
     findings.percent(f"{path}.mirrorPercentage.value", share.value if share is not None else None)
     for index, mirror in enumerate(route.mirrors):
@@ -160,8 +157,26 @@ def _destinations(path: str, destinations: tuple[RouteDestination, ...], finding
         total += max(item.weight, 0)
     if len(destinations) > 1 and total == 0:
         findings.error(path, "all weights are 0, so nothing would get traffic", fix="weights that add up to 100")
+    if len(destinations) > 1 and total > 0:
+        _shares(path, destinations, total, findings)
     if total > 0xFFFFFFFF:
         findings.error(path, f"the weights add up to {total}", fix="weights that add up to 100", value=total)
+
+
+def _shares(path: str, destinations: tuple[RouteDestination, ...], total: int, findings: Findings) -> None:
+    """Weights are taken in proportion, which is not what somebody means who writes 90 and 5."""
+    weights = [item.weight for item in destinations]
+    if total != 100:
+        shares = " and ".join(f"{100 * weight / total:.3g}%" for weight in weights)
+        findings.warn(
+            path,
+            f"the weights {' + '.join(map(str, weights))} add up to {total}, not 100: they are taken as {shares}",
+            fix="weights that add up to 100",
+            value=weights,
+        )
+    for index, weight in enumerate(weights):
+        if weight == 0:
+            findings.warn(f"{path}[{index}].weight", "0 or absent: this destination gets no traffic", fix="a weight")
 
 
 def _destination(path: str, destination: Destination, findings: Findings) -> None:
@@ -211,6 +226,8 @@ def _match(path: str, match: HTTPMatchRequest, findings: Findings) -> None:
         _string_match(where, value, findings)
     if match.port:
         findings.port(f"{path}.port", match.port)
+    if not is_header_value(match.stat_prefix):
+        findings.error(f"{path}.statPrefix", "a line break", value=match.stat_prefix)
     for index, gateway in enumerate(match.gateways):
         _gateway(f"{path}.gateways[{index}]", gateway, findings)
 
@@ -278,6 +295,13 @@ def _redirect(path: str, redirect: HTTPRedirect, findings: Findings) -> None:
         findings.error(path, "uri and prefixRewrite exclude each other", fix="one of them")
     if redirect.port is not None and redirect.derive_port:
         findings.error(path, "port and derivePort exclude each other", fix="one of them")
+    if redirect.derive_port not in {"", "FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"}:
+        findings.error(
+            f"{path}.derivePort",
+            f"{redirect.derive_port!r} is not a rule",
+            fix="FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT",
+            value=redirect.derive_port,
+        )
     if redirect.port is not None:
         findings.port(f"{path}.port", redirect.port)
     if redirect.scheme not in {"", "http", "https"}:

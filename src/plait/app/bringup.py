@@ -117,6 +117,7 @@ async def _install(state: State, demo: Demo | None, seconds: float, report: Repo
         await waiter.deployments(system.NAMESPACE, "control plane")
         if demo is not None:
             report(Step(demo.name, "applying manifests"))
+            await install.add_missing(client, [system.mesh_settings(access_log_file="/dev/stdout")])
             await install.add_missing(client, install.read_manifests(demo.manifests()))
             await waiter.deployments(demo.namespace, demo.name)
 

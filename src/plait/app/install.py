@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from plait.kube.kinds import Kind
 _KINDS: dict[tuple[str, str], Kind] = {
     (kind.api_version, kind.kind): kind for kind in vars(kinds).values() if isinstance(kind, Kind)
 }
+
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class ManifestError(Exception):
@@ -56,8 +60,16 @@ async def add_missing(client: Client, objects: Iterable[dict[str, Any]]) -> list
     for obj in objects:
         kind, metadata = kind_of(obj), obj["metadata"]
         try:
-            await client.create(kind, obj)
+            await client.create(kind, _remembered(obj))
         except AlreadyExists:
             continue
         created.append(f"{kind.kind} {metadata.get('namespace', '')}/{metadata['name']}")
     return created
+
+
+def _remembered(obj: dict[str, Any]) -> dict[str, Any]:
+    """With what `kubectl apply` wants to find when the user applies a change over it."""
+    metadata = dict(obj["metadata"])
+    annotations = dict(metadata.get("annotations") or {})
+    annotations[_LAST_APPLIED] = json.dumps(obj, separators=(",", ":")) + "\n"
+    return {**obj, "metadata": {**metadata, "annotations": annotations}}

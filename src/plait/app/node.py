@@ -21,10 +21,12 @@ from plait.machine.controllers import run as controllers_run
 from plait.machine.init.client import InitClient
 from plait.machine.node import dns, hostports
 from plait.machine.node.dns_names import Names
+from plait.machine.node.gateway import Gateway
 from plait.machine.node.images import Table
 from plait.machine.node.layers import Layers
 from plait.machine.node.layers_fetched import FetchedLayers
 from plait.machine.node.node import Node
+from plait.machine.node.sandbox import BRIDGE
 from plait.machine.node.services import Services
 from plait.machine.node.vips import Vip, Vips
 from plait.machine.settings import RUN, MachineSettings
@@ -71,11 +73,13 @@ async def serve(machine: MachineSettings) -> None:
         InitClient(RUN / "init.sock") as init,
     ):
         node = Node(machine, client, init, table, layers, visible=visible(machine), plain_rules=plain_rules)
+        gateway = Gateway(vips.node_ruleset)
+        await gateway.open(BRIDGE)
         async with asyncio.TaskGroup() as tasks:
             udp, tcp = dns.bind(str(machine.bridge_ip))
             tasks.create_task(dns.DnsServer(names).run(udp, tcp), name="dns")
             known = asyncio.Event()
-            tasks.create_task(_services(services, client, node, known), name="services")
+            tasks.create_task(_services(services, client, node, gateway, known), name="services")
             tasks.create_task(hostports.publish(client, RUN / "relay.json"), name="host ports")
             told = partial(log.info, "controllers: started")
             tasks.create_task(controllers_run.run(controlling, started=told, host="plait"), name="controllers")
@@ -84,9 +88,10 @@ async def serve(machine: MachineSettings) -> None:
             tasks.create_task(node.run(started=partial(log.info, "node: started")), name="node")
 
 
-async def _services(services: Services, client: Client, node: Node, known: asyncio.Event) -> None:
+async def _services(services: Services, client: Client, node: Node, gateway: Gateway, known: asyncio.Event) -> None:
     async with aclosing(services.follow(client, started=known.set)) as changes:
         async for rules in changes:
+            await gateway.change(rules)
             await node.load_plain(rules)
 
 

@@ -38,13 +38,22 @@ async def overview(state: State) -> Overview:
     try:
         async with Client(Access.from_kubeconfig(state.kubeconfig), user_agent="plait") as client:
             pods = (await client.list(POD)).items
-            result["ready"] = bool(pods) and all(_ready(pod) for pod in pods)
+            unready = [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods if not _ready(pod)]
+            result["ready"] = bool(pods) and not unready
+            if unready:
+                result["problem"] = _waiting_for(unready)
             result["processes"] = await processes(state, launcher, pods)
             result["proxies"] = await _proxies(client, pods)
     except (AccessError, ApiError) as error:
         result["problem"] = str(error)
         result["processes"] = await processes(state, launcher, [])
     return result
+
+
+def _waiting_for(pods: list[str]) -> str:
+    """At most five of them by name."""
+    more = f" and {len(pods) - 5} more" if len(pods) > 5 else ""
+    return f"not ready: pod {', '.join(pods[:5])}{more}"
 
 
 def urls(ports: dict[str, int]) -> dict[str, str]:
@@ -83,9 +92,9 @@ async def processes(state: State, launcher: int, pods: list[dict[str, Any]]) -> 
     for entry in list(found):
         if str(entry["name"]).startswith("pod/") and not str(entry["name"]).endswith("/pause"):
             for child in _descendants(int(str(entry["pid"]))):
-                if child not in listed:
+                if child not in listed and (name := _module(child)):
                     listed.add(child)
-                    found.append({"name": f"{entry['name']}/{_module(child)}", "pid": child})
+                    found.append({"name": f"{entry['name']}/{name}", "pid": child})
     return found
 
 
@@ -97,7 +106,11 @@ def _process_name(record: str, names: dict[str, str]) -> str:
 
 
 def _module(pid: int) -> str:
-    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    """What a process is, in a word; empty once it has ended."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
     if "-m" in arguments:
         module, *roles = arguments[arguments.index("-m") + 1 :]
         role = roles[0] if roles and roles[0].isalpha() else ""

@@ -14,7 +14,7 @@ import msgspec
 import plait
 from plait.app.state import State
 from plait.machine.init.plan import Plan, Service
-from plait.machine.settings import MachineSettings
+from plait.machine.settings import RELAY_UID, MachineSettings
 
 #: Enough to find ip, nft, nsenter, setpriv; nothing of the user's environment reaches the node namespace.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -55,12 +55,18 @@ def readable_folders(machine: MachineSettings) -> tuple[str, ...]:
     return tuple(sorted(str(folder) for folder in outer))
 
 
+def nobody(uid: int) -> tuple[str, ...]:
+    """The words that start a program as `uid` with no rights at all, and no way to get any."""
+    who = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    return ("setpriv", *who, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
 def services(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> tuple[Service, ...]:
     """Plait's own processes on the node; `fds` are the host's listening sockets by port name."""
     environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
 
-    def service(name: str, *argv: str, rank: int, fds: tuple[int, ...] = ()) -> Service:
-        command = (machine.python, "-m", *argv)
+    def service(name: str, *argv: str, rank: int, fds: tuple[int, ...] = (), before: tuple[str, ...] = ()) -> Service:
+        command = (*before, machine.python, "-m", *argv)
         log = str(state.logs / f"{name}.log")
         return Service(name=name, argv=command, env=environment, log=log, fds=fds, rank=rank)
 
@@ -74,6 +80,7 @@ def services(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> 
             *(f"{name}={fd}" for name, fd in carried.items()),
             rank=1,
             fds=tuple(carried.values()),
+            before=nobody(RELAY_UID),
         ),
     )
 

@@ -11,6 +11,14 @@ NAMESPACE = "istio-system"
 #: Images by role; the machine's image table says what they run.
 PILOT, PROXY = f"plait/pilot:{__version__}", f"plait/proxyv2:{__version__}"
 
+_NO_RIGHTS = {
+    "runAsUser": 1337,
+    "runAsGroup": 1337,
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
+
 
 def manifests(ports: Mapping[str, int]) -> list[dict[str, Any]]:
     """Namespace, accounts, istiod and the ingress gateway, in the order in which they can be created.
@@ -28,6 +36,17 @@ def manifests(ports: Mapping[str, int]) -> list[dict[str, Any]]:
     ]
 
 
+def mesh_settings(*, access_log_file: str) -> dict[str, Any]:
+    """Istio's MeshConfig of the mesh, where users look for it: one line for each request into a file."""
+    text = f"accessLogFile: {access_log_file}\n"
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": NAMESPACE},
+        "data": {"mesh": text},
+    }
+
+
 def _istiod() -> dict[str, Any]:
     container = {
         "name": "discovery",
@@ -38,7 +57,7 @@ def _istiod() -> dict[str, Any]:
         ],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 15014}, "periodSeconds": 1, "timeoutSeconds": 2},
         "env": [_field("POD_NAME", "metadata.name"), _field("POD_NAMESPACE", "metadata.namespace")],
-        "securityContext": {"runAsUser": 1337, "runAsNonRoot": True, "allowPrivilegeEscalation": False},
+        "securityContext": _NO_RIGHTS,
     }
     labels = {"app": "istiod", "istio": "pilot"}
     return _deployment("istiod", labels, {"serviceAccountName": "istiod", "containers": [container]})
@@ -75,7 +94,7 @@ def _gateway() -> dict[str, Any]:
             _field("INSTANCE_IP", "status.podIP"),
             _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         ],
-        "securityContext": {"runAsUser": 1337, "runAsGroup": 1337, "runAsNonRoot": True},
+        "securityContext": _NO_RIGHTS,
     }
     labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
     pod = {"serviceAccountName": "istio-ingressgateway-service-account", "containers": [container]}

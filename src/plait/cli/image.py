@@ -6,12 +6,11 @@ import shlex
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table as Grid
 
 from plait.app.images import table_paths
 from plait.cli.context import FAILED, mesh, stop
-from plait.machine.node.images import TableError, read_table
+from plait.cli.proxy_target import table
+from plait.machine.node.images import Image, TableError, read_table
 from plait.machine.node.images_user import UserTable
 
 
@@ -86,18 +85,14 @@ def remove(ctx: click.Context, pattern: str) -> None:
 @click.pass_context
 def show(ctx: click.Context) -> None:
     """List the entries, the ones that win last."""
-    grid = Grid(box=None, pad_edge=False)
-    for column in ("IMAGE", "COMMAND", "PACKAGES", "TABLE"):
-        grid.add_column(column)
+    rows: list[tuple[str, ...]] = []
     for path in table_paths(mesh(ctx).state):
         try:
             entries = read_table(path) if path.exists() else ()
         except TableError as error:
             stop(str(error), FAILED)
-        for entry in entries:
-            command = shlex.join(entry.command) or f"({entry.role})"
-            grid.add_row(entry.match, command, ",".join(entry.packages), _short(path))
-    Console(highlight=False, soft_wrap=True).print(grid)
+        rows += [(entry.match, _command(entry), ",".join(entry.packages), _short(path)) for entry in entries]
+    click.echo(table(("IMAGE", "COMMAND", "PACKAGES", "TABLE"), rows))
 
 
 def _user_table(ctx: click.Context) -> UserTable:
@@ -109,6 +104,13 @@ def _variable(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise click.BadParameter(f"{text!r}: write NAME=VALUE", param_hint="--env")
     return name, value
+
+
+def _command(entry: Image) -> str:
+    """The command on one line: programs may be written out in the table, over many."""
+    words = shlex.join((*entry.command, *entry.args)) or f"({entry.role})"
+    first, newline, _ = words.partition("\n")
+    return f"{first} …" if newline else first
 
 
 def _short(path: Path) -> str:

@@ -10,7 +10,10 @@ from plait.app.state import State
 from plait.cli.completion import completion
 from plait.cli.context import Mesh
 from plait.cli.image import image
+from plait.cli.kube_inject import kube_inject
+from plait.cli.load import load
 from plait.cli.logs import logs
+from plait.cli.objects import apply, create, delete, describe_command, get, replace
 from plait.cli.proxy_config import proxy_config
 from plait.cli.proxy_status import proxy_status
 from plait.cli.status import doctor, kubeconfig, status, version
@@ -45,6 +48,8 @@ def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
 
 
 for command in (up, down, status, doctor, kubeconfig, image, logs, version, proxy_status, proxy_config, completion):
+    main.add_command(command)
+for command in (apply, create, replace, delete, get, describe_command, kube_inject, load):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -50,7 +51,8 @@ def up(
     A mesh that runs already is brought up to date and left as it is otherwise.
     """
     state = mesh(ctx).state
-    wanted = _ports(chosen)
+    # Free ports are looked for from those of the last time on: addresses that people have noted stay good.
+    wanted = _ports(chosen, before=state.ports() if policy == "auto" else {})
     launcher = state.launcher_pid()
     if launcher is None:
         _capable()
@@ -99,8 +101,8 @@ def _wipe(state: State) -> None:
         click.echo(f"plait: deleted {state.root}", err=True)
 
 
-def _ports(chosen: tuple[str, ...]) -> dict[str, int]:
-    wanted = dict(DEFAULT_PORTS)
+def _ports(chosen: tuple[str, ...], *, before: Mapping[str, int]) -> dict[str, int]:
+    wanted = {**DEFAULT_PORTS, **before}
     for text in chosen:
         name, _, number = text.partition("=")
         if name not in DEFAULT_PORTS or not number.isdigit() or not 0 <= int(number) < 65536:

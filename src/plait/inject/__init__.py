@@ -7,7 +7,7 @@ from plait.inject.annotations import AnnotationError
 from plait.inject.bootstrap import BootstrapConfig, bootstrap
 from plait.inject.capture import capture_rules, closed_ipv6
 from plait.inject.config import InjectConfig
-from plait.inject.legacy import convert_workload
+from plait.inject.legacy import convert_workload, foreign_sidecars
 from plait.inject.pod import Injection, inject_pod
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "capture_rules",
     "closed_ipv6",
     "convert_workload",
+    "foreign_sidecars",
     "inject_pod",
 ]

@@ -40,14 +40,20 @@ def convert_workload(obj: dict[str, Any], config: InjectConfig | None = None) ->
         if _mapping(template.get("metadata")).get("creationTimestamp", "") is None:
             del template["metadata"]["creationTimestamp"]
         warnings += _node_selector(_mapping(template.get("spec")), f"{title}: {path}.spec.nodeSelector")
-        foreign = find_foreign(template, image=(config or InjectConfig()).image)
-        if foreign is not None:
-            warnings.append(
-                f"{title}: {path} carries a sidecar ({foreign}); its pods get plait's own instead. "
-                "Remove these parts and the annotation sidecar.istio.io/status, "
-                "and label the namespace istio-injection=enabled"
-            )
-    return obj, tuple(warnings)
+    return obj, (*warnings, *foreign_sidecars(obj, config))
+
+
+def foreign_sidecars(obj: dict[str, Any], config: InjectConfig | None = None) -> tuple[str, ...]:
+    """A warning for each pod template of a workload, of any version, that carries a sidecar of another make."""
+    title = f'{obj.get("kind", "object")} "{_mapping(obj.get("metadata")).get("name", "")}"'
+    image = (config or InjectConfig()).image
+    return tuple(
+        f"{title}: {path} carries a sidecar ({foreign}); its pods get plait's own instead. "
+        "Remove these parts and the annotation sidecar.istio.io/status, "
+        "and label the namespace istio-injection=enabled"
+        for template, path in _templates(obj)
+        if (foreign := find_foreign(template, image=image)) is not None
+    )
 
 
 def _to_apps_v1(obj: dict[str, Any], title: str) -> list[str]:

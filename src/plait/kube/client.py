@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import aiohttp
 import msgspec
@@ -21,7 +21,21 @@ import msgspec
 from plait.kube.access import Access, TokenSource
 from plait.kube.backoff import Backoff
 from plait.kube.errors import ApiError, TooManyRequests, Unauthorized, Unreachable
-from plait.kube.wire import Event, Listing, lively_socket, raise_refusal, read_event, selector_params
+from plait.kube.wire import (
+    METADATA,
+    METADATA_LIST,
+    PATCH_TYPES,
+    Answer,
+    Event,
+    Listing,
+    Options,
+    PatchType,
+    lively_socket,
+    raise_refusal,
+    read_event,
+    read_warnings,
+    selector_params,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,22 +45,13 @@ if TYPE_CHECKING:
     from plait.kube.kinds import Kind
     from plait.kube.portforward import PodResponse
 
-__all__ = ["Client", "Event", "Listing", "Object", "PatchType"]
+__all__ = ["Answer", "Client", "Event", "Listing", "Object", "PatchType"]
 
 Object = dict[str, Any]
-PatchType = Literal["merge", "strategic", "json", "apply"]
 
-_PATCH_TYPES: dict[str, str] = {
-    "merge": "application/merge-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-    "json": "application/json-patch+json",
-    "apply": "application/apply-patch+yaml",
-}
 _ATTEMPTS = 3
 _PAUSE = Backoff(first=0.05, most=1.0)
 _LONGEST_WAIT = 10.0
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
-_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
 
 
 class Client:
@@ -91,7 +96,7 @@ class Client:
         metadata_only: bool = False,
     ) -> Listing:
         """All objects of a kind, of one namespace if named; `labels` and `fields` are selectors."""
-        accept, params = _METADATA_LIST if metadata_only else None, selector_params(labels, fields)
+        accept, params = METADATA_LIST if metadata_only else None, selector_params(labels, fields)
         answer = await self._object("GET", kind.path(namespace), params=params, accept=accept)
         items = answer.get("items") or []
         for item in items:
@@ -124,7 +129,7 @@ class Client:
         limit = aiohttp.ClientTimeout(total=timeout_seconds + self._timeout, sock_connect=self._timeout)
         rest = b""
         try:
-            accept = _METADATA if metadata_only else None
+            accept = METADATA if metadata_only else None
             path = kind.path(namespace)
             async with self._open("GET", path, params=params, accept=accept, timeout=limit) as response:
                 async for chunk in response.content.iter_any():
@@ -170,7 +175,7 @@ class Client:
         elif field_manager:
             params["fieldManager"] = field_manager
         return await self._object(
-            "PATCH", kind.path(namespace, name, subresource), params=params, json=body, content=_PATCH_TYPES[type]
+            "PATCH", kind.path(namespace, name, subresource), params=params, json=body, content=PATCH_TYPES[type]
         )
 
     async def delete(
@@ -202,23 +207,17 @@ class Client:
         options = {"apiVersion": "v1", "kind": "DeleteOptions"}
         await self.request("DELETE", kind.path(namespace), params=selector_params(labels, fields), json=options)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: Any = None,
-        content: str = "application/json",
-        accept: str | None = None,
-    ) -> bytes:
+    async def request(self, method: str, path: str, **options: Unpack[Options]) -> bytes:
         """Any request; the body of a 2xx answer."""
+        return (await self.exchange(method, path, **options)).body
+
+    async def exchange(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
+        """Any request; a 2xx answer with its status and the API's warnings."""
         limit = aiohttp.ClientTimeout(total=self._timeout)
         try:
-            async with self._open(
-                method, path, params=params, json=json, content=content, accept=accept, timeout=limit
-            ) as response:
-                return await response.read()
+            async with self._open(method, path, timeout=limit, **options) as response:
+                warnings = read_warnings(response.headers.getall("Warning", []))
+                return Answer(response.status, await response.read(), warnings)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable.because(self.access.server, error, sent=True) from error
 

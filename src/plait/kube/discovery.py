@@ -32,6 +32,8 @@ class Resource:
 
     kind: Kind
     verbs: frozenset[str]
+    #: What people may call it besides its plural: `virtualservice`, `vs`.
+    names: tuple[str, ...] = ()
 
 
 async def discover(client: Requests) -> tuple[Resource, ...]:
@@ -65,7 +67,8 @@ def _aggregated(group: Mapping[str, Any]) -> Iterator[Resource]:
                 resource["resource"],
                 resource["scope"] == "Namespaced",
             )
-            yield Resource(kind, frozenset(resource.get("verbs") or ()))
+            names = (resource.get("singularResource") or "", *(resource.get("shortNames") or ()))
+            yield Resource(kind, frozenset(resource.get("verbs") or ()), tuple(filter(None, names)))
 
 
 async def _legacy(client: Requests, group: str, version: str) -> list[Resource]:
@@ -75,6 +78,7 @@ async def _legacy(client: Requests, group: str, version: str) -> list[Resource]:
         Resource(
             Kind(group, version, item["kind"], item["name"], bool(item["namespaced"])),
             frozenset(item.get("verbs") or ()),
+            tuple(filter(None, (item.get("singularName") or "", *(item.get("shortNames") or ())))),
         )
         for item in answer.get("resources") or ()
         if "/" not in item["name"]

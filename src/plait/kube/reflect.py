@@ -17,7 +17,7 @@ from plait.kube.backoff import Backoff
 from plait.kube.errors import ApiError, Gone, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
     from typing import Protocol
 
     from plait.kube.client import Event, Listing, Object
@@ -87,10 +87,13 @@ async def reflect(
     namespace: str | None = None,
     labels: str | None = None,
     fields: str | None = None,
+    fields_of: Mapping[Kind, str] | None = None,
     metadata_only: bool = False,
     backoff: Backoff = Backoff(),  # noqa: B008  (frozen)
 ) -> AsyncGenerator[Batch, None]:
     """Batches for ever; wrap it in `contextlib.aclosing` when the loop may be left early.
+
+    `fields_of` are field selectors of single kinds, in place of `fields`.
 
     With `metadata_only` the server sends nothing of an object but its metadata, if it can.
 
@@ -106,7 +109,7 @@ async def reflect(
                 inbox,
                 namespace=namespace,
                 labels=labels,
-                fields=fields,
+                fields=(fields_of or {}).get(kind, fields),
                 metadata_only=metadata_only,
                 backoff=backoff,
             ).run(),

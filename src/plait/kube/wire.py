@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
 from plait.kube.errors import ApiError, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import aiohttp
+
+PatchType = Literal["merge", "strategic", "json", "apply"]
+PATCH_TYPES: dict[PatchType, str] = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "json": "application/json-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json"
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+
+
+class Options(TypedDict, total=False):
+    """What a request may carry: query, body, the body's media type, the media types wanted back."""
+
+    params: Mapping[str, str] | None
+    json: Any
+    content: str
+    accept: str | None
 
 
 class Event(NamedTuple):
@@ -19,6 +42,14 @@ class Event(NamedTuple):
 
     type: str
     object: dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """A 2xx answer; `warnings` are the texts of its Warning headers."""
+
+    status: int
+    body: bytes
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +91,12 @@ def read_event(line: bytes) -> Event:
     if kind == "ERROR":
         raise ApiError.of(obj)
     return Event(kind, obj)
+
+
+def read_warnings(headers: Sequence[str]) -> tuple[str, ...]:
+    """The texts of Warning headers (RFC 7234: code, agent, quoted text), those for people only: code 299."""
+    texts = (match[1] for header in headers if (match := _WARNING.match(header)))
+    return tuple(re.sub(r"\\(.)", r"\1", text) for text in texts)
 
 
 def selector_params(labels: str | None, fields: str | None) -> dict[str, str]:

@@ -14,8 +14,12 @@ import msgspec
 
 #: Unprivileged uid and gid of the API server: outside the ranges Debian allocates, inside a 65,536-wide user namespace.
 API_UID = 65001
+#: The relay's: it copies bytes and needs no right.
+RELAY_UID = 65002
 #: Istio's uid of the sidecar; capture exempts it.
 PROXY_UID = 1337
+#: The Kubernetes release whose API and kubelet this machine has, for clients that compare.
+KUBERNETES = "v1.36.0"
 
 RUN = Path("/run/plait")
 """A tmpfs that only the node namespace sees (mode 0711)."""

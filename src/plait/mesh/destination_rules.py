@@ -71,6 +71,19 @@ def find_rules(
     )
 
 
+def rules_finder(reader: Reader, namespace: str, root_namespace: str) -> Callable[[str, str], tuple[ObjectKey, ...]]:
+    """Finds the rules for (host, namespace of its Service) as callers in `namespace` see them; keeps what it reads."""
+    tables: dict[str, RuleTable] = {}
+    local = local_rules(reader, namespace, root_namespace)
+
+    def exported(owner: str) -> RuleTable:
+        if owner not in tables:
+            tables[owner] = exported_rules(reader, owner, namespace)
+        return tables[owner]
+
+    return lambda host, owner: find_rules(host, owner, local=local, exported=exported, root_namespace=root_namespace)
+
+
 def subset_labels(reader: Reader, rules: tuple[ObjectKey, ...]) -> tuple[SubsetFacts, ...]:
     """The subsets of merged rules; a name that occurs again loses."""
     merged: dict[str, SubsetFacts] = {}

@@ -6,17 +6,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from plait.api.gateway import Server
+from plait.api.gateway import Gateway, Server
 from plait.api.meta import ObjectKey
 from plait.api.validate_gateway import PROXY_PORTS
 from plait.mesh.inbound import target_port
 from plait.mesh.origin import Origin
 from plait.mesh.routes import Route
+from plait.mesh.tcp_routes import TCPWay
 from plait.snapshot.hosts import narrower
 from plait.snapshot.keys import Labels, RuleEntry
 from plait.snapshot.reader import Reader
 
 _HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
+_TCP: Final = frozenset({"TCP", "MONGO"})
+
+
+def is_tcp(protocol: str) -> bool | None:
+    """Whether a server's protocol is opaque connections rather than HTTP; None: it is not served yet."""
+    protocol = protocol.upper()
+    return protocol in _TCP if protocol in _HTTP | _TCP else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +45,16 @@ class GatewayServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayListener:
-    """All plain HTTP servers of one address: they share a listener and a route configuration."""
+    """All plain servers of one address. Those of HTTP share a listener and a route configuration.
+
+    The oldest Gateway decides whether it is HTTP or, with `tcp`, opaque connections; servers of the other kind are
+    not served.
+    """
 
     port: int
     bind: str = ""
     servers: tuple[GatewayServer, ...]
+    tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +68,28 @@ class GatewayHost:
 
 
 def gateway_listeners(reader: Reader, namespace: str, labels: Labels) -> tuple[GatewayListener, ...]:
-    """The plain HTTP listeners of the gateway workload with `labels`, by port."""
+    """The listeners of the gateway workload with `labels`, by port."""
     carried = set(labels)
     found: dict[tuple[int, str], list[GatewayServer]] = {}
+    tcp: dict[tuple[int, str], bool] = {}
     translated: dict[int, tuple[int, ...]] = {}
     for entry in reader.gateways():
         gateway = reader.gateway(entry.key) if carried.issuperset(entry.selector) else None
         for index, server in enumerate(gateway.spec.servers if gateway is not None else ()):
-            if server.port is None or server.port.protocol.upper() not in _HTTP:
+            kind = is_tcp(server.port.protocol) if server.port is not None else None
+            if server.port is None or kind is None:
                 continue
             number = server.port.number
             if number not in translated:
                 translated[number] = _bound_ports(reader, namespace, labels, number)
             item = _server(entry.key, index, server, number)
             for port in translated[number]:
-                found.setdefault((port, server.bind), []).append(item)
+                place = (port, server.bind)
+                if tcp.setdefault(place, kind) == kind:
+                    found.setdefault(place, []).append(item)
     return tuple(
-        GatewayListener(port=port, bind=bind, servers=tuple(servers)) for (port, bind), servers in sorted(found.items())
+        GatewayListener(port=place[0], bind=place[1], servers=tuple(servers), tcp=tcp[place])
+        for place, servers in sorted(found.items())
     )
 
 
@@ -107,6 +125,13 @@ def server_hosts(server: GatewayServer, namespace: str) -> list[str]:
         if not slash or owner in {"*", namespace}:
             result.append(host.lower())
     return result
+
+
+def served_hosts(gateway: Gateway, namespace: str) -> list[str]:
+    """The hosts of `gateway` that VirtualServices of `namespace` may claim, each once."""
+    key = ObjectKey("Gateway", gateway.metadata.namespace, gateway.metadata.name)
+    servers = (_server(key, index, server, 0) for index, server in enumerate(gateway.spec.servers))
+    return list(dict.fromkeys(host for server in servers for host in server_hosts(server, namespace)))
 
 
 def gateway_hosts(
@@ -148,3 +173,21 @@ def gateway_hosts(
         )
         for host in sorted(merged)
     )
+
+
+def gateway_ways(
+    listener: GatewayListener,
+    *,
+    rules: Callable[[str], Iterable[RuleEntry]],
+    ways: Callable[[RuleEntry, GatewayServer], tuple[TCPWay, ...]],
+) -> tuple[TCPWay, ...]:
+    """Where connections to `listener` go; `ways` answers what one VirtualService says for one server."""
+    result: dict[tuple[tuple[str, ...], tuple[str, ...]], TCPWay] = {}
+    for server in listener.servers:
+        for entry in rules(server.gateway_name):
+            allowed = server_hosts(server, entry.namespace)
+            if not any(narrower(one, other) is not None for one in allowed for other in entry.hosts):
+                continue
+            for way in ways(entry, server):
+                result.setdefault((way.subnets, way.sources), way)
+    return tuple(result.values())

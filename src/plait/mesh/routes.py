@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeAlias
 
+import msgspec
+
 from plait.api.durations import parse_duration
 from plait.api.meta import ObjectKey
 from plait.api.virtualservice import (
+    CorsPolicy,
     Destination,
     Headers,
     HTTPDirectResponse,
@@ -19,6 +22,7 @@ from plait.api.virtualservice import (
     HTTPRetry,
     HTTPRewrite,
     HTTPRoute,
+    L4Match,
     VirtualService,
 )
 from plait.mesh.config import MeshConfig
@@ -52,7 +56,10 @@ class WeightedDestination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
-    """When a request is sent again. `per_try` None: each try may take as long as the whole."""
+    """When a request is sent again. `per_try` None: each try may take as long as the whole.
+
+    `previous_hosts`: a retry avoids endpoints tried before; `other_localities`: and after a while their locality.
+    """
 
     attempts: int
     on: str
@@ -60,6 +67,7 @@ class Retries:
     per_try: timedelta | None = None
     backoff: timedelta | None = None
     previous_hosts: bool = True
+    other_localities: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +102,7 @@ class Route:
     origin: Origin
     headers: Headers | None = None
     fault: HTTPFaultInjection | None = None
+    cors: CorsPolicy | None = None
 
     @property
     def catches_all(self) -> bool:
@@ -138,7 +147,15 @@ def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: R
             name = http.name
             if name and match is not None and match.name:
                 name = f"{name}.{match.name}"
-            route = Route(name=name, match=match, action=action, origin=origin, headers=http.headers, fault=http.fault)
+            route = Route(
+                name=name,
+                match=match,
+                action=action,
+                origin=origin,
+                headers=http.headers,
+                fault=http.fault,
+                cors=http.cors_policy,
+            )
             result.append(route)
             if route.catches_all:
                 return tuple(result)
@@ -157,6 +174,11 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
         return False
     if match.port and match.port != context.port:
         return False
+    return applies_to_caller(match, namespace, context)
+
+
+def applies_to_caller(match: HTTPMatchRequest | L4Match, namespace: str, context: RouteContext) -> bool:
+    """Whether a match of a rule in `namespace` is about the caller."""
     if match.gateways:
         return any(gateway_name(name, namespace) in context.gateways for name in match.gateways)
     if not set(context.source.labels).issuperset(match.source_labels.items()):
@@ -166,6 +188,9 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
 
 def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteContext) -> Action | None:
     if http.redirect is not None:
+        if http.redirect.derive_port == "FROM_REQUEST_PORT":
+            # Routes are made for one port, so the request's is known.
+            return msgspec.structs.replace(http.redirect, port=context.port, derive_port="")
         return http.redirect
     if http.direct_response is not None:
         return http.direct_response
@@ -246,6 +271,7 @@ def _retries(retries: HTTPRetry | None, mesh: MeshConfig) -> Retries | None:
         per_try=parse_duration(retries.per_try_timeout) if retries.per_try_timeout else None,
         backoff=parse_duration(retries.backoff) if retries.backoff else None,
         previous_hosts=retries.retry_ignore_previous_hosts is not False,
+        other_localities=retries.retry_remote_localities is True,
     )
 
 

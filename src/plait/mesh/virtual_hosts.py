@@ -82,7 +82,11 @@ def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tu
             known.setdefault(port.host, set()).add(port.port)
     result: dict[int, set[str]] = {}
     for host, entry in (*rules.exact.items(), *rules.wildcards.items()):
-        if host in known or (is_wildcard(host) and any(host_matches(host, service) for service in known)):
+        if (
+            not entry.requests
+            or host in known
+            or (is_wildcard(host) and any(host_matches(host, service) for service in known))
+        ):
             continue
         served: set[int] = set()
         for other in entry.hosts:

@@ -6,14 +6,16 @@ Members of one set have one shape and are ordered by their fields, which is how 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from plait.api.decode import MeshObject
 from plait.api.destinationrule import DestinationRule
 from plait.api.gateway import Gateway
 from plait.api.kubernetes import EndpointSlice, Namespace, Pod, Service
+from plait.api.mesh_settings import ConfigMap
 from plait.api.meta import ObjectKey
-from plait.api.virtualservice import VirtualService
+from plait.api.virtualservice import Destination, VirtualService
 from plait.kit.memo import Key
 from plait.snapshot import keys
 from plait.snapshot.hosts import complete_host, service_host
@@ -47,7 +49,7 @@ def contribution(key: ObjectKey, value: MeshObject, domain: str) -> Contribution
             _destination_rule(key, value, domain, result)
         case Gateway():
             _gateway(value, result)
-        case Namespace():
+        case Namespace() | ConfigMap():
             pass
     return result
 
@@ -75,6 +77,7 @@ def _service(service: Service, domain: str, result: Contribution) -> None:
         for scope in service_scopes(service):
             result.members.add((keys.ports(scope), entry))
             result.members.add((keys.ports_numbered(scope, port.port), entry))
+    result.members.add((keys.services_named(meta.name), meta.namespace))
     if spec.selector:
         label, value = min(spec.selector.items())
         result.members.add((keys.selected_by(meta.namespace, label, value), meta.name))
@@ -112,11 +115,13 @@ def _workload(pod: Pod) -> str:
 
 def _virtual_service(rule: VirtualService, domain: str, result: Contribution) -> None:
     meta, spec = rule.metadata, rule.spec
-    matches = [match for route in spec.http for match in route.match]
+    matches = [match for routes in (spec.http, spec.tcp) for route in routes for match in route.match]
     labels = {label for match in matches for label in match.source_labels}
     looks = bool(labels) or any(match.source_namespace for match in matches)
     hosts = tuple(dict.fromkeys(complete_host(name, meta.namespace, domain) for name in spec.hosts))
-    entry = keys.RuleEntry(meta.creation_timestamp, meta.name, meta.namespace, hosts, looks)
+    entry = keys.RuleEntry(
+        meta.creation_timestamp, meta.name, meta.namespace, hosts, looks, bool(spec.http), bool(spec.tcp)
+    )
     for gateway in spec.gateways or (MESH,):
         full = gateway_name(gateway, meta.namespace)
         for scope in scopes(spec.export_to, meta.namespace):
@@ -125,6 +130,22 @@ def _virtual_service(rule: VirtualService, domain: str, result: Contribution) ->
     for scope in scopes(spec.export_to, meta.namespace):
         result.members.update((keys.source_labels(scope), (label, meta.namespace, meta.name)) for label in labels)
     result.members.update((keys.virtual_services_for(name), entry) for name in hosts)
+    targets = {complete_host(item.host, meta.namespace, domain) for _, item in destinations_in(rule)}
+    result.members.update((keys.routed_to(target), (meta.namespace, meta.name)) for target in targets)
+
+
+def destinations_in(rule: VirtualService) -> Iterator[tuple[str, Destination]]:
+    """(path, destination) of everything that `rule` sends traffic to."""
+    for index, http in enumerate(rule.spec.http):
+        for place, item in enumerate(http.route):
+            yield f"spec.http[{index}].route[{place}].destination", item.destination
+        for place, mirror in enumerate(http.mirrors):
+            yield f"spec.http[{index}].mirrors[{place}].destination", mirror.destination
+        if http.mirror is not None:
+            yield f"spec.http[{index}].mirror", http.mirror
+    for index, tcp in enumerate(rule.spec.tcp):
+        for place, item in enumerate(tcp.route):
+            yield f"spec.tcp[{index}].route[{place}].destination", item.destination
 
 
 def gateway_name(name: str, namespace: str) -> str:

@@ -43,13 +43,18 @@ class ServiceHost(NamedTuple):
 
 
 class RuleEntry(NamedTuple):
-    """Member of `virtual_services`, in order of precedence: the oldest first, then by name and namespace."""
+    """Member of `virtual_services`, in order of precedence: the oldest first, then by name and namespace.
+
+    `requests`: it has rules for HTTP; `connections`: for TCP.
+    """
 
     created: str
     name: str
     namespace: str
     hosts: tuple[str, ...]
     looks_at_source: bool
+    requests: bool = True
+    connections: bool = False
 
     @property
     def key(self) -> ObjectKey:
@@ -118,6 +123,16 @@ def ports_numbered(scope: str, port: int) -> Key:
 def host(name: str) -> Key:
     """Fact ServiceHost."""
     return ("host", name)
+
+
+def services_named(name: str) -> Key:
+    """Set of namespaces that have a Service of this name."""
+    return ("services-named", name)
+
+
+def routed_to(host_name: str) -> Key:
+    """Set of (namespace, name): VirtualServices with a destination of this host."""
+    return ("routed-to", host_name)
 
 
 def selected_by(namespace: str, label: str, value: str) -> Key:

@@ -6,7 +6,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from plait.api.mesh_settings import NAME as SETTINGS
 from plait.kube.kinds import (
+    CONFIGMAP,
     DESTINATIONRULE,
     ENDPOINTSLICE,
     GATEWAY,
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from plait.kube.reflect import Batch, Source
 
 #: What the mesh's configuration is made of.
-KINDS = (NAMESPACE, SERVICE, ENDPOINTSLICE, POD, VIRTUALSERVICE, DESTINATIONRULE, GATEWAY)
+KINDS = (NAMESPACE, CONFIGMAP, SERVICE, ENDPOINTSLICE, POD, VIRTUALSERVICE, DESTINATIONRULE, GATEWAY)
+#: Of all ConfigMaps only the mesh's settings.
+_FIELDS = {CONFIGMAP: f"metadata.name={SETTINGS}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class Step:
 async def follow(client: Source, kinds: Sequence[Kind] = KINDS) -> AsyncIterator[Step]:
     """Steps for ever; wrap it in `contextlib.aclosing` when the loop may be left early."""
     missing = set(kinds)
-    async with aclosing(reflect(client, kinds)) as batches:
+    async with aclosing(reflect(client, kinds, fields_of=_FIELDS)) as batches:
         async for batch in batches:
             if batch.synced:
                 missing.discard(batch.kind)

@@ -8,16 +8,20 @@ from typing import Final
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection as EnvoyOutlier
+from envoy.config.common.matcher.v3.matcher_pb2 import MatchPredicate
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
+from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from plait.api.destinationrule import ConnectionPool, HTTPPool, LoadBalancer, OutlierDetection, TrafficPolicy
+from plait.api.destinationrule import ConnectionPool, HTTPPool, OutlierDetection, RetryBudget, TrafficPolicy
 from plait.api.durations import parse_duration
 from plait.mesh.destination_rules import EffectivePolicy
 from plait.mesh.destinations import Destination
 from plait.snapshot.keys import ServiceHost
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
+from plait.xds.balancing import set_balancing
 from plait.xds.encode import duration, packed
 from plait.xds.origin import origin_metadata
 
@@ -58,14 +62,14 @@ def outbound_cluster(
         cluster.type = Cluster.EDS
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())
         cluster.eds_cluster_config.service_name = name
-        cluster.lb_policy = _balancing(policy.load_balancer)
+        set_balancing(cluster, policy.load_balancer)
         # Without it a returning endpoint counts as healthy for up to a second before the workers know (measured).
         cluster.common_lb_config.update_merge_window.CopyFrom(duration(0))
         # Istio's choice: rather fail than send to endpoints known to be bad.
         cluster.common_lb_config.healthy_panic_threshold.value = 0
-    cluster.circuit_breakers.CopyFrom(circuit_breakers(policy.connection_pool))
+    cluster.circuit_breakers.CopyFrom(circuit_breakers(policy.connection_pool, policy.retry_budget))
     _keepalive(cluster, policy.connection_pool)
-    options = _http_options(service.protocol(destination.port), policy.connection_pool)
+    options = _http_options(service.protocol(destination.port), policy)
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     if policy.outlier_detection is not None and not to_address:
@@ -85,16 +89,7 @@ def _connect_timeout(policy: TrafficPolicy, default: timedelta) -> timedelta:
     return default
 
 
-def _balancing(balancer: LoadBalancer | None) -> int:
-    simple = balancer.simple if balancer is not None else None
-    chosen: int = {
-        "ROUND_ROBIN": Cluster.ROUND_ROBIN,
-        "RANDOM": Cluster.RANDOM,
-    }.get(simple or "", Cluster.LEAST_REQUEST)
-    return chosen
-
-
-def circuit_breakers(pool: ConnectionPool | None) -> CircuitBreakers:
+def circuit_breakers(pool: ConnectionPool | None, budget: RetryBudget | None = None) -> CircuitBreakers:
     """Limits, always explicit: Envoy's own default of 1024 would bite where nobody asked for a limit."""
     tcp, http = (pool.tcp, pool.http) if pool is not None else (None, None)
     limits = CircuitBreakers.Thresholds(track_remaining=True)
@@ -102,6 +97,13 @@ def circuit_breakers(pool: ConnectionPool | None) -> CircuitBreakers:
     limits.max_pending_requests.value = (http.http1_max_pending_requests if http is not None else 0) or UNLIMITED
     limits.max_requests.value = (http.http2_max_requests if http is not None else 0) or UNLIMITED
     limits.max_retries.value = (http.max_retries if http is not None else 0) or UNLIMITED
+    if budget is not None:
+        # It takes the place of maxRetries.
+        limits.retry_budget.SetInParent()
+        if budget.percent is not None:
+            limits.retry_budget.budget_percent.value = budget.percent
+        if budget.min_retry_concurrency is not None:
+            limits.retry_budget.min_retry_concurrency.value = budget.min_retry_concurrency
     return CircuitBreakers(thresholds=[limits])
 
 
@@ -119,8 +121,9 @@ def _keepalive(cluster: Cluster, pool: ConnectionPool | None) -> None:
             field.value = int(value.total_seconds())
 
 
-def _http_options(protocol: Protocol | None, pool: ConnectionPool | None) -> HttpProtocolOptions | None:
+def _http_options(protocol: Protocol | None, policy: TrafficPolicy) -> HttpProtocolOptions | None:
     """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all."""
+    pool = policy.connection_pool
     http = pool.http if pool is not None else None
     tcp = pool.tcp if pool is not None else None
     result = HttpProtocolOptions()
@@ -137,15 +140,33 @@ def _http_options(protocol: Protocol | None, pool: ConnectionPool | None) -> Htt
     else:
         result.explicit_http_config.http_protocol_options.SetInParent()
     common = result.common_http_protocol_options
-    if http is not None and http.idle_timeout:
-        common.idle_timeout.CopyFrom(duration((parse_duration(http.idle_timeout) or timedelta()).total_seconds()))
+    idle = (http.idle_timeout if http is not None else None) or (tcp.idle_timeout if tcp is not None else None)
+    if idle:
+        common.idle_timeout.CopyFrom(duration((parse_duration(idle) or timedelta()).total_seconds()))
     if http is not None and http.max_requests_per_connection:
         common.max_requests_per_connection.value = http.max_requests_per_connection
     if tcp is not None and tcp.max_connection_duration:
         limit = parse_duration(tcp.max_connection_duration) or timedelta()
         common.max_connection_duration.CopyFrom(duration(limit.total_seconds()))
+    if policy.outlier_detection is not None:
+        _error_codes(result, policy.outlier_detection)
     plain = result.explicit_http_config.HasField("http_protocol_options")
-    return None if plain and not result.HasField("common_http_protocol_options") else result
+    more = result.HasField("common_http_protocol_options") or result.HasField("outlier_detection")
+    return None if plain and not more else result
+
+
+def _error_codes(options: HttpProtocolOptions, outlier: OutlierDetection) -> None:
+    """Which answers count as errors of an endpoint, where the user says so instead of 5xx."""
+    matches = []
+    for code in outlier.outlier_detection_http_error_codes:
+        match = MatchPredicate()
+        status = HeaderMatcher(name=":status", string_match=StringMatcher(exact=str(code)))
+        match.http_response_headers_match.headers.append(status)
+        matches.append(match)
+    if len(matches) == 1:
+        options.outlier_detection.error_matcher.CopyFrom(matches[0])
+    elif matches:
+        options.outlier_detection.error_matcher.or_match.rules.extend(matches)
 
 
 def _http2(options: object, http: HTTPPool | None) -> None:
@@ -167,6 +188,8 @@ def _outlier(cluster: Cluster, outlier: OutlierDetection) -> None:
     result = EnvoyOutlier()
     result.enforcing_success_rate.value = 0
     fives, gateway = outlier.consecutive_5xx_errors, outlier.consecutive_gateway_errors
+    # The 1.0-era form.
+    fives = fives if fives is not None else outlier.consecutive_errors
     result.consecutive_5xx.value = fives if fives is not None else _SERVER_ERROR_DEFAULT
     result.enforcing_consecutive_5xx.value = 0 if fives == 0 else 100
     if gateway is not None:

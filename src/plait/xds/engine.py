@@ -23,7 +23,7 @@ from plait.xds.resource import Resource, ViewUpdate
 from plait.xds.views import ViewKey, views_of
 
 _GROUPS: Final = frozenset(decoded_kinds())
-_RULE_KINDS: Final = frozenset({"VirtualService", "DestinationRule"})
+_RULE_KINDS: Final = frozenset({"VirtualService", "DestinationRule", "Gateway"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.type.v3.percent_pb2 import FractionalPercent
 
 from plait.api.durations import parse_duration
+from plait.api.grpc_status import GRPC_STATUS
 from plait.api.virtualservice import Abort, Delay, HTTPFaultInjection, Percent
 from plait.xds.encode import duration
 
@@ -49,7 +50,12 @@ def _delay(result: HTTPFault, delay: Delay) -> None:
 
 def _abort(result: HTTPFault, abort: Abort) -> None:
     part = share(abort.percentage, abort.percent)
-    if part <= 0 or abort.http_status is None:
+    if part <= 0:
         return
-    result.abort.http_status = abort.http_status
+    if abort.http_status is not None:
+        result.abort.http_status = abort.http_status
+    elif abort.grpc_status in GRPC_STATUS:
+        result.abort.grpc_status = GRPC_STATUS[abort.grpc_status]
+    else:
+        return
     result.abort.percentage.CopyFrom(fraction(part))

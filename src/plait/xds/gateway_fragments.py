@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from plait.api.destinationrule import TrafficPolicy
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Tracker
 from plait.mesh.config import MeshConfig
-from plait.mesh.destination_rules import subset_labels
+from plait.mesh.destination_rules import effective_policy, subset_labels
 from plait.mesh.destinations import Destination
-from plait.mesh.gateways import GatewayHost, GatewayListener, GatewayServer, gateway_hosts, gateway_listeners
+from plait.mesh.gateways import (
+    GatewayHost,
+    GatewayListener,
+    GatewayServer,
+    gateway_hosts,
+    gateway_listeners,
+    gateway_ways,
+)
 from plait.mesh.inbound import InboundPort, inbound_ports
 from plait.mesh.routes import ClusterRef, Route, RouteContext, referenced, rule_routes
 from plait.mesh.rules import Source
+from plait.mesh.tcp_routes import TCPWay, named_by, tcp_ways
 from plait.snapshot.keys import Labels, RuleEntry
 from plait.snapshot.reader import Reader
 from plait.xds import inbound as xds_inbound
 from plait.xds import names
+from plait.xds.access_log import access_logs
 from plait.xds.encode import resource, resource_of_bytes
-from plait.xds.gateway import gateway_listener
+from plait.xds.gateway import gateway_listener, gateway_tcp_listener
 from plait.xds.resource import CDS, EDS, LDS, RDS, Resource
 from plait.xds.route import empty_gateway_host, route_configuration, virtual_host_content, virtual_host_head
 from plait.xds.shared_fragments import (
@@ -26,6 +36,7 @@ from plait.xds.shared_fragments import (
     cluster_entries,
     endpoint_entries,
     listener_resource,
+    mesh_of,
     rules_of,
 )
 from plait.xds.views import ViewKey
@@ -58,11 +69,14 @@ class InboundFragments:
     def listener_inbound(self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels) -> Resource:
         """`virtualInbound`."""
         ports = tracker.need(("inbound-ports", namespace, labels))
-        return listener_resource(xds_inbound.virtual_inbound(ports, detection_timeout=self.mesh.detection_timeout))
+        mesh = mesh_of(tracker)
+        return listener_resource(
+            xds_inbound.virtual_inbound(ports, detection_timeout=mesh.detection_timeout, logs=access_logs(mesh))
+        )
 
-    def inbound_cluster(self, _tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
+    def inbound_cluster(self, tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
         """The application on one port."""
-        message = xds_inbound.inbound_cluster(port, connect_timeout=self.mesh.connect_timeout)
+        message = xds_inbound.inbound_cluster(port, connect_timeout=mesh_of(tracker).connect_timeout)
         return resource(CDS, message.name, message)
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
@@ -73,6 +87,11 @@ class InboundFragments:
 
     def _listeners(self, _tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         yield names.VIRTUAL_INBOUND, ("listener-inbound", view.namespace, view.labels)
+
+
+def _listener_at(tracker: Tracker, view: ViewKey, port: int, bind: str) -> GatewayListener | None:
+    listeners: tuple[GatewayListener, ...] = tracker.need(("gateway-listeners", view))
+    return next((item for item in listeners if (item.port, item.bind) == (port, bind)), None)
 
 
 class GatewayFragments:
@@ -89,6 +108,7 @@ class GatewayFragments:
             "rule-routes": self.rule_routes,
             "gateway-hosts": self.gateway_hosts,
             "gateway-routes": self.gateway_routes,
+            "gateway-ways": self.gateway_ways,
             "gateway-clusters": self.gateway_clusters,
             "gateway-destinations": self.gateway_destinations,
             "listener-gateway": self.listener_gateway,
@@ -111,22 +131,21 @@ class GatewayFragments:
         """The VirtualServices bound to one Gateway."""
         return reader.virtual_services(gateway, namespace)
 
-    def rule_routes(
-        self, _tracker: Tracker, reader: Reader, rule: ObjectKey, gateway: str, port: int, source: Source
+    def rule_routes(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, rule: ObjectKey, gateway: str, port: int, source: Source
     ) -> tuple[Route, ...]:
         """What one VirtualService says for one Gateway's port."""
         found = reader.virtual_service(rule)
         if found is None:
             return ()
-        context = RouteContext(source=source, gateways=frozenset({gateway}), port=port, mesh=self.mesh)
+        context = RouteContext(source=source, gateways=frozenset({gateway}), port=port, mesh=mesh_of(tracker))
         return rule_routes(reader, rule, found, context)
 
     def gateway_hosts(
         self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str
     ) -> tuple[GatewayHost, ...]:
         """The virtual hosts of one listener."""
-        listeners: tuple[GatewayListener, ...] = tracker.need(("gateway-listeners", view))
-        listener = next((item for item in listeners if (item.port, item.bind) == (port, bind)), None)
+        listener = _listener_at(tracker, view, port, bind)
         if listener is None:
             return ()
 
@@ -154,7 +173,11 @@ class GatewayFragments:
         """What a gateway's routes name."""
         result: set[ClusterRef] = set()
         for listener in tracker.need(("gateway-listeners", view)):
-            for host in tracker.need(("gateway-hosts", view, listener.port, listener.bind)):
+            place = (view, listener.port, listener.bind)
+            if listener.tcp:
+                result |= named_by(tracker.need(("gateway-ways", *place)))
+                continue
+            for host in tracker.need(("gateway-hosts", *place)):
                 result |= referenced(host.routes)
         return frozenset(result)
 
@@ -177,14 +200,48 @@ class GatewayFragments:
             )
         return tuple(sorted(result))
 
+    def gateway_ways(self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str) -> tuple[TCPWay, ...]:
+        """Where connections to one listener go."""
+        listener = _listener_at(tracker, view, port, bind)
+        if listener is None:
+            return ()
+        source = Source(view.namespace, view.labels)
+
+        def ways(entry: RuleEntry, server: GatewayServer) -> tuple[TCPWay, ...]:
+            rule = reader.virtual_service(entry.key) if entry.connections else None
+            if rule is None:
+                return ()
+            gateways = frozenset({server.gateway_name})
+            context = RouteContext(source=source, gateways=gateways, port=server.number, mesh=mesh_of(tracker))
+            return tcp_ways(reader, entry.key, rule, context)
+
+        return gateway_ways(
+            listener, rules=lambda name: tracker.need(("gateway-rules", name, view.namespace)), ways=ways
+        )
+
     def listener_gateway(
-        self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str
+        self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str
     ) -> Resource | None:
-        """One listener of a gateway."""
-        for listener in tracker.need(("gateway-listeners", view)):
-            if (listener.port, listener.bind) == (port, bind):
-                return listener_resource(gateway_listener(listener))
-        return None
+        """One listener of a gateway; connections without a rule have none."""
+        listener = _listener_at(tracker, view, port, bind)
+        if listener is None:
+            return None
+        logs = access_logs(mesh_of(tracker))
+        if not listener.tcp:
+            return listener_resource(gateway_listener(listener, logs=logs))
+        ways: tuple[TCPWay, ...] = tracker.need(("gateway-ways", view, port, bind))
+        find = rules_of(tracker, self.mesh, view.namespace)
+
+        def policy(way: TCPWay) -> TrafficPolicy | None:
+            first, _ = way.destinations[0]
+            service = reader.host(first.host)
+            if service is None:
+                return None
+            rules = find(first.host, service.namespace)
+            return effective_policy(reader, rules, port=first.port, subset=first.subset).policy
+
+        found = tuple((way, policy(way)) for way in ways)
+        return listener_resource(gateway_tcp_listener(listener, found, logs=logs)) if found else None
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         yield names.BLACKHOLE_CLUSTER, ("fixed-cluster", names.BLACKHOLE_CLUSTER)
@@ -200,5 +257,7 @@ class GatewayFragments:
 
     def _routes(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for listener in tracker.need(("gateway-listeners", view)):
+            if listener.tcp:
+                continue
             name = names.gateway_routes(listener.port, listener.bind)
             yield name, ("gateway-routes", view, listener.port, listener.bind)

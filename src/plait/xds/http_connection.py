@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -18,17 +20,26 @@ from plait.xds.cluster import ads
 from plait.xds.encode import duration, packed
 
 HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
+CORS: Final = "envoy.filters.http.cors"
 FAULT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
 #: Order matters: a fault is made before the request is routed; the router is always last.
-_OUTBOUND_FILTERS: Final = ((FAULT, HTTPFault), (ROUTER, Router))
+_OUTBOUND_FILTERS: Final = ((FAULT, HTTPFault), (CORS, Cors), (ROUTER, Router))
 _INBOUND_FILTERS: Final = ((ROUTER, Router),)
+
+Logs: TypeAlias = tuple[AccessLog, ...]
+"""Loggers of requests or connections."""
 
 Side = Literal["outbound", "inbound", "gateway"]
 
 
 def http_connection_manager(
-    side: Side, *, stat_prefix: str, route_name: str = "", routes: RouteConfiguration | None = None
+    side: Side,
+    *,
+    stat_prefix: str,
+    route_name: str = "",
+    routes: RouteConfiguration | None = None,
+    logs: Logs = (),
 ) -> Filter:
     """The filter; its routes are either inline or come by RDS under `route_name`."""
     manager = HttpConnectionManager(
@@ -40,6 +51,7 @@ def http_connection_manager(
             HttpConnectionManager.PASS_THROUGH if side == "inbound" else HttpConnectionManager.OVERWRITE
         ),
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
+        access_log=logs,
     )
     # At the edge the peer is the client; inside, x-forwarded-for tells who it was.
     manager.use_remote_address.value = side == "gateway"

@@ -30,7 +30,7 @@ from plait.snapshot.protocols import Protocol
 from plait.xds import names
 from plait.xds.cluster import HTTP_OPTIONS, circuit_breakers, passthrough_cluster
 from plait.xds.encode import duration, packed
-from plait.xds.http_connection import http_connection_manager
+from plait.xds.http_connection import Logs, http_connection_manager
 from plait.xds.listener import HTTP_INSPECTOR, PLAIN_HTTP, tcp_proxy
 from plait.xds.origin import origin_metadata
 
@@ -40,7 +40,7 @@ ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
 LOCAL_ADDRESS: Final = "127.0.0.6"
 
 
-def virtual_inbound(ports: tuple[InboundPort, ...], *, detection_timeout: timedelta) -> Listener:
+def virtual_inbound(ports: tuple[InboundPort, ...], *, detection_timeout: timedelta, logs: Logs = ()) -> Listener:
     """The listener of the capture port.
 
     Only ports without a declared protocol are looked into; which those are is a property of the listener, so a change
@@ -61,10 +61,9 @@ def virtual_inbound(ports: tuple[InboundPort, ...], *, detection_timeout: timede
     loop.filter_chain_match.destination_port.value = CAPTURE_PORT
     listener.filter_chains.append(loop)
     for port in ports:
-        listener.filter_chains.extend(_chains(port))
-    listener.filter_chains.append(
-        FilterChain(name=names.INBOUND_CATCHALL_CHAIN, filters=[tcp_proxy(names.INBOUND_PASSTHROUGH_CLUSTER)])
-    )
+        listener.filter_chains.extend(_chains(port, logs))
+    rest = tcp_proxy(names.INBOUND_PASSTHROUGH_CLUSTER, logs=logs)
+    listener.filter_chains.append(FilterChain(name=names.INBOUND_CATCHALL_CHAIN, filters=[rest]))
     return listener
 
 
@@ -82,18 +81,19 @@ def _any_port(ports: list[int]) -> ListenerFilterChainMatchPredicate:
     return result
 
 
-def _chains(port: InboundPort) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, logs: Logs) -> Iterator[FilterChain]:
     """All filter chains of one port; they share a name and differ by match."""
     if port.protocol is Protocol.AUTO:
-        http = _chain(port, _http(port))
+        http = _chain(port, _http(port, logs))
         http.name += "-http"
-        http.filter_chain_match.transport_protocol = "raw_buffer"
+        # No transport protocol: Envoy never goes back to a chain that names none once one that does has its port, and
+        # what is no HTTP would find no chain at all.
         http.filter_chain_match.application_protocols.extend(PLAIN_HTTP)
         yield http
     if port.protocol.is_http:
-        yield _chain(port, _http(port))
+        yield _chain(port, _http(port, logs))
     else:
-        yield _chain(port, tcp_proxy(names.inbound_cluster(port.port)))
+        yield _chain(port, tcp_proxy(names.inbound_cluster(port.port), logs=logs))
 
 
 def _chain(port: InboundPort, network_filter: Filter) -> FilterChain:
@@ -106,7 +106,7 @@ def _chain(port: InboundPort, network_filter: Filter) -> FilterChain:
     return chain
 
 
-def _http(port: InboundPort) -> Filter:
+def _http(port: InboundPort, logs: Logs) -> Filter:
     cluster = names.inbound_cluster(port.port)
     host = VirtualHost(name=names.inbound_virtual_host(port.service_port), domains=["*"])
     host.metadata.CopyFrom(origin_metadata(port.origin))
@@ -117,7 +117,7 @@ def _http(port: InboundPort) -> Filter:
     routes = RouteConfiguration(name=cluster, virtual_hosts=[host])
     routes.validate_clusters.value = False
     prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port.port)}"
-    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes)
+    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, logs=logs)
 
 
 def inbound_cluster(port: InboundPort, *, connect_timeout: timedelta) -> Cluster:

@@ -16,14 +16,18 @@ from envoy.config.core.v3.base_pb2 import HeaderValueOption
 from envoy.config.route.v3 import route_components_pb2 as pb
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import PreviousHostsPredicate
+from envoy.extensions.retry.priority.previous_priorities.v3.previous_priorities_config_pb2 import (
+    PreviousPrioritiesConfig,
+)
 
 from plait.api.virtualservice import HeaderOperations, Headers, HTTPDirectResponse, HTTPRedirect
 from plait.mesh.origin import Origin
 from plait.mesh.routes import ClusterRef, Forward, Retries, Route
 from plait.xds import names
+from plait.xds.cors import cors_settings
 from plait.xds.encode import duration, joined, length_delimited, message_bytes, packed
 from plait.xds.fault import fault_settings, fraction
-from plait.xds.http_connection import FAULT
+from plait.xds.http_connection import CORS, FAULT
 from plait.xds.matching import regex, route_match
 from plait.xds.origin import origin_metadata
 
@@ -31,6 +35,11 @@ _NAME_FIELD: Final = 1
 _VIRTUAL_HOSTS_FIELD: Final = 2
 _DOMAINS_FIELD: Final = 2
 _PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
+_PREVIOUS_PRIORITIES: Final = "envoy.retry_priorities.previous_priorities"
+#: Istio's choice: a retry turns to other localities after two tries.
+_TRIES_PER_PRIORITY: Final = 2
+#: Istio's way to say that only the matched part of the path is replaced.
+_PREFIX: Final = "%PREFIX()%"
 _HOST_HEADERS: Final = frozenset({"host", ":authority"})
 #: Envoy refuses direct responses above its limit of 4 KiB; Istio's is 1 MiB.
 MAX_DIRECT_RESPONSE: Final = 1024 * 1024
@@ -98,6 +107,10 @@ def envoy_route(route: Route) -> pb.Route:
     fault = fault_settings(route.fault) if route.fault is not None else None
     if fault is not None:
         result.typed_per_filter_config[FAULT].CopyFrom(packed(fault))
+    if route.cors is not None:
+        result.typed_per_filter_config[CORS].CopyFrom(packed(cors_settings(route.cors)))
+    if route.match is not None:
+        result.stat_prefix = route.match.stat_prefix
     return result
 
 
@@ -144,6 +157,10 @@ def _retry_policy(retries: Retries) -> pb.RetryPolicy:
     policy.host_selection_retry_max_attempts = 5
     if retries.previous_hosts:
         policy.retry_host_predicate.add(name=_PREVIOUS_HOSTS, typed_config=packed(PreviousHostsPredicate()))
+    if retries.other_localities:
+        config = PreviousPrioritiesConfig(update_frequency=_TRIES_PER_PRIORITY)
+        policy.retry_priority.name = _PREVIOUS_PRIORITIES
+        policy.retry_priority.typed_config.CopyFrom(packed(config))
     if retries.per_try is not None:
         policy.per_try_timeout.CopyFrom(duration(retries.per_try.total_seconds()))
     if retries.backoff is not None:
@@ -153,7 +170,9 @@ def _retry_policy(retries: Retries) -> pb.RetryPolicy:
 
 
 def _redirect(result: pb.RedirectAction, redirect: HTTPRedirect) -> None:
-    if redirect.uri:
+    if redirect.uri.startswith(_PREFIX):
+        result.prefix_rewrite = redirect.uri.removeprefix(_PREFIX)
+    elif redirect.uri:
         result.path_redirect = redirect.uri
     elif redirect.prefix_rewrite:
         result.prefix_rewrite = redirect.prefix_rewrite

@@ -10,7 +10,7 @@ from plait.api.problem import Problem
 from plait.kit.memo import Key, Tracker
 from plait.mesh import endpoints as mesh_endpoints
 from plait.mesh.checks import check
-from plait.mesh.config import MeshConfig
+from plait.mesh.config import MeshConfig, mesh_config
 from plait.mesh.destination_rules import RuleTable, effective_policy, exported_rules, find_rules, local_rules
 from plait.mesh.destinations import Destination
 from plait.mesh.origin import Origin
@@ -49,6 +49,12 @@ def rules_of(tracker: Tracker, mesh: MeshConfig, namespace: str) -> Callable[[st
     return find
 
 
+def mesh_of(tracker: Tracker) -> MeshConfig:
+    """The mesh's settings as they hold now."""
+    found: MeshConfig = tracker.need(("mesh",))
+    return found
+
+
 def listener_resource(message: Any) -> Resource:
     """A Listener as a resource."""
     return resource(LDS, message.name, message)
@@ -76,6 +82,7 @@ class SharedFragments:
     def makers(self) -> dict[str, Maker]:
         """By kind."""
         return {
+            "mesh": self.mesh_config,
             "local-rules": self.local_rules,
             "exported-rules": self.exported_rules,
             "cluster": self.cluster,
@@ -83,6 +90,10 @@ class SharedFragments:
             "fixed-cluster": self.fixed_cluster,
             "check": self.check,
         }
+
+    def mesh_config(self, _tracker: Tracker, reader: Reader) -> MeshConfig:
+        """The mesh's settings."""
+        return mesh_config(reader, self.mesh)
 
     def local_rules(self, _tracker: Tracker, reader: Reader, namespace: str) -> RuleTable:
         """DestinationRules of the caller's own namespace."""
@@ -92,7 +103,7 @@ class SharedFragments:
         """DestinationRules of another namespace."""
         return exported_rules(reader, owner, namespace)
 
-    def cluster(self, _tracker: Tracker, reader: Reader, destination: Destination, gateway: bool) -> Resource | None:
+    def cluster(self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool) -> Resource | None:
         """One outbound cluster."""
         service = reader.host(destination.host)
         if service is None:
@@ -104,7 +115,7 @@ class SharedFragments:
         # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them.
         to_address = not gateway and (service.headless or xds_cluster.chooses_address(effective.policy))
         message = xds_cluster.outbound_cluster(
-            destination, service, effective, connect_timeout=self.mesh.connect_timeout, to_address=to_address
+            destination, service, effective, connect_timeout=mesh_of(tracker).connect_timeout, to_address=to_address
         )
         return resource(CDS, message.name, message)
 
@@ -115,9 +126,9 @@ class SharedFragments:
         name = names.outbound_cluster(host, port, subset)
         return resource(EDS, name, load_assignment(name, mesh_endpoints.endpoints(reader, host, port, labels)))
 
-    def fixed_cluster(self, _tracker: Tracker, _reader: Reader, name: str) -> Resource:
-        """Clusters that depend on nothing."""
-        timeout = self.mesh.connect_timeout
+    def fixed_cluster(self, tracker: Tracker, _reader: Reader, name: str) -> Resource:
+        """Clusters that depend on no object."""
+        timeout = mesh_of(tracker).connect_timeout
         if name == names.BLACKHOLE_CLUSTER:
             message = xds_cluster.blackhole_cluster()
         elif name == names.INBOUND_PASSTHROUGH_CLUSTER:

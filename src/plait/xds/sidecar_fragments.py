@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Key, Tracker
@@ -13,6 +14,7 @@ from plait.mesh.destinations import Destination, destinations
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, default_routes, rule_routes
 from plait.mesh.rules import MeshRules, Source, mesh_rules
+from plait.mesh.tcp_routes import TCPWay, tcp_ways
 from plait.mesh.virtual_hosts import HostClaim, claims, foreign_hosts
 from plait.snapshot.indexes import MESH
 from plait.snapshot.keys import HostPort, Labels
@@ -20,6 +22,7 @@ from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import listener as xds_listener
 from plait.xds import names
+from plait.xds.access_log import access_logs
 from plait.xds.encode import resource_of_bytes
 from plait.xds.resource import CDS, EDS, LDS, RDS, Resource
 from plait.xds.route import catch_all_host, route_configuration, virtual_host_content, virtual_host_head
@@ -30,9 +33,21 @@ from plait.xds.shared_fragments import (
     cluster_entries,
     endpoint_entries,
     listener_resource,
+    mesh_of,
     rules_of,
 )
 from plait.xds.views import ViewKey
+
+
+class RulesOfService(NamedTuple):
+    """What holds for connections to a service: DestinationRules, and the VirtualService with tcp rules, if any.
+
+    `source` tells callers apart only if that looks at them.
+    """
+
+    policy: tuple[ObjectKey, ...]
+    connections: ObjectKey | None
+    source: Source
 
 
 class SidecarFragments:
@@ -40,8 +55,6 @@ class SidecarFragments:
 
     def __init__(self, mesh: MeshConfig) -> None:
         self.mesh = mesh
-        self._registry_only = mesh.outbound_traffic_policy == "REGISTRY_ONLY"
-        self._catch_all = catch_all_host(registry_only=self._registry_only)
 
     def makers(self) -> dict[str, Maker]:
         """By kind."""
@@ -96,13 +109,14 @@ class SidecarFragments:
         """The addresses of a headless service."""
         return tuple(sorted({item.address for item in mesh_endpoints.endpoints(reader, host, port)}))
 
-    def virtual_host(
-        self, _tracker: Tracker, reader: Reader, host: str, port: int, rule: ObjectKey | None, source: Source
+    def virtual_host(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, host: str, port: int, rule: ObjectKey | None, source: Source
     ) -> bytes | None:
         """The content of a virtual host; None when a host of rules only has no route for this port and caller."""
+        mesh = mesh_of(tracker)
         found = reader.virtual_service(rule) if rule is not None else None
         if rule is not None and found is not None:
-            context = RouteContext(source=source, gateways=frozenset({MESH}), port=port, mesh=self.mesh)
+            context = RouteContext(source=source, gateways=frozenset({MESH}), port=port, mesh=mesh)
             routes = rule_routes(reader, rule, found, context)
             if routes:
                 return virtual_host_content(routes, origin=Origin(rule))
@@ -110,7 +124,7 @@ class SidecarFragments:
         if service is None:
             return None
         origin = Origin(ObjectKey("Service", service.namespace, service.service))
-        return virtual_host_content(default_routes(host, port, origin, self.mesh), origin=origin)
+        return virtual_host_content(default_routes(host, port, origin, mesh), origin=origin)
 
     def route_parts(
         self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, port: int
@@ -130,7 +144,7 @@ class SidecarFragments:
     def _route_configuration(self, tracker: Tracker, name: str, parts: Iterable[tuple[str, bytes, Key]]) -> Resource:
         contents = ((head, tracker.need(key)) for _, head, key in parts)
         hosts = [head + content for head, content in contents if content is not None]
-        hosts.append(self._catch_all)
+        hosts.append(catch_all_host(registry_only=mesh_of(tracker).registry_only))
         return resource_of_bytes(RDS, name, route_configuration(name, hosts))
 
     def routes(self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, port: int) -> Resource:
@@ -146,41 +160,54 @@ class SidecarFragments:
         mine = [part for part in parts if part[0] == host]
         return self._route_configuration(tracker, names.service_routes(host, port), mine)
 
-    def listener_outbound(self, _tracker: Tracker, _reader: Reader) -> Resource:
+    def listener_outbound(self, tracker: Tracker, _reader: Reader) -> Resource:
         """`virtualOutbound`."""
-        return listener_resource(xds_listener.virtual_outbound(registry_only=self._registry_only))
+        mesh = mesh_of(tracker)
+        return listener_resource(
+            xds_listener.virtual_outbound(registry_only=mesh.registry_only, logs=access_logs(mesh))
+        )
 
-    def listener_http(self, _tracker: Tracker, _reader: Reader, port: int) -> Resource:
+    def listener_http(self, tracker: Tracker, _reader: Reader, port: int) -> Resource:
         """All HTTP services of a port."""
+        mesh = mesh_of(tracker)
         return listener_resource(
             xds_listener.http_listener(
-                port, detection_timeout=self.mesh.detection_timeout, registry_only=self._registry_only
+                port,
+                detection_timeout=mesh.detection_timeout,
+                registry_only=mesh.registry_only,
+                logs=access_logs(mesh),
             )
         )
 
-    def listener_service(
-        self, _tracker: Tracker, reader: Reader, host: str, port: int, address: str, rules: tuple[ObjectKey, ...]
+    def listener_service(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, host: str, port: int, address: str, rules: RulesOfService
     ) -> Resource | None:
         """One service that is not declared to be HTTP, at one address."""
         service = reader.host(host)
         protocol = service.protocol(port) if service is not None else None
         if service is None or protocol is None:
             return None
-        policy = effective_policy(reader, rules, port=port).policy
-        origin = Origin(ObjectKey("Service", service.namespace, service.service))
-        name = names.outbound_cluster(host, port)
+        mesh = mesh_of(tracker)
+        found = reader.virtual_service(rules.connections) if rules.connections is not None else None
+        ways: tuple[TCPWay, ...] = ()
+        if rules.connections is not None and found is not None:
+            context = RouteContext(source=rules.source, gateways=frozenset({MESH}), port=port, mesh=mesh)
+            ways = tcp_ways(reader, rules.connections, found, context)
+        to = xds_listener.Connections(
+            address=address,
+            port=port,
+            cluster=names.outbound_cluster(host, port),
+            policy=effective_policy(reader, rules.policy, port=port).policy,
+            origin=Origin(ObjectKey("Service", service.namespace, service.service)),
+            ways=ways,
+            logs=access_logs(mesh),
+        )
         if protocol is Protocol.AUTO:
             message = xds_listener.sniffing_listener(
-                address,
-                port,
-                name,
-                routes=names.service_routes(host, port),
-                policy=policy,
-                origin=origin,
-                detection_timeout=self.mesh.detection_timeout,
+                to, routes=names.service_routes(host, port), detection_timeout=mesh.detection_timeout
             )
         else:
-            message = xds_listener.tcp_listener(address, port, name, policy=policy, origin=origin)
+            message = xds_listener.tcp_listener(to)
         return listener_resource(message)
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
@@ -196,12 +223,18 @@ class SidecarFragments:
     def _listeners(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         yield names.VIRTUAL_OUTBOUND, ("listener-outbound",)
         find = rules_of(tracker, self.mesh, view.namespace)
+        own: MeshRules = tracker.need(("mesh-rules", view.namespace))
         for port in reader.ports(view.namespace):
             if port.protocol.is_http:
                 if port.port not in xds_listener.RESERVED_PORTS:
                     yield names.listener(names.ANY_ADDRESS, port.port), ("listener-http", port.port)
                 continue
-            rules = find(port.host, port.namespace)
+            rule = own.find(port.host)
+            rules = RulesOfService(
+                policy=find(port.host, port.namespace),
+                connections=rule.key if rule is not None and rule.connections else None,
+                source=Source(view.namespace, view.labels) if rule is not None and rule.looks_at_source else Source(""),
+            )
             for address in self._addresses(tracker, port):
                 key = ("listener-service", port.host, port.port, address, rules)
                 yield names.listener(address, port.port), key

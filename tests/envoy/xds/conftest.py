@@ -163,6 +163,12 @@ def until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture
+def envoy_output(tmp_path: Path) -> Path:
+    """What the Envoy that `run_envoy` starts writes to its standard output and error."""
+    return tmp_path / "envoy.log"
+
+
+@pytest.fixture
 def run_envoy(envoy_binary: Path, tmp_path: Path) -> Iterator[Callable[[Proxy, list[str]], dict[str, int]]]:
     """Starts an Envoy with a proxy's configuration; answers the loopback port of each listener asked for."""
     processes: list[subprocess.Popen[bytes]] = []
@@ -175,6 +181,7 @@ def run_envoy(envoy_binary: Path, tmp_path: Path) -> Iterator[Callable[[Proxy, l
         path, log = tmp_path / "run.json", tmp_path / "envoy.log"
         path.write_text(json.dumps(bootstrap))
         command = [envoy_binary, "-c", path, "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+        command += ["--file-flush-interval-msec", "100"]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         processes.append(process)

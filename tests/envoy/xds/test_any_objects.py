@@ -5,6 +5,7 @@ Objects are drawn at random from texts and numbers that are likely to hurt; thos
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -105,17 +106,50 @@ class Draw:
     def fault(self) -> dict[str, Any]:
         return self.some(
             delay=lambda: {"fixedDelay": self.duration(), "percentage": self.share()},
-            abort=lambda: {"httpStatus": self.one([500, 99, 600, 200]), "percent": self.one([0, 100, 50])},
+            abort=lambda: self.one(
+                [
+                    {"httpStatus": self.one([500, 99, 600, 200]), "percent": self.one([0, 100, 50])},
+                    {"grpcStatus": self.one(["UNAVAILABLE", "OK", "14", ""])},
+                ]
+            ),
         )
+
+    def cors(self) -> dict[str, Any]:
+        def texts() -> list[str]:
+            return [self.text()]
+
+        return self.some(
+            allowOrigins=lambda: [self.comparison()],
+            allowOrigin=texts,
+            allowMethods=lambda: [self.one(["GET", "*", self.text()])],
+            allowHeaders=texts,
+            exposeHeaders=texts,
+            maxAge=self.duration,
+            allowCredentials=lambda: True,
+            unmatchedPreflights=lambda: self.one(["FORWARD", "IGNORE", "UNSPECIFIED"]),
+        )
+
+    def connections(self) -> dict[str, Any]:
+        subnet = lambda: self.one(["10.0.0.0/8", "10.42.128.1", "::/0", "0.0.0.0/0", self.text()])  # noqa: E731
+        match = self.some(destinationSubnets=lambda: [subnet()], sourceSubnet=subnet, port=lambda: self.one([3306, 81]))
+        shares = [{"destination": self.destination()} for _ in range(self.one([1, 2]))]
+        return {"route": [share | self.some(weight=lambda: self.one([1, 99])) for share in shares], "match": [match]}
 
     def rule(self) -> dict[str, Any]:
         hosts = [self.one(["web", "db", "out.example", "*.example", self.text()])]
         http = [
             self.action()
-            | self.some(name=self.text, match=lambda: [self.match()], headers=self.headers, fault=self.fault)
+            | self.some(
+                name=self.text,
+                match=lambda: [self.match()],
+                headers=self.headers,
+                fault=self.fault,
+                corsPolicy=self.cors,
+            )
             for _ in range(self.one([1, 2]))
         ]
-        return {"hosts": hosts, "http": http, "gateways": self.one([["mesh"], ["edge"], ["mesh", "edge"]])}
+        gateways = self.one([["mesh"], ["edge"], ["mesh", "edge"]])
+        return {"hosts": hosts, "http": http, "gateways": gateways} | self.some(tcp=lambda: [self.connections()])
 
     def policy(self) -> dict[str, Any]:
         number, duration = self.number, self.duration
@@ -143,11 +177,36 @@ class Draw:
             maxEjectionPercent=lambda: self.one([0, 50, 100, 101]),
             minHealthPercent=lambda: self.one([0, 50, 100, 101]),
             splitExternalLocalOriginErrors=lambda: True,
+            outlierDetectionHttpErrorCodes=lambda: [self.one([500, 503, 99]), 502],
         )
-        balancer = lambda: {"simple": self.one(["RANDOM", "ROUND_ROBIN", "PASSTHROUGH", "LEAST_CONN"])}  # noqa: E731
+        budget = lambda: self.some(percent=lambda: self.one(SHARES), minRetryConcurrency=number)  # noqa: E731
         return self.some(
-            connectionPool=lambda: self.some(tcp=tcp, http=http), outlierDetection=outlier, loadBalancer=balancer
+            connectionPool=lambda: self.some(tcp=tcp, http=http),
+            outlierDetection=outlier,
+            loadBalancer=self.balancer,
+            retryBudget=budget,
         )
+
+    def balancer(self) -> dict[str, Any]:
+        text = self.text
+        cookie = {"name": text()} | self.some(ttl=self.duration, path=text, attributes=lambda: [{"name": text()}])
+        what = self.one(
+            [
+                {"httpHeaderName": text()},
+                {"httpCookie": cookie},
+                {"useSourceIp": True},
+                {"httpQueryParameterName": text()},
+            ]
+        )
+        how = self.some(
+            maglev=lambda: {"tableSize": self.one([0, 65537, 100, 5000011, -1])},
+            ringHash=lambda: {"minimumRingSize": self.one([0, 1, 1024, 8388608, 8388609])},
+        )
+        warmup = {"duration": self.duration()} | self.some(
+            aggression=lambda: self.one([0, 1, 1.5, 1e9]), minimumPercent=lambda: self.one([0, 0.5, 10, 101])
+        )
+        simple = {"simple": self.one(["RANDOM", "ROUND_ROBIN", "PASSTHROUGH", "LEAST_CONN", "LEAST_REQUEST"])}
+        return self.one([simple | self.some(warmup=lambda: warmup), {"consistentHash": what | how}])
 
     def destination_rule(self) -> dict[str, Any]:
         subset = {"name": "v1", "labels": {"a": self.text()}, "trafficPolicy": self.policy()}
@@ -159,15 +218,36 @@ class Draw:
             if decode(obj).value is not None:
                 return obj
 
+    def settings(self) -> dict[str, Any]:
+        """Of the whole mesh; drawn again until they are accepted."""
+        parts = ["%START_TIME(%s)%", "%REQ(x)%", "%RESP(:status?x)%", "%METADATA(ROUTE:a:b)%", "%%", "%A%", "x", "%"]
+        parts += ["%START_TIME(%Y-%m-%d %H)%", "%TRAILER(é)%", "%DYNAMIC_METADATA(a:b):5%", "%BYTES_SENT:3%"]
+        while True:
+            fields = self.some(
+                accessLogFile=lambda: self.one(["/dev/stdout", "/dev/stderr", "/dev/null", "log"]),
+                accessLogFormat=lambda: "".join(self.one(parts) for _ in range(4)),
+                connectTimeout=self.duration,
+                protocolDetectionTimeout=self.duration,
+                outboundTrafficPolicy=lambda: {"mode": self.one(["ALLOW_ANY", "REGISTRY_ONLY"])},
+                defaultHttpRetryPolicy=lambda: {"attempts": self.number()},
+            )
+            metadata = {"name": "istio", "namespace": "istio-system"}
+            data = {"mesh": json.dumps(fields)}
+            obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            if decode(obj).value is not None:
+                return obj
+
     def world(self) -> list[dict[str, Any]]:
         web = [{"name": self.one(["http", "grpc", "odd"]), "port": 80}]
         databases = [{"name": "tcp", "port": 3306}, {"name": "http", "port": 81}]
         hosts = self.one([["*"], ["*.example", "web.shop.svc.cluster.local"]])
         server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": hosts}
+        tcp = {"port": {"number": 81, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
         return [
             service("web", web, "10.42.128.1"),
             service("db", databases, self.one(["None", "10.42.128.2"])),
-            istio("Gateway", "edge", {"selector": {}, "servers": [server]}),
+            istio("Gateway", "edge", {"selector": {}, "servers": [server, tcp]}),
+            self.settings(),
             *(self.accepted("VirtualService", f"rule-{n}", self.rule) for n in range(8)),
             *(self.accepted("DestinationRule", f"policy-{n}", self.destination_rule) for n in range(3)),
         ]
@@ -184,7 +264,7 @@ def istio(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.envoy
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(30))
 def test_envoy_takes_whatever_is_made_of_accepted_objects(
     seed: int, mesh: SimpleNamespace, accepted_by_envoy: Callable[[dict[str, Any]], None]
 ) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,11 +93,19 @@ class Caller:
         self.port = port
 
     def get(self, path: str = "/", host: str = "web", **headers: str) -> tuple[int, str]:
+        status, _, body = self.ask(path, host, **headers)
+        return status, body
+
+    def ask(
+        self, path: str = "/", host: str = "web", method: str = "GET", **headers: str
+    ) -> tuple[int, dict[str, str], str]:
+        """Status, headers (in lower case) and body."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", path, headers={"host": host, **headers})
+            connection.request(method, path, headers={"host": host, **headers})
             answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, found, answer.read().decode()
         finally:
             connection.close()
 
@@ -100,10 +114,10 @@ class Caller:
 def sidecar(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]) -> Any:
     """sidecar(http rules) -> a caller behind a sidecar."""
 
-    def start(http: list[dict[str, Any]]) -> Caller:
+    def start(http: list[dict[str, Any]], *more: dict[str, Any]) -> Caller:
         rule = istio("VirtualService", "web", {"hosts": ["web"], "http": http})
         node = mesh.node(kind="sidecar", ip="127.0.0.1", pod="caller", namespace="shop")
-        proxy = mesh.proxy([*shop(versions), rule], node)
+        proxy = mesh.proxy([*shop(versions), rule, *more], node)
         return Caller(run_envoy(proxy, ["0.0.0.0_80"])["0.0.0.0_80"])
 
     return start
@@ -179,3 +193,186 @@ def test_a_gateway_routes_by_host_and_answers_404_for_the_rest(
     assert caller.get(host="shop.example")[1].startswith("v2 ")
     assert caller.get(host="shop.example:8080")[1].startswith("v2 ")
     assert caller.get(host="other.example")[0] == 404
+
+
+def policy(**spec: Any) -> dict[str, Any]:
+    """A DestinationRule for the host whose subsets another one names."""
+    return istio("DestinationRule", "policy", {"host": "web", "trafficPolicy": spec})
+
+
+def test_an_abort_by_grpc_status_is_a_grpc_answer(sidecar: Any) -> None:
+    caller = sidecar([{"fault": {"abort": {"grpcStatus": "UNAVAILABLE"}}, "route": [to("v1")]}])
+    status, headers, _ = caller.ask(**{"content-type": "application/grpc"})
+    assert (status, headers["grpc-status"]) == (200, "14")
+
+
+def test_a_preflight_is_answered_by_the_proxy_for_allowed_origins_only(sidecar: Any) -> None:
+    cors = {
+        "allowOrigins": [{"exact": "https://shop.example"}],
+        "allowMethods": ["GET", "POST"],
+        "allowHeaders": ["x-token"],
+        "maxAge": "24h",
+        "allowCredentials": True,
+        "unmatchedPreflights": "IGNORE",
+    }
+    caller = sidecar([{"corsPolicy": cors, "route": [to("v1")]}])
+    asking = {"access-control-request-method": "GET"}
+    status, headers, _ = caller.ask(method="OPTIONS", origin="https://shop.example", **asking)
+    assert status == 200
+    allowed = {name.removeprefix("access-control-"): text for name, text in headers.items() if "access-control" in name}
+    assert allowed == {
+        "allow-origin": "https://shop.example",
+        "allow-methods": "GET,POST",
+        "allow-headers": "x-token",
+        "allow-credentials": "true",
+        "max-age": "86400",
+    }
+    _, headers, _ = caller.ask(method="OPTIONS", origin="https://other.example", **asking)
+    assert "access-control-allow-origin" not in headers
+    _, headers, body = caller.ask(origin="https://shop.example")
+    assert headers["access-control-allow-origin"] == "https://shop.example"
+    assert body.startswith("v1 ")
+
+
+def test_redirects_keep_or_derive_their_port_and_replace_prefixes(sidecar: Any) -> None:
+    caller = sidecar(
+        [
+            {
+                "match": [{"uri": {"prefix": "/port"}}],
+                "redirect": {"authority": "x", "derivePort": "FROM_REQUEST_PORT"},
+            },
+            {
+                "match": [{"uri": {"prefix": "/number"}}],
+                "redirect": {"authority": "x", "port": 8443, "scheme": "https"},
+            },
+            {"match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "%PREFIX()%/new", "redirectCode": 308}},
+            {"match": [{"uri": {"prefix": "/a"}}], "redirect": {"prefixRewrite": "/b"}},
+        ]
+    )
+    assert caller.ask("/port/1")[1]["location"] == "http://x:80/port/1"
+    assert caller.ask("/number/1")[1]["location"] == "https://x:8443/number/1"
+    status, headers, _ = caller.ask("/old/1?q=2")
+    assert (status, headers["location"]) == (308, "http://web/new/1?q=2")
+    assert caller.ask("/a/1")[1]["location"] == "http://web/b/1"
+
+
+def test_headers_change_for_a_route_and_for_a_share_of_it(sidecar: Any) -> None:
+    response = {"response": {"set": {"x-share": "v2", "server": "ours"}}}
+    request = {"request": {"add": {"x-added": "%REQ(x-from)%"}}}
+    caller = sidecar([{"headers": request, "route": [{**to("v2", 100), "headers": response}]}])
+    _, headers, body = caller.ask(**{"x-from": "me"})
+    assert headers["x-share"] == "v2"
+    assert body == "v2 / web me"
+
+
+def test_a_path_is_rewritten_by_its_pattern(sidecar: Any) -> None:
+    rewrite = {"uriRegexRewrite": {"match": "/item/([^/]+)/(.*)", "rewrite": "/\\2/\\1"}}
+    caller = sidecar([{"rewrite": rewrite, "route": [to("v1")]}])
+    assert caller.get("/item/7/size")[1].startswith("v1 /size/7 ")
+
+
+def test_a_long_answer_of_the_proxys_own_arrives_whole(sidecar: Any) -> None:
+    text = "x" * 100_000
+    caller = sidecar([{"directResponse": {"status": 200, "body": {"string": text}}}])
+    assert caller.get() == (200, text)
+
+
+def test_a_caller_keeps_its_endpoint_by_what_is_hashed(sidecar: Any) -> None:
+    both = [{"route": [{"destination": {"host": "web"}}]}]
+    caller = sidecar(both, policy(loadBalancer={"consistentHash": {"httpHeaderName": "x-user"}}))
+    seen = {user: {caller.get(**{"x-user": user})[1].split()[0] for _ in range(5)} for user in map(str, range(20))}
+    assert all(len(versions) == 1 for versions in seen.values())
+    assert set().union(*seen.values()) == {"v1", "v2"}
+
+
+def test_a_cookie_is_made_for_a_caller_without_one_and_keeps_it_where_it_is(sidecar: Any) -> None:
+    both = [{"route": [{"destination": {"host": "web"}}]}]
+    cookie = {"name": "who", "ttl": "60s", "path": "/"}
+    caller = sidecar(both, policy(loadBalancer={"consistentHash": {"httpCookie": cookie}}))
+    for _ in range(8):
+        _, headers, body = caller.ask()
+        made = headers["set-cookie"]
+        assert made.startswith("who=")
+        assert "Max-Age=60" in made
+        assert {caller.get(cookie=made.partition(";")[0])[1].split()[0] for _ in range(4)} == {body.split()[0]}
+
+
+def connect(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\nhost: raw\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def as_tcp(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The shop with a port that is declared as TCP."""
+    text = json.dumps(objects).replace('"name": "http"', '"name": "tcp"')
+    return list(json.loads(text))
+
+
+def test_connections_are_shared_by_weight(
+    mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]
+) -> None:
+    tcp = [{"match": [{"port": 80}], "route": [to("v1", 70), to("v2", 30)]}]
+    rule = istio("VirtualService", "web", {"hosts": ["web"], "tcp": tcp})
+    node = mesh.node(kind="sidecar", ip="127.0.0.1", pod="caller", namespace="shop")
+    proxy = mesh.proxy([*as_tcp(shop(versions)), rule], node)
+    port = run_envoy(proxy, ["10.42.128.1_80"])["10.42.128.1_80"]
+    seen = Counter(b"v2 / raw" in connect(port) for _ in range(200))
+    # Binomial with p = 0.3.
+    assert 30 <= seen[True] <= 95
+
+
+def test_a_gateway_passes_connections_on(
+    mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]
+) -> None:
+    server = {"port": {"number": 31400, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
+    gateway = istio("Gateway", "edge", {"selector": {"istio": "ingressgateway"}, "servers": [server]})
+    spec = {"hosts": ["*"], "gateways": ["edge"], "tcp": [{"match": [{"port": 31400}], "route": [to("v2")]}]}
+    node = mesh.node(
+        kind="router", ip="127.0.0.1", pod="gw", namespace="istio-system", labels=(("istio", "ingressgateway"),)
+    )
+    objects = [*as_tcp(shop(versions)), gateway, istio("VirtualService", "edge", spec)]
+    port = run_envoy(mesh.proxy(objects, node), ["0.0.0.0_31400"])["0.0.0.0_31400"]
+    assert b"v2 / raw" in connect(port)
+
+
+def settings(text: str) -> dict[str, Any]:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": text}}
+
+
+def test_unknown_hosts_are_refused_where_only_the_registry_counts(sidecar: Any) -> None:
+    caller = sidecar([{"route": [to("v1")]}], settings("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"))
+    assert caller.get()[0] == 200
+    assert caller.get(host="unknown.example")[0] == 502
+    # What is not HTTP leads into BlackHoleCluster: accepted, and closed without a byte.
+    with socket.create_connection(("127.0.0.1", caller.port), timeout=10) as connection:
+        connection.sendall(b"\x00\x01 not HTTP at all")
+        with suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+
+
+def test_the_access_log_says_what_happened_and_which_rule_it_was(sidecar: Any, envoy_output: Path) -> None:
+    http = [{"match": [{"uri": {"prefix": "/bad"}}], "route": [to("v9")]}, {"name": "all", "route": [to("v1")]}]
+    caller = sidecar(http, settings("accessLogFile: /dev/stdout"))
+    assert caller.get("/good", **{"user-agent": "a test"})[0] == 200
+    assert caller.get("/bad")[0] == 503
+    good, bad = until_lines(envoy_output, "GET /", 2)
+    assert re.match(r'\[20..-..-..T.*Z\] "GET /good HTTP/1.1" 200 - via_upstream - "-" 0 \d+ \d+ ', good)
+    assert '"a test"' in good
+    assert "outbound|80|v1|web.shop.svc.cluster.local" in good
+    assert good.endswith(' all "VirtualService/shop/web spec.http[1]"')
+    assert '"GET /bad HTTP/1.1" 503 NC cluster_not_found ' in bad
+    assert bad.endswith('"VirtualService/shop/web spec.http[0]"')
+
+
+def until_lines(path: Path, mark: str, count: int) -> list[str]:
+    """The lines of a growing file that hold `mark`, when there are `count`."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = [line for line in path.read_text().splitlines() if mark in line]
+        if len(found) >= count:
+            return found
+        time.sleep(0.05)  # polling a file of another process, bounded by the deadline
+    pytest.fail(path.read_text())

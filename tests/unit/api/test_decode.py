@@ -141,13 +141,12 @@ def test_a_star_is_a_host_for_gateways_only() -> None:
 
 def test_what_has_no_effect_yet_is_said_and_accepted() -> None:
     result = decode(
-        rule([{"delegate": {"name": "other"}}, {"route": [to()], "corsPolicy": {}}], tcp=[{"route": [to()]}])
+        rule([{"delegate": {"name": "other"}}, {"route": [to()], "corsPolicy": {}}], tls=[{"route": [to()]}])
     )
     assert result.value is not None
     assert [(p.level, p.path) for p in result.problems] == [
         (Level.WARNING, "spec.http[0].delegate"),
-        (Level.WARNING, "spec.http[1].corsPolicy"),
-        (Level.WARNING, "spec.tcp"),
+        (Level.WARNING, "spec.tls"),
     ]
 
 
@@ -167,3 +166,72 @@ def test_gateways_and_destination_rules_are_checked() -> None:
         "spec.trafficPolicy.connectionPool.tcp.connectTimeout",
         "spec.trafficPolicy.connectionPool.tcp.maxConnections",
     ]
+
+
+def warned(obj: dict[str, Any]) -> list[str]:
+    result = decode(obj)
+    assert result.value is not None, result.problems
+    return [str(problem).partition(": ")[2] for problem in result.problems if problem.level is Level.WARNING]
+
+
+def test_weights_that_do_not_add_up_are_told_with_the_shares_they_mean() -> None:
+    shares = [{**to(), "weight": 90}, {**to(), "weight": 5}]
+    (said,) = warned(rule([{"route": shares}]))
+    assert said == (
+        "spec.http[0].route: the weights 90 + 5 add up to 95, not 100: they are taken as 94.7% and 5.26% "
+        "(weights that add up to 100)"
+    )
+    assert warned(rule([{"route": [{**to(), "weight": 1}]}])) == []
+    assert warned(rule([{"route": [{**to(), "weight": 100}, to()]}])) == [
+        "spec.http[0].route[1].weight: 0 or absent: this destination gets no traffic (a weight)"
+    ]
+
+
+def test_old_forms_are_accepted_and_the_new_ones_named() -> None:
+    fault = {"abort": {"httpStatus": 500, "percent": 100}}
+    assert warned(rule([{"fault": fault, "route": [to()]}])) == [
+        "spec.http[0].fault.abort.percent: is the form of Istio 1.0 (percentage: {value: 100})"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("balancer", "path"),
+    [
+        ({"consistentHash": {}}, "consistentHash"),
+        ({"consistentHash": {"useSourceIp": True, "httpHeaderName": "x"}}, "consistentHash"),
+        ({"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 100}}}, "consistentHash.maglev.tableSize"),
+        ({"consistentHash": {"httpCookie": {"name": "a b"}}}, "consistentHash.httpCookie.name"),
+        ({"simple": "RANDOM", "consistentHash": {"useSourceIp": True}}, ""),
+        ({"warmup": {"duration": "1s", "aggression": 0}}, "warmup.aggression"),
+    ],
+)
+def test_load_balancers_that_envoy_would_refuse_are_refused_before(balancer: Any, path: str) -> None:
+    metadata = {"name": "r", "namespace": "shop"}
+    spec = {"host": "reviews", "trafficPolicy": {"loadBalancer": balancer}}
+    found = errors({"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": metadata, "spec": spec})
+    assert found == [f"spec.trafficPolicy.loadBalancer.{path}".rstrip(".")]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("accessLogFile: log", "data.mesh.accessLogFile"),
+        ("outboundTrafficPolicy: {mode: DENY}", "data.mesh.outboundTrafficPolicy.mode"),
+        ("a: [", "data.mesh"),
+        ("accessLogFile: /dev/stdout\naccessLogFormat: '%NO_SUCH%'", "data.mesh.accessLogFormat"),
+        ("accessLogEncoding: JSON\naccessLogFormat: '{'", "data.mesh.accessLogFormat"),
+    ],
+)
+def test_settings_of_the_mesh_that_no_proxy_would_take_are_refused(text: str, path: str) -> None:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    assert errors({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": text}}) == [path]
+
+
+def test_settings_of_the_mesh_without_an_effect_are_told() -> None:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    text = "accessLogFile: /dev/stdout\nenableTracing: true\n"
+    assert warned({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": text}}) == [
+        "data.mesh.enableTracing: has no effect in this version of plait"
+    ]
+    metadata["name"] = "settings-of-an-application"
+    assert decode({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}}).key is None

@@ -21,6 +21,7 @@ from plait.kube.kinds import (
     DEPLOYMENT,
     ENDPOINTSLICE,
     EVENT,
+    JOB,
     NAMESPACE,
     POD,
     REPLICASET,
@@ -31,7 +32,7 @@ from plait.kube.kinds import (
 from plait.kube.reflect import Ref, ref_of
 from plait.machine.controllers.run import Controllers
 
-SERVED = (NAMESPACE, SERVICEACCOUNT, CONFIGMAP, EVENT, SERVICE, POD, REPLICASET, DEPLOYMENT, ENDPOINTSLICE)
+SERVED = (NAMESPACE, SERVICEACCOUNT, CONFIGMAP, EVENT, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, ENDPOINTSLICE)
 
 
 def fail(kind: type[ApiError], code: int, reason: str, message: str = "") -> ApiError:

@@ -169,3 +169,35 @@ async def test_unknown_paths_are_a_status(cluster: Any, path: str) -> None:
 async def test_a_client_that_wants_only_protobuf_is_told(cluster: Any) -> None:
     status, answer, _ = await cluster.ask("GET", f"{CORE}/pods", Accept="application/vnd.kubernetes.protobuf")
     assert (status, answer["reason"]) == (406, "NotAcceptable")
+
+
+async def test_who_may_do_everything_may_ask_as_somebody_else(cluster: Any) -> None:
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    account = "system:serviceaccount:shop:default"
+    _, answer, _ = await cluster.ask("POST", path, {}, Impersonate_User=account)
+    assert answer["status"]["userInfo"]["username"] == account
+    assert answer["status"]["userInfo"]["groups"] == [
+        "system:serviceaccounts",
+        "system:serviceaccounts:shop",
+        "system:authenticated",
+    ]
+    status, answer, _ = await cluster.ask("GET", f"{CORE}/secrets", Impersonate_User=account)
+    assert (status, answer["reason"]) == (403, "Forbidden")
+    named = {"Impersonate_User": "joe", "Impersonate_Group": "system:masters"}
+    assert (await cluster.ask("GET", f"{CORE}/secrets", **named))[0] == 200
+
+
+async def test_nobody_else_may(cluster: Any) -> None:
+    named = {"Impersonate_User": "admin", "Impersonate_Group": "system:masters"}
+    status, answer, _ = await cluster.ask("GET", f"{CORE}/pods", token="viewer-token", **named)
+    assert status == 403
+    assert answer["message"].endswith(
+        'User "viewer" cannot impersonate resource "users" in API group "" at the cluster scope'
+    )
+    status, answer, _ = await cluster.ask("GET", f"{CORE}/pods", Impersonate_Group="g")
+    assert status == 400
+
+
+async def test_kubectl_asks_as_somebody_else(cluster: Any) -> None:
+    out, _ = await cluster.kubectl("auth", "can-i", "list", "secrets", "--as=joe", code=1)
+    assert out.startswith("no")

@@ -104,6 +104,19 @@ async def test_server_side_apply_after_the_other(cluster: Any) -> None:
     assert out == "2"
 
 
+async def test_an_apply_leaves_what_the_server_added(cluster: Any) -> None:
+    """The token's volume is in no manifest: whoever takes over a pod with --server-side must not take it away."""
+    manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: 'x:1'}]}\n"
+    await cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    await cluster.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
+    out, _ = await cluster.kubectl("get", "pod", "a", "-o", "json", "--show-managed-fields")
+    pod = json.loads(out)
+    [volume] = pod["spec"]["volumes"]
+    assert volume["name"] not in json.dumps(pod["metadata"]["managedFields"])
+    [mount] = pod["spec"]["containers"][0]["volumeMounts"]
+    assert mount["name"] == volume["name"]
+
+
 async def test_old_manifests_are_applied_twice_and_change_once(cluster: Any) -> None:
     out, err = await cluster.kubectl("apply", "-f", "-", stdin=OLD)
     assert out == "deployment.extensions/carts created\n"

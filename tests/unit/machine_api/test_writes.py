@@ -235,6 +235,27 @@ async def test_the_default_namespace_stays(cluster: Any) -> None:
     assert answer["message"] == 'namespaces "default" is forbidden: this namespace may not be deleted'
 
 
+async def test_what_pods_cannot_do_without_comes_back(cluster: Any) -> None:
+    for path in (
+        "/api/v1/namespaces/default/configmaps/kube-root-ca.crt",
+        "/api/v1/namespaces/default/services/kubernetes",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+    ):
+        _, before, _ = await cluster.ask("GET", path)
+        assert (await cluster.ask("DELETE", path))[0] == 200
+        status, after, _ = await cluster.ask("GET", path)
+        assert status == 200
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        old, new = ({k: v for k, v in obj.items() if k != "metadata"} for obj in (before, after))
+        assert old == new
+
+
+async def test_what_is_nested_without_end_is_refused(cluster: Any) -> None:
+    deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
+    status, answer, _ = await cluster.ask("POST", "/api/v1/namespaces/default/configmaps", deep)
+    assert (status, answer["message"]) == (400, "the object provided is nested too deeply")
+
+
 async def test_orphans_lose_their_owner(cluster: Any) -> None:
     owner = await cluster.made(APPS, deployment())
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": owner["metadata"]["uid"]}

@@ -117,6 +117,10 @@ def test_a_changed_table_is_read_again_and_an_unchanged_one_is_not(write):
         ("images: [{match: a, packages: ['-o=x']}]", "'-o=x' is not the name of a Debian package"),
         ("images: [{match: a, persist: [var]}]", "persist: 'var'; write an absolute path"),
         ("images: [{match: a, persist: [/var/../etc]}]", "write an absolute path"),
+        ("images: [{match: a, programs: [sh]}]", "programs: .*; write a map of paths and commands"),
+        ("images: [{match: a, programs: {/bin/a: sh}}]", "programs: /bin/a: 'sh'; write a list of words"),
+        ("images: [{match: a, programs: {/bin/a: []}}]", "programs: /bin/a: write a command"),
+        ("images: [{match: a, programs: {bin/a: [sh]}}]", "programs: 'bin/a'; write an absolute path"),
         ("images: [{match: a, workdir: app}]", "workdir: 'app'; write an absolute path"),
         ("images: [", "not YAML"),
     ],
@@ -199,6 +203,8 @@ def test_the_meshs_own_images_are_built_in(builtin, reference, args, role):
         ("node:20", [], ("node",)),
         ("busybox", ["sleep", "1"], ("sleep", "1")),
         ("alpine:3.20", [], ("sh",)),
+        ("istio/fortio:latest_release", [], ("/usr/bin/fortio", "server")),
+        ("fortio/fortio:1.75.2", ["load", "http://a"], ("/usr/bin/fortio", "load", "http://a")),
         ("curlimages/curl:8.10.1", ["-s", "http://a"], ("curl", "-s", "http://a")),
     ],
 )
@@ -209,3 +215,9 @@ def test_well_known_images_run_the_machines_programs(builtin, reference, args, w
 def test_entries_survive_being_written(builtin):
     for image in builtin.images:
         assert parse_entry(image.entry()) == image
+
+
+def test_the_load_generators_image_has_its_program_where_scripts_call_it(builtin):
+    programs = builtin.find("istio/fortio:latest_release").programs
+    assert programs["/usr/local/bin/fortio"] == ("python", "-m", "plait.load.fortio")
+    assert programs["/usr/bin/fortio"] == programs["/usr/local/bin/fortio"]

@@ -129,3 +129,47 @@ def test_the_kernel_spreads_sticks_refuses_and_reaches_itself(scratch_netns):
     assert set(spread.split()) == {"10.42.0.2", "10.42.0.3"}
     assert len(sticky.split()) == 1
     assert others.split() == ["ConnectionRefusedError", "ConnectionRefusedError", "10.42.0.3"]
+
+
+ROUTED = """
+mount -t proc proc /proc; nft -f -; echo 1 > /proc/sys/net/ipv4/ip_forward
+ip link add plait0 type bridge; ip addr add 10.42.0.1/17 dev plait0; ip link set plait0 up
+for n in 2 3; do
+  unshare --net sleep infinity & pod=$!
+  while [ "$(readlink /proc/$pod/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do :; done
+  ip link add p$n type veth peer name eth0 netns $pod; ip link set p$n master plait0 up
+  nsenter --target $pod --net sh -euc "ip addr add 10.42.0.$n/17 dev eth0; ip link set lo up; ip link set eth0 up
+    ip route add default via 10.42.0.1"
+  [ $n = 3 ] || client=$pod
+done
+nsenter --target $pod --net "$1" -c "$2" serve &
+exec nsenter --target $client --net "$1" -c "$2"
+"""
+ACROSS = """
+import socket, sys, time
+if sys.argv[1:]:
+    s = socket.create_server(("10.42.0.3", 8080))
+    while True:
+        c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
+def ask(address, port):
+    begun = time.monotonic()
+    try:
+        with socket.create_connection((address, port), 3) as c:
+            return c.recv(99).decode()
+    except OSError as e:
+        return type(e).__name__ if time.monotonic() - begun < 1 else "slow"
+end = time.monotonic() + 10
+while ask("10.42.0.3", 8080) != "10.42.0.2" and time.monotonic() < end:
+    pass
+print(ask("10.42.128.5", 80), ask("10.42.128.5", 81), ask("10.42.128.7", 80), ask("10.42.0.3", 8080))
+"""
+
+
+def test_the_node_translates_for_pods_that_do_not(scratch_netns):
+    """What a sidecar lets through arrives at the bridge; the reply comes back because it passes the node too."""
+    vips = Vips(NETWORK, fixed=[API])
+    begin = vips.node_ruleset()
+    change = vips.update(service(), slices("10.42.0.3")) + vips.update(service("empty", ip="10.42.128.7"))
+    done = scratch_netns(ROUTED, sys.executable, ACROSS, text=begin + change)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["10.42.0.1", "ConnectionRefusedError", "ConnectionRefusedError", "10.42.0.2"]

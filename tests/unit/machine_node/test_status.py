@@ -85,6 +85,11 @@ def test_init_containers_come_first():
     assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "PodInitializing"}}
 
 
+def test_a_container_without_init_containers_before_it_waits_for_its_own_making():
+    status = status_of(pod("a"), record(initialized=False, a=Waiting(reason="PodInitializing")))
+    assert status["containerStatuses"][0]["state"] == {"waiting": {"reason": "ContainerCreating"}}
+
+
 def test_a_failed_init_container_fails_a_pod_that_is_not_restarted():
     obj = pod("a", init=["prepare"], restartPolicy="Never")
     status = status_of(obj, record(initialized=False, completed=True, prepare=FAILED, a=WAITING))

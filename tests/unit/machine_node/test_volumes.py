@@ -9,6 +9,7 @@ from plait.kube.kinds import CONFIGMAP, SECRET
 from plait.machine.node.objects import NamespaceObjects
 from plait.machine.node.volumes import TOKEN_FOLDER, VolumeError, Volumes
 
+NO_TOKEN = {"automountServiceAccountToken": False}
 NODE = {"status.podIP": "10.42.0.20"}
 
 
@@ -167,3 +168,22 @@ async def test_the_downward_api_as_files(cluster):
     volumes, _ = volumes_of(cluster, [volume], [{"name": "v", "mountPath": "/v"}])
     await volumes.write(NODE)
     assert (cluster.folder / "v" / "labels").read_text() == 'app="x"'
+
+
+@pytest.mark.parametrize(
+    ("volume", "expected"),
+    [
+        ({"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}}, True),
+        ({"configMap": {"name": "cfg"}}, False),
+    ],
+)
+async def test_labels_that_change_show_where_they_are_mounted(cluster, volume, expected):
+    volumes, container = volumes_of(cluster, [{"name": "v", **volume}], [{"name": "v", "mountPath": "/v"}], **NO_TOKEN)
+    await volumes.write(NODE)
+    meta = {"name": "p", "namespace": "n", "uid": "u", "labels": {"app": "y"}}
+    newer = {"metadata": meta, "spec": {"containers": [container], **NO_TOKEN}}
+    assert volumes.update(newer) is expected
+    assert volumes.update(newer) is False
+    await volumes.write(NODE)
+    if expected:
+        assert (cluster.folder / "v" / "l").read_text() == 'app="y"'

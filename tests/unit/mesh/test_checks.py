@@ -31,6 +31,15 @@ def problems(*objects: dict[str, Any]) -> list[tuple[Level, str]]:
         service("db", [{"name": "tcp-db", "port": 3306}]),
         service("two", [{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]),
     ]
+    base.append(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+            "endpoints": [{"addresses": ["10.0.1.1"]}],
+            "ports": [{"name": "http", "port": 8080}],
+        }
+    )
     engine = Engine()
     engine.apply(Upsert(obj) for obj in (*base, *objects))
     return [(problem.level, problem.path) for found in engine.problems().values() for problem in found]
@@ -48,14 +57,16 @@ def rule(destination: dict[str, Any], hosts: tuple[str, ...] = ("web",), **spec:
         (rule({"host": "web", "subset": "v9"}), [(Level.WARNING, "spec.http[0].route[0].destination.subset")]),
         (rule({"host": "web", "port": {"number": 9}}), [(Level.WARNING, "spec.http[0].route[0].destination.port")]),
         (rule({"host": "two"}), [(Level.INFO, "spec.http[0].route[0].destination")]),
-        (rule({"host": "db"}), [(Level.WARNING, "spec.http[0].route[0].destination")]),
+        (rule({"host": "db"}), [(Level.WARNING, "spec.http[0].route[0].destination.host")]),
         (rule({"host": "web"}, hosts=("db",)), [(Level.WARNING, "spec.hosts[0]")]),
         (rule({"host": "web"}, gateways=["edge"]), [(Level.WARNING, "spec.gateways[0]")]),
         (istio("DestinationRule", "d", host="gone"), [(Level.WARNING, "spec.host")]),
         (
             istio("DestinationRule", "d", host="web", subsets=[{"name": "v1", "labels": {"a": "b"}}]),
-            [(Level.WARNING, "spec.subsets[0]")],
+            [(Level.WARNING, "spec.subsets[0].labels")],
         ),
+        # Nothing runs yet: that its subsets have no pods either goes without saying.
+        (istio("DestinationRule", "d", host="two", subsets=[{"name": "v1", "labels": {"a": "b"}}]), []),
     ],
 )
 def test_dangling_references_and_idle_rules_are_warnings(obj: Any, expected: Any) -> None:
@@ -70,7 +81,7 @@ def test_a_problem_names_what_to_write_instead() -> None:
     ((problem,),) = engine.problems().values()
     assert str(problem) == (
         "VirtualService/shop/r: spec.http[0].route[0].destination.subset: "
-        "web.shop.svc.cluster.local has no subset 'v2', so requests get 503: "
+        "web.shop.svc.cluster.local has no subset 'v2': requests get 503, as "
         "no DestinationRule holds for it here (a DestinationRule with this subset)"
     )
 

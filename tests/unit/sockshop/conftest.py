@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from plait.machine.node.layers import LayerError, Layers
 from sockshop.front_end.settings import Endpoints, Settings
 from sockshop.front_end.shopfront import build
 
@@ -219,10 +220,25 @@ async def programs() -> AsyncIterator[Callable[..., Any]]:
         await task
 
 
+@pytest.fixture(scope="session")
+def mariadb_folder(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> Path | None:
+    """Debian's MariaDB unpacked into a folder; None where the machine has it installed."""
+    if shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+        return None
+    try:
+        layers = asyncio.run(Layers(tmp_path_factory.mktemp("mariadb")).ensure(["mariadb-server-core"]))
+    except LayerError as error:
+        lacking(f"MariaDB is neither installed nor to be had: {error}")
+    return layers[0]
+
+
 @pytest.fixture
-def mariadb() -> None:
-    if shutil.which("mariadbd", path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
-        pytest.skip("mariadbd is not on this machine: apt-get install mariadb-server-core")
+def mariadb(mariadb_folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs of the test find mariadbd."""
+    if mariadb_folder:
+        libraries = ":".join(str(folder) for folder in (mariadb_folder / "usr/lib").glob("*-linux-gnu"))
+        monkeypatch.setenv("PATH", f"{mariadb_folder}/usr/sbin:{os.environ['PATH']}")
+        monkeypatch.setenv("LD_LIBRARY_PATH", libraries)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockshop.catalogue import gojson
-from sockshop.catalogue.gojson import Float32, encode
+from sockshop.service import gojson
+from sockshop.service.gojson import Float32, encode
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,12 @@ PORT = like(
 DESTINATION = like(destination=like(host=TEXT, subset=TEXT, port=like(number=NUMBER)), weight=NUMBER)
 MATCH = like(uri=like(prefix=TEXT, regex=TEXT), headers=st.dictionaries(TEXT, like(exact=TEXT)), sourceLabels=LABELS)
 HTTP = like(route=st.lists(DESTINATION, max_size=2), match=st.lists(MATCH, max_size=2), timeout=TEXT)
+CONNECTIONS = like(destinationSubnets=st.lists(TEXT, max_size=2), port=NUMBER, sourceSubnet=TEXT, sourceLabels=LABELS)
+TCP = like(route=st.lists(DESTINATION, max_size=2), match=st.lists(CONNECTIONS, max_size=2))
 SERVER = like(
-    port=like(number=NUMBER, name=TEXT, protocol=st.just("HTTP")), hosts=st.lists(TEXT, max_size=2), bind=TEXT
+    port=like(number=NUMBER, name=TEXT, protocol=st.sampled_from(["HTTP", "TCP"])),
+    hosts=st.lists(TEXT, max_size=2),
+    bind=TEXT,
 )
 SUBSET = like(name=TEXT, labels=LABELS)
 ENDPOINT = like(
@@ -50,9 +54,14 @@ BODIES = {
         status=like(podIP=TEXT, phase=st.just("Running")),
     ),
     "Namespace": like(spec=ANY),
+    "ConfigMap": like(data=like(mesh=st.sampled_from(["accessLogFile: /dev/stdout", "a: [", "- 1", "", "mode: 1"]))),
     "VirtualService": like(
         spec=like(
-            hosts=st.lists(TEXT), http=st.lists(HTTP, max_size=2), gateways=st.lists(TEXT), exportTo=st.lists(TEXT)
+            hosts=st.lists(TEXT),
+            http=st.lists(HTTP, max_size=2),
+            tcp=st.lists(TCP, max_size=2),
+            gateways=st.lists(TEXT),
+            exportTo=st.lists(TEXT),
         )
     ),
     "DestinationRule": like(spec=like(host=TEXT, subsets=st.lists(SUBSET, max_size=2), exportTo=st.lists(TEXT))),
@@ -67,6 +76,8 @@ def objects(draw: Any) -> dict[str, Any]:
     if not isinstance(metadata, dict):
         metadata = {}
     metadata |= {"name": draw(st.sampled_from(["a", "b"])), "namespace": draw(st.sampled_from(["shop", "bank"]))}
+    if kind == "ConfigMap":
+        metadata |= {"name": "istio", "namespace": "istio-system"}
     if kind == "EndpointSlice":
         metadata["labels"] = {"kubernetes.io/service-name": "a"}
     body = draw(BODIES[kind])

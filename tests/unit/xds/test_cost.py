@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plait.xds.engine import Engine, Remove, Upsert
-from plait.xds.resource import CDS, EDS, RDS
+from plait.xds.resource import CDS, EDS, LDS, RDS
 
 SERVICES = 1000
 NAMESPACES = 10
@@ -123,3 +123,52 @@ def test_a_second_proxy_of_a_view_costs_nothing(mesh: Engine, k8s: SimpleNamespa
         assert mesh.take() == ()
         mesh.detach(first)
     assert spent == {}
+
+
+def test_settings_of_the_mesh_that_mean_nothing_new_cost_one_look(mesh: Engine) -> None:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    same = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": "connectTimeout: 10s"}}
+    with counting(mesh) as spent:
+        mesh.apply([Upsert(same)])
+        assert mesh.take() == ()
+    assert spent == {"mesh": 1}
+    mesh.apply([Remove("", "ConfigMap", "istio-system", "istio")])
+    assert mesh.take() == ()
+
+
+def test_access_logs_reach_listeners_only(mesh: Engine) -> None:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    logs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": {"mesh": "accessLogFile: /dev/stdout"},
+    }
+    mesh.apply([Upsert(logs)])
+    assert {update.type_url for update in mesh.take()} == {LDS}
+    mesh.apply([Remove("", "ConfigMap", "istio-system", "istio")])
+    assert {update.type_url for update in mesh.take()} == {LDS}
+
+
+def test_a_rule_for_connections_computes_the_listener_of_its_service(mesh: Engine, k8s: SimpleNamespace) -> None:
+    database = k8s.service("db", "ns-4", ip="10.43.98.1", ports=[{"name": "tcp-db", "port": 3306}])
+    tcp = [{"route": [k8s.to("db", "v1")]}]
+    mesh.apply([Upsert(database), Upsert(k8s.virtual_service("db", "ns-4", hosts=["db"], http=[], tcp=tcp))])
+    mesh.take()
+    with counting(mesh) as spent:
+        tcp = [{"route": [k8s.to("db", "v2")]}]
+        mesh.apply([Upsert(k8s.virtual_service("db", "ns-4", hosts=["db"], http=[], tcp=tcp))])
+        updates = mesh.take()
+    assert spent == {"listener-service": 1}
+    assert {(update.type_url, item.name) for update in updates for item in update.upserts} == {(LDS, "10.43.98.1_3306")}
+
+
+def test_what_is_hashed_is_a_matter_of_clusters(mesh: Engine, k8s: SimpleNamespace) -> None:
+    with counting(mesh) as spent:
+        policy = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
+        mesh.apply(
+            [Upsert(k8s.destination_rule("svc-6", "ns-6", host="svc-6", subsets=["v1", "v2"], trafficPolicy=policy))]
+        )
+        updates = mesh.take()
+    assert spent == {"cluster": 3}
+    assert {update.type_url for update in updates} == {CDS}

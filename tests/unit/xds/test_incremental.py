@@ -13,7 +13,12 @@ from plait.xds.engine import Engine, Remove, Upsert
 from plait.xds.fragments import VIEW_TYPES
 
 NAMESPACES = ("shop", "bank", "istio-system")
-GROUPS = {"Service": "", "Pod": "", "EndpointSlice": "discovery.k8s.io"}
+GROUPS = {"Service": "", "Pod": "", "ConfigMap": "", "EndpointSlice": "discovery.k8s.io"}
+
+
+def settings_of_mesh(text: str) -> dict[str, Any]:
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": text}}
 
 
 def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
@@ -22,6 +27,8 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
     both = [{"name": "http", "port": 80, "targetPort": "web"}, {"name": "odd", "port": 9000, "targetPort": 9000}]
     named = [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "odd", "port": 9000, "protocol": "TCP"}]
     match = {"headers": {"end-user": {"exact": "jason"}}}
+    caller = {"match": [{"sourceLabels": {"app": "x"}}], "route": [k8s.to("db", "v1")]}
+    hashed = {"consistentHash": {"httpHeaderName": "x-user"}}
     objects = [
         k8s.service("a", ip="10.42.128.1"),
         k8s.service("a", ip="10.42.128.1", ports=both),
@@ -59,6 +66,15 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.gateway("edge"),
         k8s.gateway("edge", hosts=["shop/*"], tls={"httpsRedirect": True}),
         k8s.gateway("other", "bank", hosts=["*.example"]),
+        k8s.gateway("tcp", hosts=["*"], port={"number": 80, "name": "tcp", "protocol": "TCP"}),
+        k8s.gateway("tcp", hosts=["*"], port={"number": 3306, "name": "tcp", "protocol": "TCP"}),
+        k8s.virtual_service("db", hosts=["db", "a"], http=[], tcp=[{"route": [k8s.to("a", "v1", port=80)]}]),
+        k8s.virtual_service("db", hosts=["db"], http=[], tcp=[caller, {"route": [k8s.to("db", "v1")]}]),
+        k8s.virtual_service("edge-db", hosts=["*"], gateways=["tcp"], http=[], tcp=[{"route": [k8s.to("db", "v1")]}]),
+        k8s.destination_rule("db", host="db", subsets=["v1"], trafficPolicy={"loadBalancer": hashed}),
+        settings_of_mesh("accessLogFile: /dev/stdout"),
+        settings_of_mesh("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"),
+        settings_of_mesh("connectTimeout: 3s\ndefaultHttpRetryPolicy: {attempts: 0}"),
     ]
     for obj in objects:
         assert decode(obj).value is not None, decode(obj).problems
@@ -79,11 +95,12 @@ def key_of(obj: dict[str, Any]) -> tuple[str, str, str]:
     return obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
+OBJECTS = 39
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("upsert"), st.integers(0, 29)),
-        st.tuples(st.just("upsert"), st.integers(0, 29)),
-        st.tuples(st.just("remove"), st.integers(0, 29)),
+        st.tuples(st.just("upsert"), st.integers(0, OBJECTS - 1)),
+        st.tuples(st.just("upsert"), st.integers(0, OBJECTS - 1)),
+        st.tuples(st.just("remove"), st.integers(0, OBJECTS - 1)),
         st.tuples(st.just("attach"), st.integers(0, 4)),
         st.tuples(st.just("detach"), st.integers(0, 4)),
         st.tuples(st.just("take"), st.just(0)),
@@ -114,6 +131,7 @@ def test_incremental_result_is_the_result_from_scratch_and_updates_lead_there(
     k8s: SimpleNamespace, steps: list[tuple[str, int]]
 ) -> None:
     objects, proxies = universe(k8s), nodes(k8s)
+    assert len(objects) == OBJECTS
     engine, ledger = Engine(), k8s.ledger()
     world: dict[Any, dict[str, Any]] = {}
     attached: dict[Any, int] = {}

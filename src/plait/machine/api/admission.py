@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from plait.machine.api.registry import Collection
     from plait.machine.api.schema.fields import FieldError
+    from plait.machine.api.store import Change, Entry
 
 Json = dict[str, Any]
 
@@ -25,11 +29,33 @@ class User:
     extra: dict[str, tuple[str, ...]] | None = None
 
 
+class Objects(Protocol):
+    """The stored objects, to be looked at only; what changed since a version costs what changed. A `Store` is one."""
+
+    @property
+    def version(self) -> int:
+        """The newest resourceVersion."""
+        ...
+
+    def floor(self, collection: Collection) -> int:
+        """The oldest version from which changes of a collection are still known."""
+        ...
+
+    def entries(self, collection: Collection, namespace: str = "") -> Iterator[Entry]:
+        """Every object of a collection."""
+        ...
+
+    def changes(self, collection: Collection, after: int) -> list[Change]:
+        """Changes of a collection after a version."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionRequest:
     """One object on its way into the store, in its stored version.
 
-    `old` is None on CREATE. `namespace_object` is the Namespace it goes to, None for cluster-wide kinds.
+    `old` is None on CREATE. `namespace_object` is the Namespace it goes to, None for cluster-wide kinds. `objects` is
+    what is stored at this moment, None where there is no store.
     """
 
     operation: Literal["CREATE", "UPDATE"]
@@ -43,6 +69,7 @@ class AdmissionRequest:
     namespace_object: Json | None
     dry_run: bool
     user: User
+    objects: Objects | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

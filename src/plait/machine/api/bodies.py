@@ -89,6 +89,8 @@ def decode_json(raw: bytes) -> Any:
         raise bad_request(f"the object provided is unrecognized (must be of type JSON): {problem}") from None
     except UnicodeDecodeError:
         raise bad_request("the object provided is not valid UTF-8") from None
+    except RecursionError:
+        raise bad_request("the object provided is nested too deeply") from None
 
 
 def decode_yaml(raw: bytes) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.admission import User
 from plait.machine.api.hooks.namespaces import SYSTEM_NAMESPACES, furnish
+from plait.machine.api.hooks.permanent import ROOT_CERTIFICATE
 from plait.machine.api.objects import copy_json, metadata
 from plait.machine.api.query import WriteOptions
 from plait.machine.api.shaping import Write
@@ -24,7 +25,6 @@ Json = dict[str, Any]
 
 #: Whoever the API server itself is, when it writes.
 SERVER = User(name="system:apiserver", groups=("system:masters",))
-_ROOT = "kube-root-ca.crt"
 
 
 def server_write() -> Write:
@@ -56,7 +56,7 @@ def furnish_cluster(world: World, writer: Writer, *, address: tuple[IPv4Address,
 
 
 def _renew_root(world: World, namespace: str) -> None:
-    entry = world.store.get(("", "configmaps"), Key(namespace, _ROOT))
+    entry = world.store.get(("", "configmaps"), Key(namespace, ROOT_CERTIFICATE))
     if entry is not None and entry.obj.get("data") != {"ca.crt": world.ca}:
         obj = copy_json(entry.obj)
         obj["data"] = {"ca.crt": world.ca}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.errors import bad_request, conflict, forbidden, not_found, success
 from plait.machine.api.hooks.contract import DeleteOptions
+from plait.machine.api.hooks.permanent import restore
 from plait.machine.api.objects import copy_json, metadata
 from plait.machine.api.query import flag, number
 from plait.machine.api.store import Key
@@ -79,6 +80,7 @@ class Deleter:
                 obj = self._store.put(resource.collection, obj).obj
             return obj, False
         gone = self._store.delete(resource.collection, entry.key)
+        restore(self._world, resource.collection, gone)
         if hook.returns_deleted:
             return gone.obj, True
         return success(name=name, kind=resource.kind, uid=metadata(entry.obj)["uid"]), True

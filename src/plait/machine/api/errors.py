@@ -46,7 +46,8 @@ class StatusError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        # Empty details are written too: kubectl looks into those of a 404 without asking whether there are any.
+        if self.details is not None:
             status["details"] = self.details
         return status
 

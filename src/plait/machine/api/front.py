@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from plait.machine.api import discovery
+from plait.machine.api.auth.impersonation import acting_user
 from plait.machine.api.auth.permissions import PUBLIC_PATHS, Action, may, refusal
 from plait.machine.api.errors import (
     StatusError,
@@ -27,6 +28,7 @@ from plait.machine.api.responses import error_response, json_response
 from plait.machine.api.schema import GroupVersion
 from plait.machine.api.streams.logs import serve_log
 from plait.machine.api.times import timestamp
+from plait.machine.settings import KUBERNETES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,14 +41,13 @@ if TYPE_CHECKING:
     from plait.machine.api.reviews import Reviews
     from plait.machine.api.streams.node import NodeSocket
     from plait.machine.api.streams.portforward import PortForward
+    from plait.machine.api.streams.remote import RemoteCommand
     from plait.machine.api.subresources import Subresources
 
 Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-#: The Kubernetes release whose API this is, for clients that compare.
-KUBERNETES = ("1", "36", "v1.36.0")
 _FAR_AHEAD = 365 * 86400.0
 _ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version")
 
@@ -63,6 +64,7 @@ class Parts:
     issuer: TokenIssuer
     node: NodeSocket
     forward: PortForward
+    remote: RemoteCommand
     version: str
 
 
@@ -78,6 +80,8 @@ class Front:
             ("", "pods", "binding"): sub.binding,
             ("", "pods", "log"): self._log,
             ("", "pods", "portforward"): self._portforward,
+            ("", "pods", "exec"): self._remote,
+            ("", "pods", "attach"): self._remote,
             ("", "namespaces", "finalize"): sub.finalize,
             ("", "serviceaccounts", "token"): sub.token,
         }
@@ -101,6 +105,7 @@ class Front:
             if path is None and request.path in PUBLIC_PATHS and "Authorization" not in request.headers:
                 return self._public(request)
             raise unauthorized()
+        user = acting_user(user, request.headers)
         if path is None:
             action = Action(verb=request.method.lower().replace("head", "get"), path=request.path)
             if not may(user, action):
@@ -145,14 +150,20 @@ class Front:
         pod = self._parts.engine.writer.current(call.resource, call.path.namespace, call.path.name)
         return await self._parts.forward.serve(call.request, pod)
 
+    async def _remote(self, call: Call) -> web.StreamResponse:
+        if call.request.method not in {"GET", "POST"}:
+            raise method_not_allowed()
+        pod = self._parts.engine.writer.current(call.resource, call.path.namespace, call.path.name)
+        return await self._parts.remote.serve(call.request, pod, call.path.subresource)
+
     def _public(self, request: web.Request) -> web.Response:
         if request.path == "/version":
-            major, minor, version = KUBERNETES
+            major, minor, _ = KUBERNETES.removeprefix("v").split(".")
             return json_response(
                 {
                     "major": major,
                     "minor": minor,
-                    "gitVersion": f"{version}+plait-{self._parts.version}",
+                    "gitVersion": f"{KUBERNETES}+plait-{self._parts.version}",
                     "gitCommit": "",
                     "gitTreeState": "clean",
                     "buildDate": timestamp(0),

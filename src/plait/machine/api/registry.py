@@ -46,7 +46,19 @@ class Registry:
     """All served kinds, by path and by collection."""
 
     def __init__(self, kinds: Iterable[ServedKind]) -> None:
-        self.kinds = tuple(kinds)
+        self._own = tuple(kinds)
+        self._serve(self._own)
+
+    def define(self, kinds: Iterable[ServedKind]) -> None:
+        """Serve these kinds of users, and no other beside the API's own."""
+        self._serve((*self._own, *kinds))
+
+    def is_own(self, group: str, plural: str) -> bool:
+        """Whether a collection is one of the API's own, which nobody can define."""
+        return any((kind.group, kind.plural) == (group, plural) for kind in self._own)
+
+    def _serve(self, kinds: tuple[ServedKind, ...]) -> None:
+        self.kinds = kinds
         self._paths: dict[tuple[str, str, str], Resource] = {}
         self._stored: dict[Collection, ServedKind] = {}
         for kind in self.kinds:

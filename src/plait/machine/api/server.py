@@ -14,6 +14,7 @@ from aiohttp import web
 from plait.machine.api.auth.credentials import Authenticator, read_tokens
 from plait.machine.api.auth.tokens import TokenIssuer
 from plait.machine.api.bootstrap import ensure, furnish_cluster
+from plait.machine.api.definitions import Definitions
 from plait.machine.api.deleting import Deleter
 from plait.machine.api.expiry import expire_events
 from plait.machine.api.front import Front, Parts
@@ -27,6 +28,7 @@ from plait.machine.api.shaping import Shaper
 from plait.machine.api.store import Store
 from plait.machine.api.streams.node import NodeSocket
 from plait.machine.api.streams.portforward import PortForward
+from plait.machine.api.streams.remote import RemoteCommand
 from plait.machine.api.subresources import Subresources
 from plait.machine.api.times import now
 from plait.machine.api.writing import Writer
@@ -54,7 +56,7 @@ class Wiring:
 
 def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Admission, convert: Convert) -> Wiring:
     """Build the parts; reads keys and tokens, so call it before root is dropped. Raises OSError or ValueError."""
-    registry = Registry(schemas.kinds)
+    registry = Registry(schemas.own_kinds)
 
     def create(group: str, plural: str, obj: Json) -> None:
         ensure(world, writer, group, plural, obj)
@@ -68,6 +70,7 @@ def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Ad
         ca=settings.ca.read_text(),
         create=create,
     )
+    Definitions(world=world, schemas=schemas).start()
     shaper = Shaper(schemas=schemas, admission=admission, convert=convert, world=world)
     writer = Writer(world=world, schemas=schemas, shaper=shaper, hooks=hooks())
     deleter = Deleter(world=world, writer=writer)
@@ -85,6 +88,7 @@ def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Ad
             issuer=issuer,
             node=node,
             forward=PortForward(node),
+            remote=RemoteCommand(node),
             version=settings.version,
         )
     )

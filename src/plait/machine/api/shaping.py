@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.admission import AdmissionRequest, User
 from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
-from plait.machine.api.objects import metadata, name_of, namespace_of
+from plait.machine.api.inert import inert_fields
+from plait.machine.api.objects import copy_json, metadata, name_of, namespace_of
 from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, ApplyConflict, PatchError
 from plait.machine.api.schema.fields import required
 from plait.machine.api.store import Key
@@ -88,10 +89,16 @@ class Shaper:
         made.setdefault("metadata", {})
         return {"kind": made.pop("kind", kind.kind), "apiVersion": made.pop("apiVersion", kind.api_version), **made}
 
-    def finish(self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook) -> Json:
-        """Fill in, admit and validate an object that is about to be stored; raises 403 or 422."""
+    def finish(self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook) -> tuple[Json, Json]:
+        """Fill in, admit and validate an object that is about to be stored; raises 403 or 422.
+
+        The second object is the first before the server added anything but defaults: what the client answers for.
+        """
         kind = resource.kind
+        for text in inert_fields(kind.group, kind.kind, obj, old):
+            write.warn(text)
         obj = self._schemas.default(kind, obj)
+        sent = copy_json(obj)
         errors = tuple(hook.prepare(self._world, obj, old))
         obj = self._schemas.default(kind, obj)
         if errors:
@@ -100,23 +107,36 @@ class Shaper:
         if old is None and not kind.acts:
             write.warn(f"{kind.kind} {name_of(obj)!r} is stored, but has no effect in this version of plait")
         hook.admitted(self._world, obj, old)
+        for text in hook.warnings(self._world, obj):
+            write.warn(text)
         obj = self._schemas.default(kind, obj)
         errors = tuple(self._schemas.validate(kind, obj, old))
         if errors:
             raise invalid(kind, name_of(obj), errors)
-        return obj
+        return obj, sent
 
-    def track(self, resource: Resource, old: Json | None, obj: Json, write: Write, subresource: str = "") -> Json:
-        """The object with the fields this write changed under the client's name."""
-        return self._schemas.track_update(
+    def track(
+        self, resource: Resource, old: Json | None, obj: Json, write: Write, *, sent: Json, subresource: str = ""
+    ) -> Json:
+        """The object with the fields that `sent` changed under the client's name.
+
+        What admission and hooks add is nobody's, as on Kubernetes: a later apply by the same client, which does not
+        know of it, must not take it away.
+        """
+        tracked = self._schemas.track_update(
             resource.kind,
             old,
-            obj,
+            sent,
             manager=write.options.manager,
             now=timestamp(self._world.clock()),
             api_version=resource.api_version,
             subresource=subresource,
         )
+        meta = dict(metadata(obj))
+        meta.pop("managedFields", None)
+        if (managed := metadata(tracked).get("managedFields")) is not None:
+            meta["managedFields"] = managed
+        return {**obj, "metadata": meta}
 
     def apply(self, resource: Resource, old: Json | None, config: Json, write: Write, subresource: str = "") -> Json:
         """What a server-side apply of `config` makes of the object; raises 400, 409 or 422."""
@@ -159,6 +179,7 @@ class Shaper:
                 namespace_object=space.obj if space else None,
                 dry_run=write.options.dry_run,
                 user=write.user,
+                objects=self._world.store,
             )
         )
         for text in result.warnings:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from plait.machine.api.registry import Collection
 
@@ -105,6 +105,8 @@ class Store:
         self._db.execute("UPDATE counter SET version = ?", (self._version,))
         self._objects: dict[Collection, dict[str, dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
         self._logs: dict[Collection, _Log] = {}
+        #: Called after each change of a collection, within the write.
+        self.on_change: dict[Collection, Callable[[], None]] = {}
         self._floor = self._version
         for group, plural, namespace, name, version, body in self._db.execute(
             "SELECT grp, plural, namespace, name, version, body FROM objects"
@@ -153,6 +155,7 @@ class Store:
         old = self.get(collection, key)
         self._objects[collection][key.namespace][key.name] = entry
         self._log(collection).append(Change("MODIFIED" if old else "ADDED", version, entry, old))
+        self._tell(collection)
         return entry
 
     def delete(self, collection: Collection, key: Key) -> Entry:
@@ -169,6 +172,7 @@ class Store:
         obj = {**old.obj, "metadata": {**old.obj["metadata"], "resourceVersion": str(version)}}
         entry = Entry(key, version, obj, msgspec.json.encode(obj))
         self._log(collection).append(Change("DELETED", version, entry, old))
+        self._tell(collection)
         return entry
 
     def floor(self, collection: Collection) -> int:
@@ -192,6 +196,10 @@ class Store:
             return
         finally:
             log.waiting.discard(waiter)
+
+    def _tell(self, collection: Collection) -> None:
+        if (told := self.on_change.get(collection)) is not None:
+            told()
 
     def _commit(self, version: int, statement: str, values: tuple[Any, ...]) -> None:
         self._db.execute("BEGIN IMMEDIATE")

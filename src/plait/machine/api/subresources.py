@@ -13,6 +13,7 @@ from plait.machine.api.objects import at_path, copy_json, metadata
 from plait.machine.api.patching import read_patch
 from plait.machine.api.responses import json_response
 from plait.machine.api.schema.fields import invalid as invalid_field
+from plait.machine.api.schema.kinds import ScalePaths
 from plait.machine.api.selectors import selector_text
 from plait.machine.api.store import Key
 from plait.machine.api.times import timestamp
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from plait.machine.api.auth.tokens import TokenIssuer
     from plait.machine.api.resources import Call, Engine
+    from plait.machine.api.schema import ServedKind
     from plait.machine.api.shaping import Write
 
 Json = dict[str, Any]
@@ -46,17 +48,18 @@ class Subresources:
         writer, path = self._engine.writer, call.path
         current = writer.current(call.resource, path.namespace, path.name)
         if call.request.method == "GET":
-            return json_response(_scale(current))
+            return json_response(_scale(call.resource.kind, current))
         write = call.write()
         if call.request.method == "PATCH":
             raw = await read_raw(call.request)
-            wanted = read_patch(call.resource, media_type(call.request), raw, self._engine.schemas)(_scale(current))
+            change = read_patch(call.resource, media_type(call.request), raw, self._engine.schemas)
+            wanted = change(_scale(call.resource.kind, current))
         elif call.request.method == "PUT":
             wanted = (await read_body(call.request, self._engine.schemas)).value
         else:
             raise method_not_allowed()
         obj = self._set_replicas(call, wanted, write)
-        return json_response(_scale(obj), warnings=write.warnings)
+        return json_response(_scale(call.resource.kind, obj), warnings=write.warnings)
 
     def _set_replicas(self, call: Call, wanted: Any, write: Write) -> Json:
         replicas = at_path(wanted, "spec", "replicas", default=0)
@@ -66,7 +69,11 @@ class Subresources:
         version = at_path(wanted, "metadata", "resourceVersion", default="")
 
         def change(obj: Json) -> Json:
-            obj.setdefault("spec", {})["replicas"] = replicas
+            *above, last = _paths(call.resource.kind).spec
+            place = obj
+            for name in above:
+                place = place.setdefault(name, {})
+            place[last] = replicas
             if version:
                 obj["metadata"]["resourceVersion"] = version
             return obj
@@ -172,16 +179,26 @@ class Subresources:
             raise method_not_allowed()
 
 
-def _scale(obj: Json) -> Json:
+_USUAL = ScalePaths(spec=("spec", "replicas"), status=("status", "replicas"))
+
+
+def _paths(kind: ServedKind) -> ScalePaths:
+    return kind.scale or _USUAL
+
+
+def _scale(kind: ServedKind, obj: Json) -> Json:
+    paths = _paths(kind)
+    # Workloads have their selector as an object, custom resources as a text in their status.
+    selector = at_path(obj, *paths.selector, default="") if kind.scale and paths.selector else ""
     meta = metadata(obj)
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: copy_json(meta[key]) for key in kept if key in meta},
-        "spec": {"replicas": at_path(obj, "spec", "replicas", default=0)},
+        "spec": {"replicas": at_path(obj, *paths.spec, default=0)},
         "status": {
-            "replicas": at_path(obj, "status", "replicas", default=0),
-            "selector": selector_text(at_path(obj, "spec", "selector")),
+            "replicas": at_path(obj, *paths.status, default=0),
+            "selector": selector if kind.scale else selector_text(at_path(obj, "spec", "selector")),
         },
     }

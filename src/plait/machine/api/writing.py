@@ -97,9 +97,9 @@ class Writer:
         meta["creationTimestamp"] = timestamp(self._world.clock())
         if hook.generation:
             meta["generation"] = 1
-        obj = self._shaper.finish(resource, obj, None, write, hook)
+        obj, sent = self._shaper.finish(resource, obj, None, write, hook)
         if not applied:
-            obj = self._shaper.track(resource, None, obj, write)
+            obj = self._shaper.track(resource, None, obj, write, sent=sent)
         if write.options.dry_run:
             return obj
         entry = self._store.put(resource.collection, obj)
@@ -178,8 +178,8 @@ class Writer:
         check_place(resource, obj, namespace, name)
         self._check_preconditions(resource, old, obj)
         obj = self._keep(resource, old, obj, subresource)
-        obj = self._finish_update(resource, old, obj, write, subresource)
-        return self._store_update(resource, old, obj, write, subresource=subresource, applied=applied)
+        obj, sent = self._finish_update(resource, old, obj, write, subresource)
+        return self._store_update(resource, old, obj, write, subresource=subresource, sent=None if applied else sent)
 
     def finalize(self, resource: Resource, name: str, body: Json, write: Write) -> Json:
         """Store the `spec.finalizers` of `body` and nothing else of it; raises 404 or 409."""
@@ -188,15 +188,15 @@ class Writer:
         obj = copy_json(old)
         left = at_path(body, "spec", "finalizers")
         obj["spec"] = {"finalizers": list(left)} if left else {}
-        return self._store_update(resource, old, obj, write, subresource="finalize", applied=False)
+        return self._store_update(resource, old, obj, write, subresource="finalize", sent=obj)
 
     def _store_update(
-        self, resource: Resource, old: Json, obj: Json, write: Write, *, subresource: str, applied: bool
+        self, resource: Resource, old: Json, obj: Json, write: Write, *, subresource: str, sent: Json | None
     ) -> Json:
         if unchanged(old, obj):
             return old
-        if not applied:
-            obj = self._shaper.track(resource, old, obj, write, subresource)
+        if sent is not None:
+            obj = self._shaper.track(resource, old, obj, write, sent=sent, subresource=subresource)
         hook = self.hook(resource)
         if hook.generation and changed_spec(old, obj):
             obj["metadata"]["generation"] = int(metadata(old).get("generation") or 0) + 1
@@ -206,13 +206,15 @@ class Writer:
         entry = self._store.put(resource.collection, obj)
         return self._store.delete(resource.collection, entry.key).obj if gone else entry.obj
 
-    def _finish_update(self, resource: Resource, old: Json, obj: Json, write: Write, subresource: str) -> Json:
+    def _finish_update(
+        self, resource: Resource, old: Json, obj: Json, write: Write, subresource: str
+    ) -> tuple[Json, Json]:
         if subresource == "status":
             obj = self._schemas.default(resource.kind, obj)
             errors = tuple(self._schemas.validate(resource.kind, obj, old))
             if errors:
                 raise invalid(resource.kind, name_of(obj), errors)
-            return obj
+            return obj, obj
         return self._shaper.finish(resource, obj, old, write, self.hook(resource))
 
     @staticmethod

@@ -17,6 +17,7 @@ from plait.kube.kinds import (
     DEPLOYMENT,
     ENDPOINTSLICE,
     EVENT,
+    JOB,
     NAMESPACE,
     POD,
     REPLICASET,
@@ -31,6 +32,7 @@ from plait.machine.controllers.deployment import DeploymentController
 from plait.machine.controllers.endpointslice import EndpointSliceController
 from plait.machine.controllers.garbage import GarbageCollector
 from plait.machine.controllers.graph import Graph, node_of
+from plait.machine.controllers.job import JobController
 from plait.machine.controllers.loadbalancer import LoadBalancerController
 from plait.machine.controllers.namespaces import NamespaceController, ServiceAccountController
 from plait.machine.controllers.replicaset import ReplicaSetController
@@ -45,7 +47,7 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 #: Kinds the controllers read; of all others they know only who owns what.
-CACHED = (NAMESPACE, SERVICEACCOUNT, SERVICE, POD, REPLICASET, DEPLOYMENT, ENDPOINTSLICE)
+CACHED = (NAMESPACE, SERVICEACCOUNT, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, ENDPOINTSLICE)
 
 # The same objects under another name, and the kind that has no owners and comes in masses.
 _SKIPPED_GROUPS = frozenset({"extensions", "events.k8s.io", "metrics.k8s.io"})
@@ -75,6 +77,7 @@ class Controllers:
         self._followers: tuple[Controller, ...] = (
             EndpointSliceController(cache=self.cache, writes=writes),
             ReplicaSetController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
+            JobController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
             DeploymentController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
             LoadBalancerController(cache=self.cache, writes=writes, recorder=self._recorder),
             ServiceAccountController(cache=self.cache, writes=writes),

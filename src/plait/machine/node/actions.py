@@ -106,7 +106,7 @@ async def _http(http: Mapping[str, Any], place: Place) -> Outcome:
     path = path if path.startswith("/") else f"/{path}"
     headers = {
         "Host": f"{host}:{port}",
-        "User-Agent": "kube-probe/1.33",
+        "User-Agent": "kube-probe/1.36",
         "Accept": "*/*",
         "Connection": "close",
     }

@@ -15,6 +15,7 @@ from plait.machine.init.protocol import Spawn
 from plait.machine.node import persist
 from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
 from plait.machine.node.images import argv
+from plait.machine.node.programs import write_programs
 from plait.machine.node.proxy import BOOTSTRAP_PATH, proxy_bootstrap, proxy_command
 from plait.machine.node.record import Terminated, write_private
 from plait.machine.node.roots import POD_FILES, Mount, fstab, make_root, overlay_mounts, place_mounts
@@ -87,6 +88,7 @@ async def create(
     if proxy:
         mounts.append(await _proxy_mount(pod, container, folder, env, who))
     root = make_root(folder, host.base, layers, host.folders.links)
+    write_programs(root, image.programs, python=host.settings.python)
     placed = place_mounts(root, [*host.base.mounts, *mounts])
     _termination_log(root.sections[0][1][0])
     lines = fstab(root, [*overlay_mounts(root, read_only=who.read_only_root), *placed])

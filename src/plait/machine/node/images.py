@@ -22,7 +22,7 @@ Role = Literal["app", "proxy", "proxy-init", "pause"]
 BUILTIN_TABLE: Final = Path(__file__).with_name("images.yaml")
 
 _HOSTS: Final = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
-_FIELDS: Final = ("match", "command", "args", "env", "packages", "persist", "user", "workdir", "role")
+_FIELDS: Final = ("match", "command", "args", "env", "packages", "programs", "persist", "user", "workdir", "role")
 _PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _WILDCARDS: Final = re.compile(r"\[[^]]*]|[*?]")
 _REFERENCE: Final = re.compile(r"\$(\$|\(([^)]+)\))?")
@@ -36,12 +36,18 @@ def _no_env() -> Mapping[str, str]:
     return MappingProxyType({})
 
 
+def _no_programs() -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """One entry: what runs for the images whose reference matches `match`.
 
     `command` and `args` are an image's ENTRYPOINT and CMD. `packages` are Debian packages laid under the pod's file
-    system. What is below the `persist` paths outlives the pod. `user` is the uid and gid where the pod names none.
+    system. `programs` are executables that the image has: a path in the pod and the words that it stands for, before
+    its own arguments. What is below the `persist` paths outlives the pod. `user` is the uid and gid where the pod names
+    none.
     """
 
     match: str
@@ -49,6 +55,7 @@ class Image:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=_no_env)
     packages: tuple[str, ...] = ()
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=_no_programs)
     persist: tuple[str, ...] = ()
     user: int = 0
     workdir: str = "/"
@@ -62,6 +69,8 @@ class Image:
                 written[name] = list(value)
         if self.env:
             written["env"] = dict(self.env)
+        if self.programs:
+            written["programs"] = {path: list(words) for path, words in self.programs.items()}
         for name, default in (("user", 0), ("workdir", "/"), ("role", "app")):
             if (value := getattr(self, name)) != default:
                 written[name] = value
@@ -199,7 +208,9 @@ def parse_entry(entry: Any, *, where: str = "image") -> Image:
             raise TableError(f"{where}: packages: {package!r} is not the name of a Debian package")
     persist = _words(entry, "persist", where)
     workdir = entry.get("workdir", "/")
-    for name, value in (("workdir", workdir), *(("persist", path) for path in persist)):
+    programs = _programs(entry.get("programs"), where)
+    paths = [("workdir", workdir), *(("persist", path) for path in persist), *(("programs", path) for path in programs)]
+    for name, value in paths:
         if not isinstance(value, str) or not value.startswith("/") or ".." in value.split("/"):
             raise TableError(f"{where}: {name}: {value!r}; write an absolute path")
     return Image(
@@ -208,6 +219,7 @@ def parse_entry(entry: Any, *, where: str = "image") -> Image:
         args=_words(entry, "args", where),
         env=_env(entry.get("env"), where),
         packages=packages,
+        programs=programs,
         persist=persist,
         user=user,
         workdir=workdir,
@@ -240,6 +252,18 @@ def _env(value: Any, where: str) -> Mapping[str, str]:
         if not isinstance(setting, str) or "\0" in setting:
             raise TableError(f"{where}: env: {name}: {setting!r} is not a string; write it in quotes")
     return MappingProxyType(dict(value))
+
+
+def _programs(value: Any, where: str) -> Mapping[str, tuple[str, ...]]:
+    if value is None:
+        return _no_programs()
+    if not isinstance(value, Mapping):
+        raise TableError(f"{where}: programs: {value!r}; write a map of paths and commands, such as /bin/app: [sh, -c]")
+    found = {path: _words(value, path, f"{where}: programs") for path in value}
+    for path, words in found.items():
+        if not words:
+            raise TableError(f"{where}: programs: {path}: write a command, such as [python, -m, app]")
+    return MappingProxyType(found)
 
 
 def _pattern(match: str) -> str:

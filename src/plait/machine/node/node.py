@@ -16,6 +16,7 @@ from plait.kube.kinds import DEPLOYMENT, POD
 from plait.kube.reflect import reflect
 from plait.machine.init.protocol import Process
 from plait.machine.node.addresses import Addresses
+from plait.machine.node.entering import place_in
 from plait.machine.node.events import Events
 from plait.machine.node.host import NODE_NAME, Folders, Host, Images
 from plait.machine.node.images import role_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from plait.kube.client import Client
     from plait.kube.reflect import Batch
     from plait.machine.init.client import InitClient
+    from plait.machine.node.actions import Place
     from plait.machine.node.host import LayerSource
     from plait.machine.node.images import Table
     from plait.machine.settings import MachineSettings
@@ -135,6 +137,10 @@ class Node:
         if found.pause is None or not found.record.network:
             raise LookupError(f"pod {namespace}/{pod} has no network (yet)")
         return found.pause
+
+    async def place_of(self, namespace: str, pod: str, container: str) -> Place:
+        """See `stream.PodsView`."""
+        return await place_in(self._by_name(namespace, pod), container)
 
     def _by_name(self, namespace: str, name: str) -> Pod:
         found = [p for p in self._pods.values() if (p.record.namespace, p.record.name) == (namespace, name)]

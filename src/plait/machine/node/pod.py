@@ -121,11 +121,17 @@ class Pod:
         folder = log_folder(self.host.folders.logs, self.record.namespace, self.record.name, self.record.uid)
         return folder / container / f"{attempt}.log"
 
+    def container(self, name: str) -> Container | None:
+        """A container, init containers too."""
+        return next((c for c in (*self._inits, *self._mains) if c.name == name), None)
+
     # what others tell
 
     def update(self, obj: dict[str, Any]) -> None:
         """The API's object has changed."""
         self.object = obj
+        if self.volumes.update(obj):
+            self._refresh.set()
         if obj["metadata"].get("deletionTimestamp"):
             seconds = obj["metadata"].get("deletionGracePeriodSeconds")
             self.end(self.grace if seconds is None else float(seconds))

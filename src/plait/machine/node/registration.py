@@ -15,6 +15,7 @@ import plait
 from plait.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from plait.kube.kinds import LEASE, NODE
 from plait.machine.node.host import NODE_NAME
+from plait.machine.settings import KUBERNETES
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
@@ -98,7 +99,7 @@ class Registration:
         registered = False
         while True:
             try:
-                if not registered:
+                if not registered or not await self._known():
                     await self._register()
                     registered = True
                 await self._renew()
@@ -107,6 +108,14 @@ class Registration:
                 await asyncio.sleep(1.0)
             else:
                 await asyncio.sleep(_RENEW)
+
+    async def _known(self) -> bool:
+        """Whether nobody has deleted the Node: its pods go on, so it must be there."""
+        try:
+            await self._client.get(NODE, NODE_NAME)
+        except NotFound:
+            return False
+        return True
 
     async def _register(self) -> None:
         wanted = node_object(address=self._address, pod_cidr=self._pod_cidr)
@@ -147,7 +156,7 @@ def _node_info() -> dict[str, Any]:
         "containerRuntimeVersion": f"plait://{plait.__version__}",
         "kernelVersion": platform.release(),
         "kubeProxyVersion": "",
-        "kubeletVersion": f"v1.33.0+plait.{plait.__version__}",
+        "kubeletVersion": f"{KUBERNETES}+plait-{plait.__version__}",
         "machineID": "",
         "operatingSystem": "linux",
         "osImage": _os_name(),

@@ -137,6 +137,12 @@ class Root:
         if not folder and not (upper / relative).exists():
             (upper / relative).touch()
 
+    def own(self, path: str) -> Path:
+        """A file of the container's own at a resolved path, to be written before the container starts."""
+        self.make(path, folder=False)
+        section, stack = self._section(path)
+        return stack[0] / os.path.relpath(path, section)
+
     def _section(self, path: str) -> tuple[str, tuple[Path, ...]]:
         return max(
             ((name, stack) for name, stack in self.sections if name == "/" or (path + "/").startswith(name + "/")),

@@ -67,6 +67,30 @@ def exec_script(*, argv: Sequence[str], env: Mapping[str, str], workdir: str, se
     return f"cd {shlex.quote(workdir)}\nexec {program} </dev/null\n"
 
 
+def session_script(
+    *, argv: Sequence[str], env: Mapping[str, str], workdir: str, setpriv: Sequence[str], terminal: bool
+) -> str:
+    """The text that runs a program for a user who is connected to it, in a session of its own.
+
+    It is read from descriptor 3; what hinders the program is written to descriptor 4. The program gets neither.
+    """
+    variables = [f"{name}={value}" for name, value in env.items()]
+    session = ["setsid", *(["--ctty"] if terminal else [])]
+    program = shlex.join([*session, "setpriv", *setpriv, "--", "/usr/bin/env", "-i", *variables, *argv])
+    lines = [
+        f"cd {shlex.quote(workdir)} 2>&4 || exit {FAILED}",
+        f"PATH={shlex.quote(env.get('PATH', TOOLS))}",
+        f"command -v {shlex.quote(argv[0])} >/dev/null 2>&1 || {{",
+        f"  printf '%s\\n' {shlex.quote(_not_found(argv[0]))} >&4",
+        f"  exit {FAILED}",
+        "}",
+        f"PATH={TOOLS}",
+        "exec 3<&- 4>&-",
+        f"exec {program}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _not_found(program: str) -> str:
     if "/" in program:
         return f'exec: "{program}": stat {program}: no such file or directory'

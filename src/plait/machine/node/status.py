@@ -46,7 +46,8 @@ def pod_status(
         "hostIPs": [{"ip": host_ip}],
         "startTime": told.get("startTime") or timestamp(record.created_at),
         "containerStatuses": [
-            _container_status(record, c, images) for c in sorted(main, key=lambda container: container.name)
+            _container_status(record, c, images, first="PodInitializing" if init else "ContainerCreating")
+            for c in sorted(main, key=lambda container: container.name)
         ],
         "qosClass": qos_class(spec),
     }
@@ -180,7 +181,13 @@ def _with_times(
     return foreign + result
 
 
-def _container_status(record: PodRecord, container: ContainerRecord, images: Mapping[str, str]) -> dict[str, Any]:
+def _container_status(
+    record: PodRecord, container: ContainerRecord, images: Mapping[str, str], *, first: str = "PodInitializing"
+) -> dict[str, Any]:
+    """`first` is what a container waits for that has never run: the init containers, or its own making."""
+    state = container.state
+    if state == Waiting(reason="PodInitializing"):
+        state = Waiting(reason=first)
     status: dict[str, Any] = {
         "name": container.name,
         "image": container.image,
@@ -188,7 +195,7 @@ def _container_status(record: PodRecord, container: ContainerRecord, images: Map
         "ready": container.ready,
         "started": container.started,
         "restartCount": container.restarts,
-        "state": _state(container.state),
+        "state": _state(state),
         "lastState": _state(container.last) if container.last else {},
     }
     if container.attempt >= 0:

@@ -2,7 +2,8 @@
 
 `GET /logs/NAMESPACE/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=`
 answers with chunked text. `GET /connect/NAMESPACE/POD/PORT` with `Upgrade: tcp` answers 101 and carries bytes to
-127.0.0.1:PORT inside the pod. Failures are JSON Status objects. One request per connection.
+127.0.0.1:PORT inside the pod. `GET /exec/NAMESPACE/POD/CONTAINER?command=…&stdin=&stdout=&stderr=&tty=` and `/attach/…`
+answer 101 and carry frames (see `machine.frames`). Failures are JSON Status objects. One request per connection.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from plait.machine.node.logs import LogOptions, read_log, since_of
 from plait.machine.node.netns import connect_in
+from plait.machine.node.remote import RemoteOptions, remote_options, run_attach, run_exec
+
+if TYPE_CHECKING:
+    from plait.machine.node.actions import Place
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,10 @@ class PodsView(Protocol):
 
     def network_of(self, namespace: str, pod: str) -> int:
         """A process whose network namespace is the pod's."""
+        ...
+
+    async def place_of(self, namespace: str, pod: str, container: str) -> Place:
+        """Where a program beside those of a running container runs."""
         ...
 
 
@@ -91,6 +100,9 @@ class StreamServer:
                 await _answer_status(writer, refused)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             log.debug("stream ended: %s", error)
+        except Exception:
+            # A fault of ours in one stream must not end the node.
+            log.exception("stream failed")
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -113,10 +125,32 @@ class StreamServer:
                 await _logs(reader, writer, file, options)
             case ["connect", namespace, pod, port] if port.isdigit():
                 await self._connect(reader, writer, namespace, pod, int(port))
+            case ["exec" | "attach" as verb, namespace, pod, container]:
+                await self._remote(verb, (namespace, pod, container), _remote_options(url.query), reader, writer)
             case _:
-                raise RefusedError(
-                    404, "NotFound", f"{url.path}: there are /logs/NS/POD/CONTAINER and /connect/NS/POD/PORT"
-                )
+                known = "/{logs,exec,attach}/NS/POD/CONTAINER and /connect/NS/POD/PORT"
+                raise RefusedError(404, "NotFound", f"{url.path}: there are {known}")
+
+    async def _remote(
+        self,
+        verb: str,
+        at: tuple[str, str, str],
+        options: RemoteOptions,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        if verb == "exec" and not options.command:
+            raise RefusedError(400, "BadRequest", "you must specify at least one command for the container")
+        try:
+            place = await self._pods.place_of(*at)
+            file = self._pods.log_file(*at, previous=False)
+        except LookupError as error:
+            raise RefusedError(404, "NotFound", _text(error)) from error
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: frames\r\n\r\n")
+        if verb == "exec":
+            await run_exec(place, options, reader, writer)
+        else:
+            await run_attach(file, reader, writer)
 
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, namespace: str, pod: str, port: int
@@ -207,6 +241,13 @@ async def _answer_status(writer: asyncio.StreamWriter, refused: RefusedError) ->
     head = f"HTTP/1.1 {refused.code} {refused.reason}\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
     await writer.drain()
+
+
+def _remote_options(query: str) -> RemoteOptions:
+    try:
+        return remote_options(parse_qsl(query, keep_blank_values=True))
+    except ValueError as error:
+        raise RefusedError(400, "BadRequest", str(error)) from error
 
 
 def _log_options(query: Mapping[str, str]) -> LogOptions:

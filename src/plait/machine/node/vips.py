@@ -1,8 +1,11 @@
-"""Service VIPs for pods without a sidecar: nft text that turns a VIP into one of its endpoints, in the pod's own netns.
+"""Service VIPs: nft text that turns a VIP into one of its endpoints, in the netns of a pod without a sidecar.
 
 Doing it in the pod keeps replies on the way they came; on the flat bridge the node's rules would see one half. A VIP
 is on no interface, so whatever is still bound for the VIP network after translation has nowhere to go and is refused
 at once: a Service without endpoints, or a port that it does not have.
+
+What a sidecar does not translate (excluded ports, a Host it has no route for, its own uid) reaches the bridge, where
+the node translates it and puts its own address as the source, so that the reply passes it too. One table for all.
 
 Every text states what should be, so that it may be loaded over any earlier one.
 """
@@ -27,6 +30,27 @@ table ip {table} {{
   ip daddr . meta l4proto . th dport vmap @services
  }}
  chain refuse {{ type filter hook output priority 0; policy accept;
+  ip daddr {network} meta l4proto tcp reject with tcp reset
+  ip daddr {network} reject
+ }}
+}}
+"""
+
+# Refused before routing: the node has no route to the VIPs, and "unreachable" is not what callers retry.
+_NODE_SKELETON: Final = """\
+add table ip {table}
+delete table ip {table}
+table ip {table} {{
+ map services {{
+  type ipv4_addr . inet_proto . inet_service : verdict
+ }}
+ chain translate {{ type nat hook prerouting priority -100; policy accept;
+  ip daddr . meta l4proto . th dport vmap @services
+ }}
+ chain reply {{ type nat hook postrouting priority 100; policy accept;
+  ct status dnat masquerade
+ }}
+ chain refuse {{ type filter hook prerouting priority -50; policy accept;
   ip daddr {network} meta l4proto tcp reject with tcp reset
   ip daddr {network} reject
  }}
@@ -64,11 +88,18 @@ class Vips:
 
     def ruleset(self) -> str:
         """Everything, for a new pod's network namespace; takes the place of what is loaded there."""
+        return self._everything(_SKELETON)
+
+    def node_ruleset(self) -> str:
+        """Everything, for the node's own network namespace; the same changes fit it."""
+        return self._everything(_NODE_SKELETON)
+
+    def _everything(self, skeleton: str) -> str:
         every = [*self._fixed, *(vip for vips in self._services.values() for vip in vips)]
-        return _SKELETON.format(table=TABLE, network=self._network) + "".join(map(_put, every))
+        return skeleton.format(table=TABLE, network=self._network) + "".join(map(_put, every))
 
     def update(self, service: Mapping[str, Any], slices: Iterable[Mapping[str, Any]] = ()) -> str:
-        """Put in a Service with all of its EndpointSlices. The text to load in every pod that has a `ruleset`.
+        """Put in a Service with all of its EndpointSlices. The text to load wherever a `ruleset` is.
 
         Empty where nothing changed.
         """

@@ -92,6 +92,13 @@ class Volumes:
             mounts.append(Mount(source=str(source), target=wanted["mountPath"], options=",".join(options)))
         return sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/"))
 
+    def update(self, pod: Mapping[str, Any]) -> bool:
+        """Take the newest state of the pod; whether volumes may show something that has changed in it."""
+        before, self._pod = self._pod["metadata"], pod
+        if all(before.get(field) == pod["metadata"].get(field) for field in ("labels", "annotations")):
+            return False
+        return any(_shows_pod(self._volumes[name]) for name in self._used() if name in self._volumes)
+
     def uses(self, kind: str, name: str) -> bool:
         """Whether a ConfigMap or Secret shows in these volumes."""
         return any((kind, name) in _objects_of(self._volumes[v]) for v in self._used() if v in self._volumes)
@@ -245,6 +252,11 @@ def _objects_of(volume: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield ("ConfigMap", source["configMap"].get("name", ""))
         if "secret" in source:
             yield ("Secret", source["secret"].get("secretName") or source["secret"].get("name", ""))
+
+
+def _shows_pod(volume: Mapping[str, Any]) -> bool:
+    sources = (volume.get("projected") or {}).get("sources") or ()
+    return any("downwardAPI" in source for source in (volume, *sources))
 
 
 def _swap(place: Path, files: Mapping[str, tuple[bytes, int]], group: int | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from plait.machine.api.times import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from ipaddress import IPv4Address, IPv4Network
 
     from plait.machine.api.registry import Registry
@@ -63,6 +63,10 @@ class Hook:
 
     def prepare(self, world: World, obj: Json, old: Json | None) -> tuple[FieldError, ...]:
         """Fill in what the server decides, in place: before admission, on create (`old` is None) and update."""
+        return ()
+
+    def warnings(self, world: World, obj: Json) -> Iterable[str]:
+        """What a user should know about an object that is about to be stored."""
         return ()
 
     def admitted(self, world: World, obj: Json, old: Json | None) -> None:

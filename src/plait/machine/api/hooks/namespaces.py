@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.hooks.contract import DeleteOptions, Hook, mark
+from plait.machine.api.hooks.permanent import ROOT_CERTIFICATE
 
 if TYPE_CHECKING:
     from plait.machine.api.hooks.contract import World
@@ -70,7 +71,7 @@ def furnish(world: World, namespace: str) -> None:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {
-                "name": "kube-root-ca.crt",
+                "name": ROOT_CERTIFICATE,
                 "namespace": namespace,
                 "annotations": {
                     "kubernetes.io/description": "Certificate authority of the Kubernetes API of this machine."

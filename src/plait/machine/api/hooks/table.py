@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.machine.api.hooks.contract import Hook
+from plait.machine.api.hooks.definitions import COLLECTION as DEFINITIONS
+from plait.machine.api.hooks.definitions import DefinitionHook
+from plait.machine.api.hooks.jobs import JobHook
 from plait.machine.api.hooks.namespaces import NamespaceHook
 from plait.machine.api.hooks.pods import PodHook
 from plait.machine.api.hooks.services import ServiceHook
@@ -26,6 +29,8 @@ def hooks() -> dict[Collection, Hook]:
         ("", "namespaces"): NamespaceHook(),
         ("", "pods"): PodHook(),
         ("", "services"): ServiceHook(),
+        ("batch", "jobs"): JobHook(),
+        DEFINITIONS: DefinitionHook(),
         ("", "configmaps"): plain,
         ("", "secrets"): plain,
         ("", "serviceaccounts"): plain,

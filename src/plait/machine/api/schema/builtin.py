@@ -6,55 +6,17 @@ whatever discovery shows. Column names and types are those users of kubectl know
 
 from __future__ import annotations
 
+from plait.machine.api.schema import builtin_more
+from plait.machine.api.schema.declaring import AGE as _AGE
+from plait.machine.api.schema.declaring import CREATE as _CREATE
+from plait.machine.api.schema.declaring import META as _META
+from plait.machine.api.schema.declaring import NAME as _NAME
+from plait.machine.api.schema.declaring import OPENAPI as _OPENAPI
+from plait.machine.api.schema.declaring import built_in as _kind
+from plait.machine.api.schema.declaring import column as _column
+from plait.machine.api.schema.declaring import scale as _scale
+from plait.machine.api.schema.declaring import wide as _wide
 from plait.machine.api.schema.kinds import Column, GroupVersion, ServedKind, Subresource
-
-_NAME = Column(name="Name", format="name", description="Name of the object, unique in its namespace")
-_AGE = Column(name="Age", description="Time since the object was created")
-_CREATE = ("create",)
-_READ_WRITE = ("get", "patch", "update")
-
-_OPENAPI = "io.k8s.api"
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-
-
-def _wide(name: str, description: str) -> Column:
-    return Column(name=name, priority=1, description=description)
-
-
-def _column(name: str, description: str, kind: str = "string") -> Column:
-    return Column(name=name, type=kind, description=description)
-
-
-def _package(group: str) -> str:
-    """The part of a type's name that stands for the group: `core`, `apps`, `discovery`."""
-    return group.split(".", 1)[0] or "core"
-
-
-def _kind(
-    group: str, version: str, kind: str, plural: str, *, subs: tuple[Subresource, ...] = (), **more: object
-) -> ServedKind:
-    served: tuple[str, ...] = more.pop("served_versions", (version,))  # type: ignore[assignment]
-    aliases: tuple[GroupVersion, ...] = more.get("aliases", ())  # type: ignore[assignment]
-    pairs = [GroupVersion(group=group, version=item) for item in served] + list(aliases)
-    status = Subresource(name="status", group=group, version=version, kind=kind, verbs=_READ_WRITE)
-    if more.pop("status", False):
-        subs = (status, *subs)
-    return ServedKind(
-        group=group,
-        version=version,
-        served_versions=served,
-        kind=kind,
-        plural=plural,
-        singular=kind.lower() if plural else "",
-        subresources=subs,
-        definitions={str(pair): f"{_OPENAPI}.{_package(pair.group)}.{pair.version}.{kind}" for pair in pairs},
-        **more,  # type: ignore[arg-type]
-    )
-
-
-def _scale() -> Subresource:
-    return Subresource(name="scale", group="autoscaling", version="v1", kind="Scale", verbs=_READ_WRITE)
-
 
 _WORKLOAD_WIDE = (
     _wide("Containers", "Names of the containers of the pod template"),
@@ -72,8 +34,10 @@ POD = _kind(
     categories=("all",),
     status=True,
     subs=(
+        Subresource(name="attach", group="", version="v1", kind="PodAttachOptions", verbs=("create", "get")),
         Subresource(name="binding", group="", version="v1", kind="Binding", verbs=_CREATE),
         Subresource(name="eviction", group="policy", version="v1", kind="Eviction", verbs=_CREATE),
+        Subresource(name="exec", group="", version="v1", kind="PodExecOptions", verbs=("create", "get")),
         Subresource(name="log", group="", version="v1", kind="Pod", verbs=("get",)),
         Subresource(name="portforward", group="", version="v1", kind="PodPortForwardOptions", verbs=("create", "get")),
     ),
@@ -268,6 +232,7 @@ KINDS: tuple[ServedKind, ...] = (
     REPLICASET,
     ENDPOINTSLICE,
     LEASE,
+    *builtin_more.KINDS,
     _review("authentication.k8s.io", "TokenReview", "tokenreviews"),
     _review("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"),
     _review("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),

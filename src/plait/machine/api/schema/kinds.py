@@ -55,6 +55,15 @@ class Subresource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScalePaths:
+    """Where a kind has what `scale` shows; `selector` is empty where the kind has no selector as a text."""
+
+    spec: tuple[str, ...]
+    status: tuple[str, ...]
+    selector: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServedKind:
     """A kind of the API.
 
@@ -62,6 +71,7 @@ class ServedKind:
     further group versions under which the same objects are read and written (the old groups of Deployment).
     `acts` is False for a kind that is accepted and stored without effect yet.
     `stored` is False for kinds that only exist as a request and its answer (TokenReview).
+    `scale` is set for kinds whose replicas are elsewhere than a Deployment's.
     `definitions` maps each served `apiVersion` to its type's name in the schema data.
     """
 
@@ -81,6 +91,7 @@ class ServedKind:
     acts: bool = True
     stored: bool = True
     custom: bool = False
+    scale: ScalePaths | None = None
     definitions: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property

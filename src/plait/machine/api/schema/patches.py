@@ -64,6 +64,9 @@ def json_patch(obj: dict[str, Any], operations: Any) -> dict[str, Any]:
     for index, operation in enumerate(operations):
         try:
             current = jsonpatch.apply_patch(current, [copied(operation)], in_place=True)
+        except jsonpatch.JsonPatchTestFailed:
+            what = f"operation {index} (test {operation['path']})"
+            raise PatchError(422, f"the JSON patch does not apply: {what}: the value there is another one") from None
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as fault:
             what = f"operation {index} ({operation['op']} {operation['path']})"
             raise PatchError(422, f"the JSON patch does not apply: {what}: {fault}") from None

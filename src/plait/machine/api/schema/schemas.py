@@ -15,6 +15,7 @@ from plait.machine.api.schema import (
     patches,
     strategic,
     structural,
+    structural_defaults,
     validation,
     versions,
 )
@@ -49,6 +50,30 @@ class Schemas:
         bodies = (*self.kinds, *builtin.BODIES)
         self._by_kind = {(str(at), kind.kind): kind for kind in bodies for at in kind.endpoints}
         self._documents = self._make_documents()
+        self._index = openapi.index(self._documents)
+        # What is always served; what users define comes and goes beside it.
+        self._own = (self.kinds, dict(self._custom), dict(self._documents))
+
+    @property
+    def own_kinds(self) -> tuple[ServedKind, ...]:
+        """The kinds that are always served."""
+        return self._own[0]
+
+    def define(self, kinds: tuple[ServedKind, ...], schemas: Mapping[str, Mapping[str, Any]]) -> None:
+        """Serve these kinds of users, described by `schemas`, and no other beside the API's own."""
+        own, custom, documents = self._own
+        if not kinds and self.kinds == own:
+            return
+        self.kinds = (*own, *kinds)
+        for name in self._custom.keys() - custom.keys():
+            self._types.pop(name, None)
+        self._custom = {**custom, **schemas}
+        for name in schemas:
+            self._types.pop(name, None)
+        self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
+        self._by_kind = {(str(at), kind.kind): kind for kind in (*self.kinds, *builtin.BODIES) for at in kind.endpoints}
+        touched = {at for kind in kinds for at in kind.endpoints}
+        self._documents = {**documents, **self._make_documents(touched)}
         self._index = openapi.index(self._documents)
 
     # -- finding kinds -------------------------------------------------------------------------------------------
@@ -102,6 +127,8 @@ class Schemas:
         """The normalised object with upstream's defaults filled in."""
         made = self.normalise(kind, obj)
         defaults.fill(kind, made)
+        if kind.custom and (schema := self.type_of(kind, made).schema) is not None:
+            structural_defaults.fill(schema, made)
         return made
 
     to_storage = staticmethod(versions.to_storage)
@@ -175,11 +202,12 @@ class Schemas:
         """What `GET /openapi/v3/apis/GROUP/VERSION` answers (`/openapi/v3/api/v1` for the core group)."""
         return self._documents.get(openapi.root_path(GroupVersion(group=group, version=version)))
 
-    def _make_documents(self) -> dict[str, Document]:
+    def _make_documents(self, only: set[GroupVersion] | None = None) -> dict[str, Document]:
         served: dict[GroupVersion, list[ServedKind]] = {}
         for kind in self.kinds:
             for at in kind.endpoints:
-                served.setdefault(at, []).append(kind)
+                if only is None or at in only:
+                    served.setdefault(at, []).append(kind)
         make = partial(openapi.document, definitions=self._definitions, custom=self._custom)
         return {openapi.root_path(at): make(at, kinds) for at, kinds in served.items()}
 

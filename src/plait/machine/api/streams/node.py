@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from plait.machine.api.errors import StatusError, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -38,8 +38,17 @@ class NodeSocket:
 
     async def connect(self, namespace: str, pod: str, port: int) -> Pipe:
         """A connection to a port on 127.0.0.1 inside the pod; raises StatusError."""
-        target = f"/connect/{quote(namespace)}/{quote(pod)}/{port}"
-        head = f"GET {target} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        return await self._upgrade(f"/connect/{quote(namespace)}/{quote(pod)}/{port}", "tcp")
+
+    async def remote(
+        self, verb: str, namespace: str, pod: str, container: str, query: Sequence[tuple[str, str]]
+    ) -> Pipe:
+        """A connection that carries frames to a program (`verb` is exec or attach); raises StatusError."""
+        place = "/".join(quote(word, safe="") for word in (verb, namespace, pod, container))
+        return await self._upgrade(f"/{place}?{urlencode(query)}", "frames")
+
+    async def _upgrade(self, target: str, protocol: str) -> Pipe:
+        head = f"GET {target} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self._path, limit=_HEAD_LIMIT)

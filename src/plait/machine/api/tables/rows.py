@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.objects import metadata
-from plait.machine.api.tables import configuration, networking, workloads
+from plait.machine.api.tables import configuration, jobs, networking, workloads
 from plait.machine.api.tables.jsonpath import find_all
 from plait.machine.api.times import age
 
@@ -23,6 +23,7 @@ _BUILTIN: dict[Collection, Callable[[Json, float], Cells]] = {
     ("apps", "deployments"): workloads.deployment,
     ("apps", "replicasets"): workloads.replica_set,
     ("", "nodes"): workloads.node,
+    ("batch", "jobs"): jobs.job,
     ("", "services"): networking.service,
     ("discovery.k8s.io", "endpointslices"): networking.endpoint_slice,
     ("", "namespaces"): configuration.namespace,

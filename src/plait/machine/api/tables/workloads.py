@@ -130,7 +130,8 @@ def _restarts(spec: Json, status: Json, now: float) -> str:
     return f"{total} ({human_duration(now - last)} ago)" if total and last is not None else str(total)
 
 
-def _template(obj: Json) -> Cells:
+def template_cells(obj: Json) -> Cells:
+    """What `-o wide` adds for everything with a pod template: containers, images, selector."""
     containers = at_path(obj, "spec", "template", "spec", "containers", default=[])
     return [
         ",".join(c.get("name", "") for c in containers),
@@ -148,7 +149,7 @@ def deployment(obj: Json, now: float) -> Cells:
         status.get("updatedReplicas", 0),
         status.get("availableReplicas", 0),
         age(metadata(obj).get("creationTimestamp"), now),
-        *_template(obj),
+        *template_cells(obj),
     ]
 
 
@@ -161,7 +162,7 @@ def replica_set(obj: Json, now: float) -> Cells:
         status.get("replicas", 0),
         status.get("readyReplicas", 0),
         age(metadata(obj).get("creationTimestamp"), now),
-        *_template(obj),
+        *template_cells(obj),
     ]
 
 

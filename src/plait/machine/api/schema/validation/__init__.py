@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from plait.machine.api.schema.validation.definitions import validate_definition
+from plait.machine.api.schema.validation.jobs import validate_job
 from plait.machine.api.schema.validation.metadata import validate_metadata
 from plait.machine.api.schema.validation.pods import validate_pod
 from plait.machine.api.schema.validation.services import validate_endpoint_slice, validate_service
@@ -36,6 +38,8 @@ _RULES: Mapping[tuple[str, str], Rule] = {
     ("", "Event"): validate_event,
     ("apps", "Deployment"): validate_deployment,
     ("apps", "ReplicaSet"): validate_replica_set,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): validate_definition,
+    ("batch", "Job"): validate_job,
     ("discovery.k8s.io", "EndpointSlice"): validate_endpoint_slice,
     ("coordination.k8s.io", "Lease"): validate_lease,
     ("autoscaling", "Scale"): validate_scale,
@@ -48,4 +52,5 @@ def validate_object(kind: ServedKind, obj: dict[str, Any], old: dict[str, Any] |
     if kind.stored:
         yield from validate_metadata(kind, obj)
     if (rule := _RULES.get((kind.group, kind.kind))) is not None:
-        yield from rule(obj, old)
+        comparable = old is not None and isinstance(old.get("spec", {}), dict | None)
+        yield from rule(obj, old if comparable else None)

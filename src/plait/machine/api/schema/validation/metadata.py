@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from plait.machine.api.schema.kinds import ServedKind
 
 _ANNOTATIONS_LIMIT = 256 * 1024
-_STANDARD_FINALIZERS = frozenset({"foregroundDeletion", "kubernetes", "orphan"})
+_STANDARD_FINALIZERS = frozenset(
+    {"customresourcecleanup.apiextensions.k8s.io", "foregroundDeletion", "kubernetes", "orphan"}
+)
 _NAME_RULES: dict[str, Callable[[str], str]] = {"Namespace": names.dns_label, "Service": names.dns_1035_label}
 
 
@@ -40,7 +42,7 @@ def validate_metadata(kind: ServedKind, obj: dict[str, Any]) -> Iterator[FieldEr
         path = f"metadata.finalizers[{index}]"
         if fault := names.qualified_name(finalizer):
             yield invalid(path, finalizer, fault)
-        elif "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        elif not kind.custom and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             yield invalid(path, finalizer, f"must have a domain before a '/', such as example.com/{finalizer}")
     yield from _owners(meta.get("ownerReferences") or ())
 

@@ -25,6 +25,10 @@ class Float32:
 
     value: float
 
+    def nearest(self) -> float:
+        """The number that float32 makes of it."""
+        return _as_float32(self.value)
+
 
 def encode(value: object) -> bytes:
     """The text with the line end that Go's Encoder adds. Raises ValueError for NaN and infinity, as Go refuses them."""

@@ -1,0 +1,1 @@
+"""The carts: what each customer, or anonymous web session, is about to buy."""

@@ -1,0 +1,1 @@
+"""The payment service: says yes to small amounts."""

@@ -1,0 +1,1 @@
+"""The queue-master: takes shipments off the queue."""

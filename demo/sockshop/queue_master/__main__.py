@@ -1,0 +1,36 @@
+"""`python -m sockshop.queue_master [--port 80] [--broker rabbitmq]`; the environment's SPRING_RABBITMQ_* count too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from sockshop.amqp.link import Broker
+from sockshop.queue_master.api import QueueMaster
+from sockshop.service.journal import access_log
+from sockshop.service.listener import run
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the service; the exit status is 2 for wrong arguments or environment."""
+    environment = os.environ
+    parser = argparse.ArgumentParser(prog="queue-master", description="Takes shipments off the queue.")
+    parser.add_argument("--port", type=int, default=80, help="port to listen on, all addresses (80)")
+    address = environment.get("SPRING_RABBITMQ_HOST") or "rabbitmq"
+    parser.add_argument("--broker", default=address, help="broker, as HOST or HOST:PORT (SPRING_RABBITMQ_HOST)")
+    parser.add_argument("--access-log", action="store_true", help="one line of JSON per request on stdout")
+    options = parser.parse_args(arguments)
+    user = environment.get("SPRING_RABBITMQ_USERNAME") or "guest"
+    password = environment.get("SPRING_RABBITMQ_PASSWORD") or "guest"
+    try:
+        broker = Broker.at(options.broker, user=user, password=password)
+    except ValueError as error:
+        parser.error(f"--broker: {error}")
+    service = QueueMaster(broker, out=sys.stdout, access_log=access_log(options.access_log))
+    run(service.app(), port=options.port, name="queue-master")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The shipping service: puts every shipment on the queue."""

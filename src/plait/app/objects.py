@@ -1,0 +1,264 @@
+"""Writes the objects of files into a cluster: all are checked by the API before the first is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from plait.api.decode import decode
+from plait.app.objects_faults import fault_lines, problem_lines
+from plait.app.objects_fields import Fields
+from plait.app.objects_given import ObjectsError
+from plait.app.objects_plan import Item, Plan, owned_anew, printed
+from plait.kube.client import Answer, Client
+from plait.kube.errors import ApiError, Conflict, NotFound
+from plait.kube.kinds import CRD, Kind
+
+Verb = Literal["apply", "create", "replace"]
+Object = dict[str, Any]
+
+MANAGER: Final = "plait"
+_PARTICIPLE: Final = {"apply": "applying", "create": "creating", "replace": "replacing"}
+#: Seconds between two looks at an object that is being waited for, and how long a new kind may take to be served.
+_LOOK, _KIND_PATIENCE = 0.1, 15.0
+#: As many namespaces are named as places to look.
+_PLACES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one object: `action` is kubectl's word (`configured`), empty where `faults` say why not."""
+
+    item: Item
+    name: str
+    action: str = ""
+    warnings: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{printed(self.item.kind, self.name)} {self.action}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """An item the API would take: what is there now, and what to say about fields taken from others."""
+
+    item: Item
+    live: Object | None
+    answer: Answer | None
+    warnings: tuple[str, ...] = ()
+
+
+class Writer:
+    """Carries out plans. `dry_run` leaves the cluster as it is and gives the same outcomes."""
+
+    def __init__(self, client: Client, *, dry_run: bool = False) -> None:
+        self._client = client
+        self._dry_run = dry_run
+        self._fields = Fields(client)
+
+    async def write(self, plan: Plan, verb: Verb) -> AsyncIterator[Outcome]:
+        """Outcomes one by one. Raises ObjectsError before anything is written if any object would be refused."""
+        checked: list[_Checked] = []
+        faults: dict[int, list[str]] = {}
+        for item in plan.items:
+            try:
+                checked.append(await self._check(item, verb, plan))
+            except ObjectsError as error:
+                faults[item.index] = list(error.lines)
+        lines = [line for index in sorted(faults) for line in faults[index]]
+        lines += _twice(plan.items) if verb == "create" else []
+        if lines:
+            raise ObjectsError(lines)
+        for one in checked:
+            yield await self._carry_out(one, verb)
+
+    async def _check(self, item: Item, verb: Verb, plan: Plan) -> _Checked:
+        """Ask the API whether it would take the object; raises ObjectsError."""
+        if item.deferred:
+            return _Checked(item, None, None)
+        live = await self._live(item) if item.name else None
+        if verb == "create" and live is not None:
+            raise ObjectsError([f"{_refusal(item, verb, 'AlreadyExists')} already exists; to change it: plait apply"])
+        if verb == "replace" and live is None:
+            raise ObjectsError([f"{_refusal(item, verb, 'NotFound')} not found{await self._elsewhere(item)}"])
+        if verb != "create" and not item.name:
+            raise ObjectsError([f"{item.given.where('metadata')}: {item.title}: {verb} needs metadata.name"])
+        try:
+            try:
+                return _Checked(item, live, await self._send(item, verb, dry_run=True))
+            except Conflict as error:
+                taken = _taken(item, error)
+                if verb != "apply" or taken is None:
+                    raise
+                return _Checked(item, live, await self._send(item, verb, dry_run=True, force=True), taken)
+        except NotFound as error:
+            details = error.status.get("details") or {}
+            if details.get("kind") == "namespaces" and details.get("name") in plan.namespaces:
+                if wrong := problem_lines(item.given, item.title, decode(item.obj).problems):
+                    raise ObjectsError(wrong) from error
+                return _Checked(item, None, None)
+            raise ObjectsError(await self._words(item, error)) from error
+        except ApiError as error:
+            raise ObjectsError(await self._words(item, error)) from error
+
+    async def _words(self, item: Item, error: ApiError) -> list[str]:
+        return await fault_lines(item.given, item.kind, item.title, error, self._fields)
+
+    async def _carry_out(self, one: _Checked, verb: Verb) -> Outcome:
+        item = one.item
+        if self._dry_run:
+            return self._rehearsed(one, verb)
+        try:
+            if item.deferred:
+                await self._until_served(item.kind)
+            adopted = await self._adopt(one) if verb == "apply" else False
+            answer = await self._send(item, verb, dry_run=False, force=True)
+        except ApiError as error:
+            return Outcome(item=item, name=item.name, faults=tuple(await self._words(item, error)))
+        obj = _object(answer)
+        same = one.live is not None and _same(one.live, obj, adopted=adopted)
+        action = _action(verb, one.live, same=same, created=answer.status == 201)
+        return Outcome(
+            item=item, name=obj["metadata"]["name"], action=action, warnings=(*one.warnings, *answer.warnings)
+        )
+
+    def _rehearsed(self, one: _Checked, verb: Verb) -> Outcome:
+        item = one.item
+        if one.answer is None:
+            return Outcome(
+                item=item, name=item.name, action="created (dry run, not checked: it needs what comes with it)"
+            )
+        obj = _object(one.answer)
+        same = one.live is not None and _essence(one.live) == _essence(obj)
+        action = _action(verb, one.live, same=same, created=one.answer.status == 201)
+        name = obj["metadata"].get("name") or item.name
+        warnings = (*one.warnings, *one.answer.warnings)
+        return Outcome(item=item, name=name, action=f"{action} (server dry run)", warnings=warnings)
+
+    async def _live(self, item: Item) -> Object | None:
+        """The object as it is in the cluster."""
+        try:
+            return await self._client.get(item.kind, item.name, item.namespace)
+        except NotFound:
+            return None
+
+    async def _send(self, item: Item, verb: Verb, *, dry_run: bool, force: bool = False) -> Answer:
+        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+        params |= {"dryRun": "All"} if dry_run else {}
+        collection, one = item.kind.path(item.namespace), item.kind.path(item.namespace, item.name or "-")
+        if verb == "create":
+            return await self._client.exchange("POST", collection, params=params, json=item.obj)
+        if verb == "replace":
+            return await self._client.exchange("PUT", one, params=params, json=item.obj)
+        params["force"] = "true" if force else "false"
+        body = {**item.obj, "metadata": {k: v for k, v in item.obj["metadata"].items() if k != "managedFields"}}
+        return await self._client.exchange(
+            "PATCH", one, params=params, json=body, content="application/apply-patch+yaml"
+        )
+
+    async def _adopt(self, one: _Checked) -> bool:
+        """See `owned_anew`; whether anything was taken over."""
+        if one.live is None:
+            return False
+        metadata, item = one.live["metadata"], one.item
+        entries = owned_anew(metadata.get("managedFields") or (), MANAGER, item.kind.api_version)
+        if entries is None:
+            return False
+        change = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        ]
+        await self._client.patch(item.kind, item.name, item.namespace, change, type="json", field_manager=MANAGER)
+        return True
+
+    async def _elsewhere(self, item: Item) -> str:
+        """Advice where to look for an object that is not where it was said to be."""
+        if not item.kind.namespaced:
+            return "; to create it: plait apply"
+        try:
+            listing = await self._client.list(item.kind, fields=f"metadata.name={item.name}")
+        except ApiError:
+            # Not everybody may list every namespace: then there is no advice.
+            return f' in namespace "{item.namespace}"; to create it: plait apply'
+        found = sorted(obj["metadata"]["namespace"] for obj in listing.items)
+        here = f' in namespace "{item.namespace}"; to create it: plait apply'
+        if not found:
+            return here
+        places = " or ".join(f"-n {namespace}" for namespace in found[:_PLACES])
+        return f"{here}; there is one in another namespace: say {places}"
+
+    async def _until_served(self, kind: Kind) -> None:
+        """Wait until a kind defined a moment ago is served; raises NotFound when it takes too long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _KIND_PATIENCE
+        while True:
+            crd = await self._client.get(CRD, f"{kind.plural}.{kind.group}")
+            conditions = (crd.get("status") or {}).get("conditions") or ()
+            if any((c.get("type"), c.get("status")) == ("Established", "True") for c in conditions):
+                return
+            if loop.time() > end:
+                raise NotFound({"code": 404, "message": f"{kind.resource} is not served: its definition is not ready"})
+            await asyncio.sleep(_LOOK)
+
+
+def _object(answer: Answer) -> Object:
+    obj: Object = msgspec.json.decode(answer.body, type=dict[str, Any])
+    return obj
+
+
+def _action(verb: Verb, live: Object | None, *, same: bool, created: bool) -> str:
+    if verb == "create" or created or live is None:
+        return "created"
+    if verb == "replace":
+        return "replaced"
+    return "unchanged" if same else "configured"
+
+
+def _same(live: Object, obj: Object, *, adopted: bool) -> bool:
+    """Whether nothing was written, but for a note of who manages which fields."""
+    version = live["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion")
+    return version or (adopted and _essence(live) == _essence(obj))
+
+
+def _essence(obj: Object) -> Object:
+    """An object without what a write changes by itself."""
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in {"managedFields", "resourceVersion", "generation"}}
+    return {**obj, "metadata": metadata}
+
+
+def _taken(item: Item, error: Conflict) -> tuple[str, ...] | None:
+    """Words about fields that others manage; none for kubectl apply's, which does the same job.
+
+    None says that the conflict is of another sort and has to be told.
+    """
+    warnings = []
+    for cause in error.causes:
+        if cause.get("reason") != "FieldManagerConflict":
+            return None
+        field = cause.get("field", "").lstrip(".")
+        who = cause.get("message", "").removeprefix("conflict with ")
+        if "kubectl-client-side-apply" not in who and f'"{MANAGER}"' not in who:
+            warnings.append(f"{item.title}: {field} was set by {who}; it is as the file says now")
+    return tuple(warnings) if error.causes else None
+
+
+def _refusal(item: Item, verb: str, reason: str) -> str:
+    """The start of kubectl's sentence about an object that is, or is not, there."""
+    said = f'Error from server ({reason}): error when {_PARTICIPLE[verb]} "{item.given.file}" (line '
+    return f'{said}{item.given.position()[0]}): {item.kind.resource} "{item.name}"'
+
+
+def _twice(items: Iterable[Item]) -> list[str]:
+    seen: dict[tuple[str, str | None, str], Item] = {}
+    faults = []
+    for item in items:
+        key = (item.kind.resource, item.namespace, item.name)
+        if item.name and key in seen:
+            faults.append(f"{item.given.where()}: {item.title} stands at {seen[key].given.where()} already; remove one")
+        seen.setdefault(key, item)
+    return faults

@@ -1,0 +1,73 @@
+"""TCP rules of a VirtualService -> the ways of connections to one port.
+
+A match's port, gateways and callers are decided here; addresses are left to the proxy, which takes the narrowest range
+(filter chains have no order, in Istio neither).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plait.api.meta import ObjectKey
+from plait.api.virtualservice import L4Match, RouteDestination, VirtualService
+from plait.mesh.origin import Origin
+from plait.mesh.routes import ClusterRef, RouteContext, applies_to_caller, destination_cluster
+from plait.snapshot.reader import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TCPWay:
+    """Where connections go, each destination with its share; only those to `subnets` from `sources`, if any are set."""
+
+    destinations: tuple[tuple[ClusterRef, int], ...]
+    origin: Origin
+    subnets: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no connection gets past it."""
+        return not self.subnets and not self.sources
+
+
+def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[TCPWay, ...]:
+    """The ways that the `tcp` rules of `rule` give in `context`, up to the first that takes every connection.
+
+    Of two ways with the same addresses the first holds, since a proxy refuses the second.
+    """
+    result: dict[tuple[tuple[str, ...], tuple[str, ...]], TCPWay] = {}
+    for index, tcp in enumerate(rule.spec.tcp):
+        destinations = _destinations(reader, tcp.route, key.namespace, context.port)
+        if not destinations:
+            continue
+        for match in tcp.match or (L4Match(),):
+            if match.port and match.port != context.port:
+                continue
+            if not applies_to_caller(match, key.namespace, context):
+                continue
+            way = TCPWay(
+                destinations=destinations,
+                origin=Origin(key, f"spec.tcp[{index}]"),
+                subnets=tuple(sorted(set(match.destination_subnets))),
+                sources=(match.source_subnet,) if match.source_subnet else (),
+            )
+            result.setdefault((way.subnets, way.sources), way)
+            if way.takes_all:
+                return tuple(result.values())
+    return tuple(result.values())
+
+
+def _destinations(
+    reader: Reader, route: tuple[RouteDestination, ...], namespace: str, port: int
+) -> tuple[tuple[ClusterRef, int], ...]:
+    single = len(route) == 1
+    return tuple(
+        (destination_cluster(reader, item.destination, namespace, port), item.weight or 100)
+        for item in route
+        if item.weight or single
+    )
+
+
+def named_by(ways: tuple[TCPWay, ...]) -> frozenset[ClusterRef]:
+    """The clusters that `ways` lead to."""
+    return frozenset(cluster for way in ways for cluster, _ in way.destinations)

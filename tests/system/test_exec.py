@@ -1,0 +1,170 @@
+"""Stepping into pods, Jobs and kinds of one's own, as a person with kubectl does them on a real mesh."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import BIN, until
+
+BOX = """
+apiVersion: v1
+kind: Pod
+metadata: {name: box}
+spec:
+  containers:
+  - name: main
+    image: busybox
+    command: [sleep, infinity]
+    env: [{name: WORD, value: "a b"}]
+    securityContext: {runAsUser: 1000, runAsGroup: 1000}
+  - {name: clock, image: busybox, command: [sh, -c, "while :; do echo tick; sleep 0.2; done"], workingDir: /tmp}
+"""
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: parts}
+spec:
+  completions: 3
+  parallelism: 2
+  completionMode: Indexed
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: c, image: busybox, command: [sh, -c, "echo part $JOB_COMPLETION_INDEX"]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def box(mesh: Any) -> Any:
+    """A mesh with the pod `box`, and a namespace whose pods get a sidecar."""
+    mesh.plait("up", "--ports", "auto")
+    mesh.kubectl("create", "namespace", "meshed")
+    mesh.kubectl("label", "namespace", "meshed", "istio-injection=enabled")
+    mesh.kubectl("apply", "-f", "-", given=BOX)
+    mesh.kubectl("wait", "--for=condition=ready", "pod/box", "--timeout=60s")
+    return mesh
+
+
+def test_a_command_runs_as_the_container_does(box: Any) -> None:
+    done = box.kubectl("exec", "box", "--", "sh", "-c", 'id -u; hostname; echo "$WORD"; echo bad >&2; exit 3', code=3)
+    assert done.stdout == "1000\nbox\na b\n"
+    assert "bad\n" in done.stderr
+    assert "command terminated with exit code 3" in done.stderr
+    there = box.kubectl("exec", "-i", "box", "-c", "clock", "--", "sh", "-c", "cat; pwd", given="hello\n")
+    assert there.stdout == "hello\n/tmp\n"
+    seen = box.kubectl("exec", "box", "--", "sh", "-c", "cat /proc/[0-9]*/comm")
+    assert "sleep" in seen.stdout
+    assert "envoy" not in seen.stdout, "processes of other pods show"
+
+
+def test_what_is_not_there_is_said(box: Any) -> None:
+    done = box.kubectl("exec", "box", "--", "nosuch", code=1)
+    assert 'exec: "nosuch": executable file not found in $PATH' in done.stderr
+
+
+def test_older_clients_speak_spdy(box: Any) -> None:
+    done = subprocess.run(
+        [str(BIN / "kubectl"), "exec", "-i", "box", "--", "cat"],
+        input=b"through spdy",
+        capture_output=True,
+        env={**box.environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"through spdy"
+
+
+def test_a_shell_on_a_terminal(box: Any, tmp_path: Path) -> None:
+    command = f"stty rows 33 cols 99; exec {BIN / 'kubectl'} exec -it box -- sh"
+    done = subprocess.run(
+        ["script", "-qec", command, str(tmp_path / "typescript")],
+        input="tty; stty size; exit 4\n",
+        capture_output=True,
+        text=True,
+        env={**box.environment, "SHELL": "/bin/sh"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout
+    assert "/dev/pts/" in done.stdout
+    assert "33 99" in done.stdout
+
+
+def test_files_are_copied_both_ways(box: Any, tmp_path: Path) -> None:
+    sent, back = tmp_path / "sent", tmp_path / "back"
+    sent.write_bytes(os.urandom(5_000_000))
+    box.kubectl("cp", str(sent), "box:/tmp/there")
+    box.kubectl("cp", "box:/tmp/there", str(back))
+    assert back.read_bytes() == sent.read_bytes()
+
+
+def test_when_kubectl_is_killed_its_program_ends(box: Any) -> None:
+    process = subprocess.Popen(
+        [str(BIN / "kubectl"), "exec", "box", "--", "sh", "-c", "trap '' HUP; sleep 4321 & sleep 4322"],
+        env=box.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def sleepers() -> str:
+        looking = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2>/dev/null | grep '^sleep 432'"
+        return box.kubectl("exec", "box", "-c", "clock", "--", "sh", "-c", looking, code=None).stdout
+
+    until("the program runs", lambda: sleepers().count("sleep") == 2)
+    process.kill()
+    process.wait()
+    until("the program has gone", lambda: not sleepers().strip())
+
+
+def test_attach_shows_what_comes(box: Any) -> None:
+    process = subprocess.Popen(
+        [str(BIN / "kubectl"), "attach", "box", "-c", "clock"], env=box.environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "tick\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_jobs_complete_beside_a_sidecar_too(box: Any) -> None:
+    box.kubectl("apply", "-f", "-", given=JOB)
+    box.kubectl("create", "job", "meshed", "-n", "meshed", "--image=busybox", "--", "echo", "hello")
+    box.kubectl("create", "job", "bad", "--image=busybox", "--", "sh", "-c", "exit 1")
+    box.kubectl("patch", "job", "bad", "--type=merge", "-p", '{"spec":{"backoffLimit":0}}')
+    box.kubectl("wait", "--for=condition=complete", "job/parts", "--timeout=60s")
+    box.kubectl("wait", "--for=condition=complete", "job/meshed", "-n", "meshed", "--timeout=60s")
+    box.kubectl("wait", "--for=condition=failed", "job/bad", "--timeout=60s")
+    assert box.get("job", "parts")["status"]["completedIndexes"] == "0-2"
+    logs = box.kubectl("logs", "-l", "job-name=parts", "--tail=-1").stdout.splitlines()
+    assert sorted(logs) == ["part 0", "part 1", "part 2"]
+    pods = box.get("pods", "-n", "meshed")["items"]
+    assert [len(pod["spec"]["containers"]) for pod in pods] == [2]
+
+
+def test_a_kind_of_ones_own(box: Any) -> None:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "boxes", "kind": "Box", "shortNames": ["bx"]}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    definition = {**head, "metadata": {"name": "boxes.example.com"}, "spec": spec}
+    box.kubectl("apply", "-f", "-", given=json.dumps(definition))
+    box.kubectl("wait", "--for=condition=established", "crd/boxes.example.com", "--timeout=10s")
+    one = {"apiVersion": "example.com/v1", "kind": "Box", "metadata": {"name": "b"}, "spec": {"size": 3}}
+    box.kubectl("apply", "-f", "-", given=json.dumps(one))
+    assert box.get("bx", "b")["spec"] == {"size": 3}
+    one["spec"] = {"size": "large"}
+    refused = box.kubectl("apply", "-f", "-", given=json.dumps(one), code=1)
+    assert "spec.size" in refused.stderr
+    box.kubectl("delete", "crd", "boxes.example.com")
+    # What kubectl says depends on how fresh its memory of the API is.
+    box.kubectl("get", "boxes", code=1)
+    assert "boxes" not in box.kubectl("api-resources", "--api-group=example.com", "-o", "name").stdout

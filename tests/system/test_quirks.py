@@ -1,0 +1,154 @@
+"""The Sock Shop demo's manifests, unchanged: what kubectl is told at each oddity, by row of the reference's table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import until
+
+pytestmark = pytest.mark.system
+
+INSTALL = "1-sock-shop-install/1-sock-shop-complete-demo-istio.yaml"
+GATEWAY = "1-sock-shop-install/2-sockshop-gateway.yaml"
+ROUTES = "1-sock-shop-install/3-virtual-services-all.yaml"
+LESSON = "2-inteligent-routing"
+
+
+def of_kind(path: Path, kind: str) -> str:
+    """The documents of one kind in a file, to the letter."""
+    documents = re.split(r"^---\s*$", path.read_text(), flags=re.MULTILINE)
+    chosen = [document for document in documents if re.search(rf"^kind: {kind}\s*$", document, flags=re.MULTILINE)]
+    assert chosen
+    return "---".join(chosen)
+
+
+@pytest.fixture(scope="module")
+def demo(mesh, shared):
+    """A mesh with the shop's Services and routes, and what was said when the routes came. No pods are needed."""
+    folder = shared / "sockshop-istio"
+    mesh.plait("up", "--ports", "auto")
+    mesh.kubectl("create", "namespace", "sock-shop")
+    mesh.kubectl("label", "namespace", "sock-shop", "istio-injection=enabled")
+    services = mesh.kubectl("apply", "-n", "sock-shop", "-f", "-", given=of_kind(folder / INSTALL, "Service"))
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(folder / GATEWAY))
+    # The rules first, then all of it: a route that comes before its subsets is told so, rightly.
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", "-", given=of_kind(folder / ROUTES, "DestinationRule"))
+    routes = mesh.kubectl("apply", "-n", "sock-shop", "-f", str(folder / ROUTES))
+    return mesh, folder, services, warnings(routes.stderr)
+
+
+def warnings(text: str) -> list[str]:
+    return [line.removeprefix("Warning: ") for line in text.splitlines() if line.startswith("Warning: ")]
+
+
+def about(said: list[str], start: str) -> list[str]:
+    return [line for line in said if line.startswith(start)]
+
+
+def test_rows_1_and_2_old_deployments_with_foreign_sidecars_are_converted(demo) -> None:
+    mesh, folder, _, _ = demo
+    given = of_kind(folder / INSTALL, "Deployment")
+    tried = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", "-", given=given)
+    assert tried.stdout.count("created") == 13
+    assert "extensions/v1beta1" in tried.stderr
+    assert "istio-proxy" in tried.stderr
+
+
+def test_row_4_http_rules_of_databases_are_not_used(demo) -> None:
+    _, _, _, said = demo
+    for name in ("carts-db", "orders-db", "user-db", "catalogue-db"):
+        (line,) = about(said, f"VirtualService sock-shop/{name}: spec.hosts[0]: ")
+        assert "its http rules are not used" in line
+
+
+def test_row_5_orders_sends_http_into_a_database(demo) -> None:
+    _, _, _, said = demo
+    (line,) = about(said, "VirtualService sock-shop/orders: ")
+    assert line == (
+        "VirtualService sock-shop/orders: spec.http[0].route[0].destination.host: ERROR: every request for orders "
+        "will fail, since HTTP is sent to catalogue-db, whose port 3306 tcp-dbport speaks TCP; host: orders"
+    )
+
+
+def test_row_6_a_document_without_a_version_is_refused_by_kubectl_itself(demo) -> None:
+    mesh, folder, _, _ = demo
+    file = str(folder / LESSON / "2-front-end-deployment-v1-route.yaml")
+    refused = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", file, code=1)
+    assert "apiVersion" in refused.stderr
+
+
+def test_row_7_a_rule_in_the_wrong_namespace_is_told_the_right_one(demo) -> None:
+    mesh, folder, _, _ = demo
+    tried = mesh.kubectl("apply", "--dry-run=server", "-f", str(folder / "2-canary.yaml"))
+    (line,) = about(warnings(tried.stderr), "DestinationRule default/front-end: spec.host: ")
+    assert "apply it with -n sock-shop" in line
+
+
+def test_row_8_a_rule_that_drops_subsets_in_use_is_told(demo) -> None:
+    mesh, folder, _, _ = demo
+    tried = mesh.kubectl("apply", "--dry-run=server", "-f", str(folder / "3-circuit-breaker/3-circuit-breaker.yaml"))
+    (line,) = about(warnings(tried.stderr), "DestinationRule sock-shop/front-end: ")
+    assert "spec.subsets: subset 'v1' is not defined, but in use by VirtualService/sock-shop/front-end" in line
+    assert "requests to it get 503" in line
+
+
+def test_row_13_percent_is_accepted_and_the_new_form_named(demo) -> None:
+    mesh, folder, _, _ = demo
+    file = str(folder / "5-timeouts/5-fault-injection-abort-catalogue.yaml")
+    applied = mesh.kubectl("apply", "-n", "sock-shop", "-f", file)
+    (line,) = about(warnings(applied.stderr), "VirtualService sock-shop/catalogue: ")
+    assert line.endswith("spec.http[0].fault.abort.percent: is the form of Istio 1.0; percentage: {value: 100}")
+    stored = mesh.get("virtualservice", "catalogue", "-n", "sock-shop")
+    assert stored["spec"]["http"][0]["fault"]["abort"]["percent"] == 100
+
+
+def test_row_14_old_versions_are_the_same_objects(demo) -> None:
+    mesh, _, _, _ = demo
+    old = mesh.get("virtualservices.v1alpha3.networking.istio.io", "orders", "-n", "sock-shop")
+    new = mesh.get("virtualservices.v1.networking.istio.io", "orders", "-n", "sock-shop")
+    assert old["spec"] == new["spec"]
+
+
+def test_rows_16_and_17_ports_that_say_nothing_and_ports_not_chosen(demo) -> None:
+    _, _, services, said = demo
+    told = about(warnings(services.stderr), "Service sock-shop/rabbitmq: ")
+    assert ["'amq' does not say what port 5672 speaks" in line for line in told] == [True, False]
+    hosts, port = about(said, "VirtualService sock-shop/rabbitmq: ")
+    assert "no port of 'rabbitmq' is declared as HTTP" in hosts
+    assert "the port that was called is used" in port
+
+
+def test_nothing_else_is_told_of_the_routes(demo) -> None:
+    _, _, _, said = demo
+    names = {line.split(":")[0].rpartition("/")[2] for line in said}
+    assert names == {"carts-db", "orders-db", "user-db", "catalogue-db", "rabbitmq", "orders"}
+
+
+def test_settings_of_the_mesh_reach_the_proxies(demo) -> None:
+    mesh, _, _, _ = demo
+    text = "accessLogFile: /dev/stdout\n"
+    mesh.kubectl("create", "configmap", "istio", "-n", "istio-system", f"--from-literal=mesh={text}")
+
+    def line() -> str | None:
+        mesh.code("/nothing-here")
+        found = mesh.kubectl("logs", "-n", "istio-system", "-l", "istio=ingressgateway", "--tail=50").stdout
+        return next((entry for entry in found.splitlines() if '"GET /nothing-here HTTP/1.1"' in entry), None)
+
+    assert "VirtualService/sock-shop/front-end spec.http[0]" in until("a line of the access log", line)
+    wrong = "accessLogFile: /dev/stdout\naccessLogFormat: '%NO_SUCH%'\n"
+    given = mesh.kubectl(
+        "create",
+        "configmap",
+        "istio",
+        "-n",
+        "istio-system",
+        f"--from-literal=mesh={wrong}",
+        "--dry-run=client",
+        "-o",
+        "yaml",
+    ).stdout
+    refused = mesh.kubectl("replace", "-f", "-", given=given, code=1)
+    assert "data.mesh.accessLogFormat" in refused.stderr

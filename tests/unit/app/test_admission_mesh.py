@@ -1,0 +1,199 @@
+"""What the API server says at `kubectl apply` of Istio's objects, seen against everything that is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plait.app.admission import Rules
+from plait.machine.api.admission import AdmissionRequest, AdmissionResult, User
+from plait.machine.api.store import Key, Store
+
+PLURALS = {
+    "Service": ("", "services"),
+    "Pod": ("", "pods"),
+    "EndpointSlice": ("discovery.k8s.io", "endpointslices"),
+    "ConfigMap": ("", "configmaps"),
+    "VirtualService": ("networking.istio.io", "virtualservices"),
+    "DestinationRule": ("networking.istio.io", "destinationrules"),
+    "Gateway": ("networking.istio.io", "gateways"),
+}
+
+
+class Cluster:
+    """A store with plait's rules at its door."""
+
+    def __init__(self, path: Path, *, log_length: int = 4096) -> None:
+        self.store = Store(path / "store.db", log_length=log_length)
+        self.rules = Rules()
+
+    def admit(self, obj: dict[str, Any]) -> AdmissionResult:
+        group, plural = PLURALS[obj["kind"]]
+        meta = obj["metadata"]
+        old = self.store.get((group, plural), Key(meta["namespace"], meta["name"]))
+        return self.rules.admit(
+            AdmissionRequest(
+                operation="UPDATE" if old else "CREATE",
+                group=group,
+                version="v1",
+                kind=obj["kind"],
+                namespace=meta["namespace"],
+                name=meta["name"],
+                obj=obj,
+                old=old.obj if old else None,
+                namespace_object={"metadata": {"name": meta["namespace"], "labels": {"istio-injection": "enabled"}}},
+                dry_run=False,
+                user=User(name="admin"),
+                objects=self.store,
+            )
+        )
+
+    def apply(self, obj: dict[str, Any]) -> tuple[str, ...]:
+        result = self.admit(obj)
+        assert not result.errors
+        self.store.put(PLURALS[obj["kind"]], obj)
+        return result.warnings
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.store.delete(PLURALS[kind], Key(namespace, name))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    made = Cluster(tmp_path)
+    yield made
+    made.store.close()
+
+
+def obj(kind: str, name: str, namespace: str = "shop", **body: Any) -> dict[str, Any]:
+    group = PLURALS[kind][0]
+    version = f"{group}/v1" if group else "v1"
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **body}
+
+
+def service(name: str, port: str = "http", number: int = 80, namespace: str = "shop") -> dict[str, Any]:
+    ports = [{"name": port, "port": number}] if port else [{"port": number}]
+    return obj("Service", name, namespace, spec={"clusterIP": "10.42.128.5", "ports": ports})
+
+
+def routes(name: str, subset: str, namespace: str = "shop") -> dict[str, Any]:
+    destination = {"destination": {"host": name, "subset": subset}}
+    return obj("VirtualService", name, namespace, spec={"hosts": [name], "http": [{"route": [destination]}]})
+
+
+def rule(name: str, *subsets: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
+    named = [{"name": subset, "labels": {"version": subset}} for subset in subsets]
+    return obj("DestinationRule", name, namespace, spec={"host": name, "subsets": named, **spec})
+
+
+def test_a_rule_that_drops_subsets_in_use_is_told_which_and_where(cluster: Cluster) -> None:
+    cluster.apply(service("web"))
+    assert cluster.apply(rule("web", "v1", "v2")) == ()
+    assert cluster.apply(routes("web", "v1")) == ()
+    (said,) = cluster.apply(rule("web", trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 2}}}))
+    assert said == (
+        "DestinationRule shop/web: spec.subsets: subset 'v1' is not defined, but in use by "
+        "VirtualService/shop/web spec.http[0].route[0].destination: requests to it get 503; "
+        "keep the subset: {name: v1, labels: …}"
+    )
+
+
+def test_a_warning_goes_when_what_was_missing_is_there(cluster: Cluster) -> None:
+    assert "there is no host web.shop" in cluster.apply(routes("web", "v1"))[0]
+    cluster.apply(service("web"))
+    assert "has no subset 'v1'" in cluster.apply(routes("web", "v1"))[0]
+    cluster.apply(rule("web", "v1"))
+    assert cluster.apply(routes("web", "v1")) == ()
+    cluster.delete("Service", "shop", "web")
+    assert "there is no host web.shop" in cluster.apply(routes("web", "v1"))[0]
+
+
+def test_what_is_refused_later_or_only_tried_leaves_nothing_behind(cluster: Cluster) -> None:
+    cluster.apply(service("web"))
+    cluster.admit(rule("web", "v1"))
+    assert "has no subset 'v1'" in cluster.apply(routes("web", "v1"))[0]
+
+
+def test_it_follows_a_store_whose_log_was_cut(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, log_length=2)
+    cluster.apply(service("web"))
+    cluster.apply(rule("web", "v1"))
+    for _ in range(9):
+        cluster.store.put(PLURALS["Service"], service("other"))
+    cluster.delete("DestinationRule", "shop", "web")
+    for _ in range(9):
+        cluster.store.put(PLURALS["DestinationRule"], rule("other", "v1"))
+    assert "has no subset 'v1'" in cluster.apply(routes("web", "v1"))[0]
+    cluster.store.close()
+
+
+def test_a_sibling_that_landed_in_another_namespace_is_recognized(cluster: Cluster) -> None:
+    cluster.apply(service("web", namespace="shop"))
+    (said,) = cluster.apply(rule("web", "v1", namespace="default"))
+    assert said == (
+        "DestinationRule default/web: spec.host: there is no host web.default.svc.cluster.local, so the rule has no "
+        "effect (a Service 'web' is in namespace shop); apply it with -n shop, or write web.shop.svc.cluster.local"
+    )
+
+
+def test_two_rules_for_one_host_are_told_which_holds(cluster: Cluster) -> None:
+    cluster.apply(service("web"))
+    first, second = routes("web", ""), routes("web", "")
+    second["metadata"]["name"] = "web-too"
+    first["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    second["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+    assert cluster.apply(first) == ()
+    (said,) = cluster.apply(second)
+    assert said == (
+        "VirtualService shop/web-too: spec.hosts[0]: VirtualService/shop/web is older and holds for 'web' too: "
+        "this rule is not used there; one VirtualService for each host"
+    )
+    (said,) = cluster.apply(first)
+    assert "VirtualService/shop/web-too is for 'web' too, and is not used" in said
+
+
+def test_of_two_destination_rules_for_one_host_the_parts_that_do_not_hold_are_named(cluster: Cluster) -> None:
+    cluster.apply(service("web"))
+    policy = {"loadBalancer": {"simple": "RANDOM"}}
+    first, second = rule("web", "v1", trafficPolicy=policy), rule("web", "v1", "v2", trafficPolicy=policy)
+    second["metadata"] |= {"name": "web-too", "creationTimestamp": "2026-01-02T00:00:00Z"}
+    cluster.apply(first)
+    said = cluster.apply(second)
+    assert [text.split(": ")[1] for text in said] == ["spec.trafficPolicy", "spec.subsets[0]"]
+
+
+def test_ports_that_do_not_say_what_they_speak_are_told_where_sidecars_are(cluster: Cluster) -> None:
+    (said,) = cluster.apply(service("rabbitmq", "amq", 5672))
+    assert said == (
+        "Service shop/rabbitmq: spec.ports[0].name: 'amq' does not say what port 5672 speaks, so the first bytes "
+        "decide; http-amq or tcp-amq, or set appProtocol"
+    )
+    assert cluster.apply(service("rabbitmq", "amq", 5672)) == ()
+    assert cluster.apply(service("carts-db", "", 27017)) == ()
+
+
+def test_settings_of_the_mesh_are_checked_and_other_config_maps_are_not(cluster: Cluster) -> None:
+    bad = obj("ConfigMap", "istio", "istio-system", data={"mesh": "accessLogFormat: '%X%'"})
+    (error,) = cluster.admit(bad).errors
+    assert error.path == "data.mesh.accessLogFormat"
+    assert not cluster.admit(obj("ConfigMap", "istio", "shop", data={"mesh": "accessLogFormat: '%X%'"})).errors
+    inert = obj("ConfigMap", "istio", "istio-system", data={"mesh": "enableTracing: true"})
+    assert cluster.admit(inert).warnings == (
+        "ConfigMap istio-system/istio: data.mesh.enableTracing: has no effect in this version of plait",
+    )
+
+
+def test_two_gateways_that_want_a_port_for_different_protocols_are_told(cluster: Cluster) -> None:
+    def gateway(name: str, protocol: str, created: str) -> dict[str, Any]:
+        server = {"port": {"number": 80, "name": "a", "protocol": protocol}, "hosts": ["*"]}
+        made = obj("Gateway", name, spec={"selector": {"istio": "ingressgateway"}, "servers": [server]})
+        made["metadata"]["creationTimestamp"] = created
+        return made
+
+    assert cluster.apply(gateway("one", "HTTP", "2026-01-01T00:00:00Z")) == ()
+    (said,) = cluster.apply(gateway("two", "TCP", "2026-01-02T00:00:00Z"))
+    assert "port 80 is not served as TCP: Gateway/shop/one is older and serves HTTP there" in said
+    (said,) = cluster.apply(gateway("three", "HTTP", "2026-01-03T00:00:00Z"))
+    assert "Gateway/shop/one serves * on port 80 too" in said

@@ -1,0 +1,325 @@
+"""apply, create, replace, delete, get and describe against a real API server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+VS, DR = "virtualservice.networking.istio.io/front-end", "destinationrule.networking.istio.io/front-end"
+
+
+def test_apply_creates_changes_and_leaves_alone_in_kubectls_words(run, routes) -> None:
+    file = run.file(routes("v1"))
+    assert run("apply", "-n", run.namespace, "-f", file).stdout.splitlines() == [f"{DR} created", f"{VS} created"]
+    assert run("apply", "-n", run.namespace, "-f", file).stdout.splitlines() == [f"{DR} unchanged", f"{VS} unchanged"]
+    run.file(routes("v2"))
+    done = run("apply", "-n", run.namespace, "-f", file)
+    assert done.stdout.splitlines() == [f"{DR} configured", f"{VS} configured"]
+    (subset,) = _spec(run, "dr")["subsets"]
+    assert subset["name"] == "v2"
+
+
+def test_apply_takes_away_what_a_replace_or_create_wrote_and_the_file_no_longer_has(run, routes) -> None:
+    file = run.file(routes("v1"))
+    run("create", "-n", run.namespace, "-f", file)
+    run("replace", "-n", run.namespace, "-f", file)
+    breaker = (
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: front-end}, spec: {host: x}}"
+    )
+    run("apply", "-n", run.namespace, "-f", "-", given=breaker)
+    assert _spec(run, "dr") == {"host": "x"}
+    assert run("apply", "-n", run.namespace, "-f", "-", given=breaker).stdout == f"{DR} unchanged\n"
+
+
+def test_apply_goes_on_where_kubectl_apply_stopped(run, routes) -> None:
+    _kubectl(run, "apply", "-n", run.namespace, "-f", run.file(routes("v1").replace("v1alpha3", "v1")))
+    rule = "{kind: DestinationRule, metadata: {name: front-end}, spec: {host: x}}"
+    done = run("apply", "-n", run.namespace, "-f", "-", given=rule)
+    assert done.stdout == f"{DR} configured\n"
+    assert "was set by" not in done.stderr
+    assert _spec(run, "dr") == {"host": "x"}
+
+
+def test_apply_keeps_what_others_wrote_and_says_so_when_it_takes_a_field_over(run) -> None:
+    text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '%s'}}"
+    run("apply", "-n", run.namespace, "-f", "-", given=text % 1)
+    other = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '2', b: '2'}}"
+    _kubectl(run, "apply", "--server-side", "--force-conflicts", "-n", run.namespace, "-f", "-", given=other)
+    done = run("apply", "-n", run.namespace, "-f", "-", given=text % 3)
+    assert "configmap/c configured" in done.stdout
+    assert f"Warning: ConfigMap {run.namespace}/c: data.a was set by" in done.stderr
+    assert json.loads(run("get", "cm", "c", "-n", run.namespace, "-o", "json").stdout)["data"] == {"a": "3", "b": "2"}
+
+
+def test_create_refuses_what_exists_and_changes_nothing(run, routes) -> None:
+    file = run.file(routes("v1"))
+    run("create", "-n", run.namespace, "-f", file)
+    more = run.file("{apiVersion: v1, kind: ConfigMap, metadata: {name: new}}\n---\n" + routes("v2"), "more.yaml")
+    done = run("create", "-n", run.namespace, "-f", more, code=1)
+    said = f'Error from server (AlreadyExists): error when creating "{more}" (line 3): '
+    assert f'{said}virtualservices.networking.istio.io "front-end" already exists' in done.stderr
+    assert run("get", "cm", "new", "-n", run.namespace, code=1)
+
+
+def test_replace_refuses_what_is_missing_and_knows_where_it_is(run, routes) -> None:
+    only = "{kind: DestinationRule, metadata: {name: only-here}, spec: {host: %s}}"
+    run("create", "-n", run.namespace, "-f", "-", given=only % "a")
+    done = run("replace", "-f", "-", given=only % "b", code=1)
+    assert 'Error from server (NotFound): error when replacing "STDIN" (line 1): destinationrules' in done.stderr
+    assert f"there is one in another namespace: say -n {run.namespace}" in done.stderr
+    assert "plait apply" in run("replace", "-n", run.namespace, "-f", run.file(routes("v1")), code=1).stderr
+    done = run("replace", "-n", run.namespace, "-f", "-", given=only % "b")
+    assert done.stdout == "destinationrule.networking.istio.io/only-here replaced\n"
+
+
+def test_every_fault_is_told_with_file_line_and_advice_and_nothing_is_written(run) -> None:
+    file = run.file(
+        """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: fine}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [a]
+  http:
+  - rout: []
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: b}
+spec:
+  hosts: [b]
+  http:
+  - name: first
+    route:
+    - destination: {host: x}
+      weight: "10"
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: c}
+spec:
+  hosts: [c]
+  http:
+  - match:
+    - uri: {regex: "a(b"}
+    route: [{destination: {host: x}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s}
+spec:
+  ports:
+  - port: eighty
+"""
+    )
+    done = run("apply", "-n", run.namespace, "-f", file, code=1)
+    lines = done.stderr.splitlines()
+    at, space = f"{file}:", run.namespace
+    assert lines[0] == f"{at}11: VirtualService {space}/a: spec.http[0].rout: unknown field; did you mean 'route'?"
+    assert lines[1].startswith(f"{at}22: VirtualService {space}/b: spec.http[0].route[0].weight: ")
+    assert lines[1].endswith('"10": must be an integer, not a string; write it without quotes: 10')
+    assert lines[2].startswith(f"{at}31: VirtualService {space}/c: spec.http[0].match[0].uri.regex: ")
+    assert "a(b" in lines[2]
+    assert lines[3].startswith(f"{at}39: Service {space}/s: spec.ports[0].port: ")
+    assert lines[-1] == "plait: nothing was changed"
+    run("get", "cm", "fine", "-n", run.namespace, code=1)
+
+
+def test_yaml_that_cannot_be_read_says_where(run) -> None:
+    file = run.file("a: 1\n---\nkind: X\n\tmetadata: {}\n")
+    done = run("apply", "-f", file, code=1)
+    assert f"{file}:4:" in done.stderr
+    assert "nothing was changed" in done.stderr
+
+
+def test_missing_api_version_is_inferred_with_a_warning(run) -> None:
+    file = run.file("kind: DestinationRule\nmetadata: {name: d}\nspec: {host: d}\n")
+    done = run("apply", "-n", run.namespace, "-f", file)
+    assert f"Warning: {file}:1: DestinationRule d has no apiVersion; taken as networking.istio.io/v1." in done.stderr
+    assert "destinationrule.networking.istio.io/d created" in done.stdout
+
+
+def test_a_forgotten_namespace_beside_a_named_one_is_warned_about(run, routes) -> None:
+    text = routes("v1").replace("metadata:\n", "metadata:\n  namespace: NAMESPACE\n", 1)
+    done = run("apply", "--dry-run", "-f", run.file(text))
+    assert 'DestinationRule front-end names no namespace and goes to "default"' in done.stderr
+    assert f"say -n {run.namespace}" in done.stderr
+    done = run("apply", "-n", run.namespace, "-f", run.file(text))
+    assert "names no namespace" not in done.stderr
+    done = run("apply", "-n", "elsewhere", "-f", run.file(text), code=1)
+    assert f"You must pass '--namespace={run.namespace}'" in done.stderr
+
+
+def test_dry_run_says_the_same_and_writes_nothing(run, routes) -> None:
+    file = run.file(routes("v1"))
+    assert run("apply", "--dry-run", "-n", run.namespace, "-f", file).stdout.splitlines() == [
+        f"{DR} created (server dry run)",
+        f"{VS} created (server dry run)",
+    ]
+    assert "No resources found" in run("get", "vs", "-n", run.namespace).stderr
+    run("apply", "-n", run.namespace, "-f", file)
+    assert f"{VS} unchanged (server dry run)" in run("apply", "--dry-run", "-n", run.namespace, "-f", file).stdout
+    run.file(routes("v2"))
+    assert f"{VS} configured (server dry run)" in run("apply", "--dry-run", "-n", run.namespace, "-f", file).stdout
+    assert _spec(run, "dr")["subsets"][0]["name"] == "v1"
+
+
+def test_a_namespace_of_the_same_file_may_stand_anywhere_in_it(run) -> None:
+    space = f"{run.namespace}-b"
+    text = f"""\
+apiVersion: v1
+kind: List
+items:
+- {{apiVersion: v1, kind: ConfigMap, metadata: {{name: c, namespace: {space}}}}}
+- {{apiVersion: v1, kind: Namespace, metadata: {{name: {space}}}}}
+"""
+    done = run("apply", "-f", run.file(text))
+    assert done.stdout.splitlines() == [f"namespace/{space} created", "configmap/c created"]
+
+
+def test_what_goes_to_a_namespace_of_the_same_file_is_checked_too(run) -> None:
+    space = f"{run.namespace}-c"
+    text = f"""\
+{{apiVersion: v1, kind: Namespace, metadata: {{name: {space}}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: a, namespace: {space}}}
+spec: {{hosts: [a], http: [{{match: [{{uri: {{regex: "("}}}}], route: [{{destination: {{host: a}}}}]}}]}}
+"""
+    assert "uri.regex" in run("apply", "-f", run.file(text), code=1).stderr
+    run("get", "namespace", space, code=1)
+
+
+def test_a_definition_and_an_object_of_its_kind_in_one_file(run) -> None:
+    text = """\
+apiVersion: example.org/v1
+kind: Tea
+metadata: {name: green}
+spec: {leaves: 3}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: teas.example.org}
+spec:
+  group: example.org
+  names: {kind: Tea, plural: teas, singular: tea, listKind: TeaList}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+    done = run("apply", "-n", run.namespace, "-f", run.file(text))
+    assert done.stdout.splitlines() == [
+        "customresourcedefinition.apiextensions.k8s.io/teas.example.org created",
+        "tea.example.org/green created",
+    ]
+    assert "green" in run("get", "teas", "-n", run.namespace).stdout
+
+
+def test_a_missing_namespace_says_how_to_make_it(run) -> None:
+    file = run.file("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}")
+    done = run("apply", "-n", "nowhere", "-f", file, code=1)
+    assert "kubectl create namespace nowhere" in done.stderr
+
+
+def test_folders_are_read_in_the_order_of_names(run) -> None:
+    run.file("{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}", "all/2.yaml")
+    run.file('{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}', "all/1.json")
+    run.file("not read", "all/readme.txt")
+    run.file("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}", "all/deep/3.yml")
+    folder = str(run.folder / "all")
+    assert run("apply", "-n", run.namespace, "-f", folder).stdout.split() == [
+        "configmap/a", "created", "configmap/b", "created",
+    ]  # fmt: skip
+    assert "configmap/c created" in run("apply", "-R", "-n", run.namespace, "-f", folder).stdout
+
+
+def test_delete_by_file_and_by_name(run, routes) -> None:
+    file = run.file(routes("v1"))
+    run("apply", "-n", run.namespace, "-f", file)
+    done = run("delete", "vs/front-end", "-n", run.namespace)
+    assert done.stdout == (f'virtualservice.networking.istio.io "front-end" deleted from {run.namespace} namespace\n')
+    done = run("delete", "-n", run.namespace, "-f", file, code=1)
+    assert 'virtualservices.networking.istio.io "front-end" not found' in done.stderr
+    assert 'destinationrule.networking.istio.io "front-end" deleted' in done.stdout
+    run("delete", "-n", run.namespace, "-f", file, "--ignore-not-found")
+
+
+def test_get_prints_the_apis_table_and_whole_objects(run, routes) -> None:
+    run("apply", "-n", run.namespace, "-f", run.file(routes("v1")))
+    lines = run("get", "virtualservices", "-n", run.namespace).stdout.splitlines()
+    assert lines[0].split() == ["NAME", "GATEWAYS", "HOSTS", "AGE"]
+    assert lines[1].split()[0] == "front-end"
+    assert run("get", "vs", "-A").stdout.startswith("NAMESPACE")
+    assert run("get", "vs,dr", "front-end", "-n", run.namespace, "-o", "name").stdout.splitlines() == [VS, DR]
+    obj = yaml.safe_load(run("get", "vs", "front-end", "-n", run.namespace, "-o", "yaml").stdout)
+    assert obj["spec"]["hosts"] == ["front-end"]
+    assert "managedFields" not in obj["metadata"]
+
+
+def test_words_nobody_knows(run) -> None:
+    assert "did you mean VirtualService?" in run("get", "virtualservic", code=1).stderr
+    done = run(
+        "apply",
+        "-f",
+        "-",
+        given="{apiVersion: networking.istio.io/v1, kind: Virtualservice, metadata: {name: x}}",
+        code=1,
+    )
+    assert "STDIN:1: Virtualservice x: no kind Virtualservice" in done.stderr
+    assert "did you mean VirtualService?" in done.stderr
+    done = run(
+        "apply", "-f", "-", given="{apiVersion: networking.istio.io/v9/x, kind: Gateway, metadata: {name: x}}", code=1
+    )
+    assert "write apiVersion: networking.istio.io/v1" in done.stderr
+
+
+def test_describe_shows_the_object_its_problems_and_events(run) -> None:
+    run("apply", "-n", run.namespace, "-f", "-", given="{kind: DestinationRule, metadata: {name: d}, spec: {host: d}}")
+    text = run("describe", "dr", "d", "-n", run.namespace).stdout
+    assert "host: d" in text
+    assert "Events: <none>" in text
+
+
+def test_istioctl_is_the_same_under_istios_names(run, routes) -> None:
+    file = run.file(routes("v1"))
+    assert "created" in run.istioctl("create", "-n", run.namespace, "-f", file).stdout
+    assert "replaced" in run.istioctl("replace", "-n", run.namespace, "-f", file).stdout
+    assert "front-end" in run.istioctl("get", "virtualservices", "-n", run.namespace).stdout
+    assert "deleted" in run.istioctl("delete", "-n", run.namespace, "-f", file).stdout
+    assert "not part of this version" in run.istioctl("analyze", "-A", code=1).stderr
+    assert "mutual TLS" in run.istioctl("authn", "tls-check", "carts", "-n", "x", code=1).stderr
+    for short in ("ps", "pc"):
+        assert "Usage: istioctl" in run.istioctl(short, "--help").stdout
+
+
+def test_usage(run) -> None:
+    run("apply", code=2)
+    run("get", code=2)
+    run("delete", "vs", code=2)
+    assert "curl" in run("apply", "-f", "https://example.org/x.yaml", code=1).stderr
+    assert "cannot be read" in run("apply", "-f", str(run.folder / "nothing.yaml"), code=1).stderr
+
+
+def _spec(run, kind: str) -> dict:
+    return json.loads(run("get", kind, "front-end", "-n", run.namespace, "-o", "json").stdout)["spec"]
+
+
+def _kubectl(run, *arguments: str, given: str = "") -> None:
+    kubectl = Path(sys.executable).parent / "kubectl"
+    subprocess.run(
+        [kubectl, "--kubeconfig", run.kubeconfig, *arguments],
+        input=given, text=True, check=True, capture_output=True,
+    )  # fmt: skip
