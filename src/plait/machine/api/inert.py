@@ -20,6 +20,10 @@ WITHHELD: Final = frozenset(
 )  # fmt: skip
 
 
+#: Containers that injection writes, ours or another's in old manifests.
+_SIDECAR: Final = frozenset({"istio-init", "istio-proxy"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inert:
     """A field without effect. `[]` after a name in `path` stands for each item of a list.
@@ -188,4 +192,6 @@ def _values(value: Any, steps: tuple[str, ...], path: str = "") -> Iterator[tupl
         yield from _values(found, steps[1:], here)
     elif isinstance(found, list):
         for index, item in enumerate(found):
+            if isinstance(item, dict) and item.get("name") in _SIDECAR:
+                continue  # not written by whoever writes the object
             yield from _values(item, steps[1:], f"{here}[{index}]")
