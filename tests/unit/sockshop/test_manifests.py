@@ -60,7 +60,9 @@ def test_services_find_pods_and_name_their_protocol():
 
 
 def test_deployments_select_their_own_pods_and_no_others():
-    assert set(of_kind("Deployment")) == {"front-end-v1", "front-end-v2", "catalogue", "catalogue-db"}
+    services = {"carts", "catalogue", "orders", "payment", "queue-master", "rabbitmq", "shipping", "user"}
+    databases = {"carts-db", "catalogue-db", "orders-db", "user-db"}
+    assert set(of_kind("Deployment")) == {"front-end-v1", "front-end-v2"} | services | databases
     for one in of_kind("Deployment").values():
         assert one["apiVersion"] == "apps/v1"
         labels = one["spec"]["template"]["metadata"]["labels"]
