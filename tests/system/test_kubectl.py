@@ -61,10 +61,14 @@ def service(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
 
 
 def finished(mesh: Mesh, namespace: str, name: str) -> str:
-    """The output of a pod that runs to its end."""
-    phase = "--for=jsonpath={.status.phase}=Succeeded"
-    mesh.kubectl("wait", "-n", namespace, f"pod/{name}", phase, "--timeout=60s")
-    return mesh.kubectl("logs", "-n", namespace, name, "-c", "c").stdout
+    """The output of a pod that runs to its end, which must be a good one."""
+    phase = "jsonpath={.status.phase}"
+    ends = ("Succeeded", "Failed")
+    get = ("get", "pod", "-n", namespace, name, "-o", phase)
+    end = until(f"{namespace}/{name} ends", lambda: (now := mesh.kubectl(*get).stdout) in ends and now)
+    said = mesh.kubectl("logs", "-n", namespace, name, "-c", "c").stdout
+    assert end == "Succeeded", said
+    return said
 
 
 def pid_of(mesh: Mesh, process: str) -> int:
