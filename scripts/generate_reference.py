@@ -14,6 +14,11 @@ from pathlib import Path
 
 import click
 
+from plait.analyze.meanings import MEANINGS
+from plait.analyze.messages import MESSAGES
+from plait.analyze.registry import ANALYZERS
+from plait.api import inert as istio_inert
+from plait.api.mesh_inert import PROXY_ROWS, ROWS
 from plait.cli.main import main as plait
 from plait.machine.api import inert
 from plait.machine.api.schema import ServedKind, load_schemas
@@ -25,7 +30,7 @@ _MADE = "<!-- Made by scripts/generate_reference.py from the code. Change the co
 
 def pages() -> dict[str, str]:
     """The files of docs/reference by name."""
-    return {"cli.md": cli_page(), "kinds.md": kinds_page()}
+    return {"cli.md": cli_page(), "kinds.md": kinds_page(), "messages.md": messages_page()}
 
 
 def cli_page() -> str:
@@ -74,7 +79,8 @@ def kinds_page() -> str:
     """Every kind that the machine's API serves, and the fields that have no effect."""
     kinds = load_schemas().kinds
     istio = [kind for kind in kinds if kind.custom]
-    requests = [kind for kind in kinds if not kind.stored]
+    requests = [kind for kind in kinds if not kind.stored and "create" in kind.verbs]
+    measured = [kind for kind in kinds if not kind.stored and "create" not in kind.verbs]
     kubernetes = [kind for kind in kinds if kind.stored and not kind.custom]
     columns = ("kind", "API versions, preferred first", "name", "short", "scope", "subresources")
     return "\n".join(
@@ -92,9 +98,43 @@ def kinds_page() -> str:
             "## Kinds that are a request and its answer\n",
             _table(columns[:-1], (_row(kind)[:-1] for kind in requests)),
             f"Verbs of each: {_verbs(requests)}.\n",
+            "## Kinds that are measured when asked for\n",
+            _table(columns[:-1], (_row(kind)[:-1] for kind in measured)),
+            f"Verbs of each: {_verbs(measured)}.\n",
             "## Fields without effect\n",
             "These fields of served kinds are accepted and stored. Who writes one gets a Warning with these words.\n",
             *_inert_tables(),
+        ]
+    )
+
+
+def messages_page() -> str:
+    """Every message of an analysis."""
+    given = [message for message in MESSAGES.values() if not message.unreported]
+    kept = [message for message in MESSAGES.values() if message.unreported]
+    analyzers = {
+        message.code: ", ".join(f"`{one.name}`" for one in ANALYZERS if message in one.messages) for message in given
+    }
+    return "\n".join(
+        [
+            _MADE,
+            "# Messages of `plait analyze`\n",
+            "Codes and names that begin with IST are Istio's; PLT is what Istio cannot say.\n",
+            _table(
+                ("code", "name", "level", "means", "analyzer"),
+                (
+                    (
+                        message.code,
+                        message.name,
+                        message.level.value.capitalize(),
+                        MEANINGS[message.code],
+                        analyzers[message.code],
+                    )
+                    for message in given
+                ),
+            ),
+            "## Not given by plait\n",
+            _table(("code", "name", "why"), ((message.code, message.name, message.unreported) for message in kept)),
         ]
     )
 
@@ -124,13 +164,15 @@ def _verbs(kinds: Iterable[ServedKind]) -> str:
 def _inert_tables() -> Iterator[str]:
     """One table an object; the pod template of a workload has the rows of Pod."""
     pod = {row.path.removeprefix("spec."): row for row in inert.TABLE["", "Pod"]}
-    for (group, kind), rows in inert.TABLE.items():
+    for (group, kind), rows in {**inert.TABLE, **istio_inert.TABLE}.items():
         prefix = "spec.template.spec."
         if all(row.path.startswith(prefix) and row.path.removeprefix(prefix) in pod for row in rows):
             yield f"### {kind}\n\nIn `spec.template.spec`, those of Pod.\n"
             continue
         yield f"### {kind}{f' ({group})' if group else ''}\n"
         yield _table(("field", "values", "says"), _inert_rows(rows))
+    yield "### Settings of the mesh (ConfigMap `istio`, key `mesh`)\n"
+    yield _table(("setting", "says"), ((f"`{row.path}`", row.says) for row in (*ROWS, *PROXY_ROWS)))
 
 
 _MAIN, _INIT = "spec.containers[]", "spec.initContainers[]"

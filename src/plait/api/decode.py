@@ -12,28 +12,68 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from plait.api.destinationrule import DestinationRule
+from plait.api.envoyfilter import EnvoyFilter
+from plait.api.extensions import TrafficExtension, WasmPlugin
 from plait.api.gateway import Gateway
-from plait.api.kubernetes import EndpointSlice, Namespace, Pod, Service
+from plait.api.inert import inert_values
+from plait.api.ingress import Ingress, IngressClass
+from plait.api.kubernetes import EndpointSlice, Namespace, Node, Pod, Secret, Service
 from plait.api.mesh_settings import NAME as MESH_SETTINGS
 from plait.api.mesh_settings import ConfigMap, validate_mesh_settings
 from plait.api.meta import ObjectKey
 from plait.api.problem import Level, Problem
-from plait.api.validate_destinationrule import validate_destinationrule
-from plait.api.validate_gateway import validate_gateway
-from plait.api.validate_kubernetes import validate_endpointslice, validate_service
-from plait.api.validate_virtualservice import validate_virtualservice
-from plait.api.validation import Findings
+from plait.api.proxyconfig import ProxyConfig
+from plait.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from plait.api.serviceentry import ServiceEntry
+from plait.api.sidecar import Sidecar
+from plait.api.telemetry import Telemetry
+from plait.api.validate.authentication import validate_peerauthentication, validate_requestauthentication
+from plait.api.validate.authorization import DRY_RUN, validate_authorizationpolicy, validate_dry_run
+from plait.api.validate.destinationrule import validate_destinationrule
+from plait.api.validate.entries import validate_serviceentry, validate_workloadentry, validate_workloadgroup
+from plait.api.validate.envoyfilter import validate_envoyfilter
+from plait.api.validate.extensions import validate_trafficextension, validate_wasmplugin
+from plait.api.validate.findings import Findings
+from plait.api.validate.gateway import validate_gateway
+from plait.api.validate.kubernetes import validate_endpointslice, validate_service
+from plait.api.validate.proxyconfig import validate_proxyconfig
+from plait.api.validate.sidecar import validate_sidecar
+from plait.api.validate.telemetry import validate_telemetry
+from plait.api.validate.virtualservice import validate_virtualservice
 from plait.api.virtualservice import VirtualService
+from plait.api.workloadentry import WorkloadEntry, WorkloadGroup
 
 MeshObject: TypeAlias = (
-    Service | EndpointSlice | Pod | Namespace | ConfigMap | VirtualService | DestinationRule | Gateway
+    Service
+    | EndpointSlice
+    | Pod
+    | Namespace
+    | Node
+    | ConfigMap
+    | Secret
+    | Ingress
+    | IngressClass
+    | VirtualService
+    | DestinationRule
+    | EnvoyFilter
+    | Gateway
+    | ServiceEntry
+    | WorkloadEntry
+    | Sidecar
 )
 
 
+#: Code of the problem of a value that does not have the type of its field.
+WRONG_TYPE: Final = "WrongType"
+
+
 class _Kind(NamedTuple):
+    """`steers` says whether its objects change what the mesh does; of the others it is only known what is wrong."""
+
     group: str
-    type: type[MeshObject]
+    type: type[Any]
     validate: Callable[[Any, Findings], None] | None = None
+    steers: bool = True
 
 
 _KINDS: Final[dict[str, _Kind]] = {
@@ -41,10 +81,28 @@ _KINDS: Final[dict[str, _Kind]] = {
     "EndpointSlice": _Kind("discovery.k8s.io", EndpointSlice, validate_endpointslice),
     "Pod": _Kind("", Pod),
     "Namespace": _Kind("", Namespace),
+    "Node": _Kind("", Node),
     "ConfigMap": _Kind("", ConfigMap, validate_mesh_settings),
+    "Secret": _Kind("", Secret),
+    "Ingress": _Kind("networking.k8s.io", Ingress),
+    "IngressClass": _Kind("networking.k8s.io", IngressClass),
     "VirtualService": _Kind("networking.istio.io", VirtualService, validate_virtualservice),
     "DestinationRule": _Kind("networking.istio.io", DestinationRule, validate_destinationrule),
     "Gateway": _Kind("networking.istio.io", Gateway, validate_gateway),
+    "ServiceEntry": _Kind("networking.istio.io", ServiceEntry, validate_serviceentry),
+    "WorkloadEntry": _Kind("networking.istio.io", WorkloadEntry, validate_workloadentry),
+    "Sidecar": _Kind("networking.istio.io", Sidecar, validate_sidecar),
+    "WorkloadGroup": _Kind("networking.istio.io", WorkloadGroup, validate_workloadgroup, steers=False),
+    "EnvoyFilter": _Kind("networking.istio.io", EnvoyFilter, validate_envoyfilter),
+    "ProxyConfig": _Kind("networking.istio.io", ProxyConfig, validate_proxyconfig, steers=False),
+    "AuthorizationPolicy": _Kind("security.istio.io", AuthorizationPolicy, validate_authorizationpolicy, steers=False),
+    "PeerAuthentication": _Kind("security.istio.io", PeerAuthentication, validate_peerauthentication, steers=False),
+    "RequestAuthentication": _Kind(
+        "security.istio.io", RequestAuthentication, validate_requestauthentication, steers=False
+    ),
+    "Telemetry": _Kind("telemetry.istio.io", Telemetry, validate_telemetry, steers=False),
+    "WasmPlugin": _Kind("extensions.istio.io", WasmPlugin, validate_wasmplugin, steers=False),
+    "TrafficExtension": _Kind("extensions.istio.io", TrafficExtension, validate_trafficextension, steers=False),
 }
 
 
@@ -58,17 +116,29 @@ class Decoded(NamedTuple):
 
 def decoded_kinds() -> tuple[tuple[str, str], ...]:
     """(API group, kind) of everything `decode` understands."""
-    return tuple((kind.group, name) for name, kind in _KINDS.items())
+    return tuple((kind.group, name) for name, kind in _KINDS.items() if kind.steers)
 
 
 def knows(group: str, kind: str) -> bool:
     """Whether objects of this kind can have a meaning in the mesh."""
     known = _KINDS.get(kind)
-    return known is not None and known.group == group
+    return known is not None and known.group == group and known.steers
 
 
 def decode(obj: object) -> Decoded:
     """Read one object of any version of its kind."""
+    read = _read(obj)
+    if read.key is None or not _KINDS[read.key.kind].steers:
+        return Decoded(None, None, ())
+    return read
+
+
+def problems_of(obj: object) -> tuple[Problem, ...]:
+    """What is wrong with an object of any kind that Istio has, whether or not it steers anything here."""
+    return _read(obj).problems
+
+
+def _read(obj: object) -> Decoded:
     if not isinstance(obj, dict):
         return Decoded(None, None, ())
     kind, version, metadata = obj.get("kind"), obj.get("apiVersion"), obj.get("metadata")
@@ -76,31 +146,37 @@ def decode(obj: object) -> Decoded:
         return Decoded(None, None, ())
     group = version.rpartition("/")[0]
     name, namespace = metadata.get("name"), metadata.get("namespace") or ""
-    if not knows(group, kind) or not isinstance(name, str) or not name or not isinstance(namespace, str):
+    known = _KINDS.get(kind)
+    if known is None or known.group != group or not isinstance(name, str) or not name or not isinstance(namespace, str):
         return Decoded(None, None, ())
     if kind == "ConfigMap" and name != MESH_SETTINGS:
         # The rest are the applications' own.
         return Decoded(None, None, ())
     key = ObjectKey(kind, namespace, name)
-    known = _KINDS[kind]
     try:
         value = _convert(obj, known.type)
         # Text that is not Unicode (half a surrogate pair) could not be sent on to any proxy.
         msgspec.json.encode(value)
     except msgspec.ValidationError as error:
         message, path = _split(str(error))
-        return Decoded(key, None, (Problem(object=key, path=path, message=message, value=_at(obj, path)),))
+        problem = Problem(object=key, path=path, message=message, value=_at(obj, path), code=WRONG_TYPE)
+        return Decoded(key, None, (problem,))
     except UnicodeEncodeError:
         return Decoded(key, None, (Problem(object=key, path="", message="a text in it is not Unicode"),))
     findings = Findings(key)
     if known.validate is not None:
         known.validate(value, findings)
+    for row, path, given in inert_values(group, kind, obj):
+        findings.warn(path, row.says, value=given if isinstance(given, (str, int, float)) else None)
+    annotations = metadata.get("annotations")
+    if group.endswith("istio.io") and isinstance(annotations, dict) and DRY_RUN in annotations:
+        validate_dry_run(kind, findings)
     problems = tuple(findings.problems)
     refused = any(problem.level is Level.ERROR for problem in problems)
     return Decoded(key, None if refused else value, problems)
 
 
-def _convert(obj: dict[str, Any], kind: type[MeshObject]) -> MeshObject:
+def _convert(obj: dict[str, Any], kind: type[Any]) -> Any:
     try:
         return msgspec.convert(obj, kind)
     except msgspec.ValidationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -136,6 +136,15 @@ class LocalitySetting(msgspec.Struct, frozen=True, rename="camel"):
     failover_priority: tuple[str, ...] = ()
 
 
+class ZoneAwareSetting(msgspec.Struct, frozen=True, rename="camel"):
+    """Zones within a region share calls as the proxy sees fit; other regions are for failures."""
+
+    enabled: bool | None = None
+    failover: tuple[Failover, ...] = ()
+    failover_priority: tuple[str, ...] = ()
+    min_cluster_size: int | None = None
+
+
 class Warmup(msgspec.Struct, frozen=True, rename="camel"):
     """Slow start of new endpoints."""
 
@@ -144,14 +153,24 @@ class Warmup(msgspec.Struct, frozen=True, rename="camel"):
     aggression: float | None = None
 
 
+class BackendUtilization(msgspec.Struct, frozen=True, rename="camel"):
+    """Shares by the load that endpoints report with their answers (ORCA); unset: Envoy's defaults."""
+
+    weight_stabilization_period: str | None = None
+    weight_expiration_period: str | None = None
+    weight_update_period: str | None = None
+    error_utilization_penalty_percent: int | None = None
+    metric_names_for_computing_utilization: tuple[str, ...] = ()
+
+
 class LoadBalancer(msgspec.Struct, frozen=True, rename="camel"):
     """How an endpoint is chosen; LEAST_REQUEST without a setting."""
 
     simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalitySetting | None = None
-    zone_aware_lb_setting: dict[str, Any] | None = None
-    backend_utilization: dict[str, Any] | None = None
+    zone_aware_lb_setting: ZoneAwareSetting | None = None
+    backend_utilization: BackendUtilization | None = None
     warmup: Warmup | None = None
     warmup_duration_secs: str | None = None
 
@@ -188,6 +207,20 @@ class RetryBudget(msgspec.Struct, frozen=True, rename="camel"):
     budget_interval: str | None = None
 
 
+class Tunnel(msgspec.Struct, frozen=True, rename="camel"):
+    """TCP through a proxy: CONNECT or POST to `target_host`."""
+
+    protocol: str = ""
+    target_host: str = ""
+    target_port: int = 0
+
+
+class ProxyProtocol(msgspec.Struct, frozen=True):
+    """The PROXY header that the destination gets, V1 or V2."""
+
+    version: str = "V1"
+
+
 class TrafficPolicy(msgspec.Struct, frozen=True, rename="camel"):
     """Policy towards a destination."""
 
@@ -197,8 +230,8 @@ class TrafficPolicy(msgspec.Struct, frozen=True, rename="camel"):
     tls: ClientTLS | None = None
     port_level_settings: tuple[PortPolicy, ...] = ()
     retry_budget: RetryBudget | None = None
-    proxy_protocol: dict[str, Any] | None = None
-    tunnel: dict[str, Any] | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    tunnel: Tunnel | None = None
 
 
 class Subset(msgspec.Struct, frozen=True, rename="camel"):

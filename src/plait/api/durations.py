@@ -40,3 +40,15 @@ def parse_duration(text: str) -> timedelta | None:
     if text.startswith("-"):
         nanoseconds = -nanoseconds
     return timedelta(microseconds=nanoseconds // 1000)
+
+
+def is_whole_milliseconds(text: str) -> bool:
+    """Whether a readable duration has no part finer than a millisecond, which Istio does not take."""
+    nanoseconds = 0
+    for number, unit in _PART.findall(text):
+        whole, _, fraction = number.partition(".")
+        scale = _UNITS[unit]
+        nanoseconds += int(whole or "0") * scale
+        if fraction:
+            nanoseconds += int(fraction) * scale // 10 ** len(fraction)
+    return nanoseconds % 10**6 == 0

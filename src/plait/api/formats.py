@@ -1,4 +1,7 @@
-"""Values of headers that rules set: Envoy reads `%NAME%` in them, and refuses the whole configuration for a bad one."""
+"""Values of headers and formats of access logs: Envoy reads `%NAME%` in them, and refuses everything for a bad one.
+
+The tables are what Envoy 1.40 takes; one list serves both, since headers are formatted as access logs are.
+"""
 
 from __future__ import annotations
 
@@ -7,89 +10,83 @@ from typing import Final
 
 from plait.api.names import is_header_value
 
-_COMMAND: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\(([^()%]*)\)(?::\d{1,4})?)?%")
+#: Envoy: a name, an argument in parentheses, and after that the greatest length.
+_COMMAND: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\)(?::\d{1,5})?)?%")
+
+
+def _sides(*suffixes: str) -> list[str]:
+    return [f"{side}_{suffix}" for side in ("DOWNSTREAM", "UPSTREAM") for suffix in suffixes]
+
+
 _PLAIN: Final = frozenset(
-    {
-        "BYTES_RECEIVED",
-        "CONNECTION_ID",
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
-        "DOWNSTREAM_LOCAL_ADDRESS",
-        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
-        "DOWNSTREAM_LOCAL_PORT",
-        "DOWNSTREAM_LOCAL_SUBJECT",
-        "DOWNSTREAM_LOCAL_URI_SAN",
-        "DOWNSTREAM_PEER_CERT",
-        "DOWNSTREAM_PEER_FINGERPRINT_256",
-        "DOWNSTREAM_PEER_ISSUER",
-        "DOWNSTREAM_PEER_SERIAL",
-        "DOWNSTREAM_PEER_SUBJECT",
-        "DOWNSTREAM_PEER_URI_SAN",
-        "DOWNSTREAM_REMOTE_ADDRESS",
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
-        "DOWNSTREAM_TLS_CIPHER",
-        "DOWNSTREAM_TLS_SESSION_ID",
-        "DOWNSTREAM_TLS_VERSION",
-        "DURATION",
-        "HOSTNAME",
-        "PROTOCOL",
-        "REQUESTED_SERVER_NAME",
-        "RESPONSE_CODE",
-        "RESPONSE_CODE_DETAILS",
-        "RESPONSE_FLAGS",
-        "ROUTE_NAME",
-        "START_TIME",
-        "UPSTREAM_CLUSTER",
-        "UPSTREAM_HOST",
-        "UPSTREAM_LOCAL_ADDRESS",
-        "UPSTREAM_REMOTE_ADDRESS",
-        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
-        "UPSTREAM_TRANSPORT_FAILURE_REASON",
-        "VIRTUAL_CLUSTER_NAME",
-    }
-)
-#: What the access log knows besides; each with an argument or without, as the value says.
-_LOG_ONLY: Final = frozenset(
-    {
-        "BYTES_SENT",
-        "CONNECTION_TERMINATION_DETAILS",
-        "REQUEST_DURATION",
-        "REQUEST_TX_DURATION",
-        "RESPONSE_DURATION",
-        "RESPONSE_TX_DURATION",
-        "ROUNDTRIP_DURATION",
-        "RESPONSE_FLAGS_LONG",
-        "UPSTREAM_CLUSTER_RAW",
-        "UPSTREAM_REQUEST_ATTEMPT_COUNT",
-        "UPSTREAM_WIRE_BYTES_RECEIVED",
-        "UPSTREAM_WIRE_BYTES_SENT",
-        "DOWNSTREAM_WIRE_BYTES_RECEIVED",
-        "DOWNSTREAM_WIRE_BYTES_SENT",
-        "FILTER_CHAIN_NAME",
-        "GRPC_STATUS",
-        "GRPC_STATUS_NUMBER",
-        "STREAM_ID",
-        "UPSTREAM_PEER_URI_SAN",
-        "UPSTREAM_LOCAL_URI_SAN",
-        "UPSTREAM_TLS_VERSION",
-        "UPSTREAM_TLS_CIPHER",
-    }
-)
-_LOG_HEADERS: Final = frozenset({"REQ", "RESP", "TRAILER"})
-_LOG_METADATA: Final = frozenset({"DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA"})
-_METADATA_ARGUMENT: Final = re.compile(r"[-A-Za-z0-9_.]+(?::[-A-Za-z0-9_.]+)*")
-_TIME_ARGUMENT: Final = re.compile(r"(?:[-A-Za-z :.,/TZ]|%[YmdHMSsfjyBbeFT]|%[1-9]f)*")
-_LOG_COMMAND: Final = re.compile(
-    r"%START_TIME\(((?:[^()%]|%[A-Za-z0-9])*)\)%|" + r"%([A-Z][A-Z0-9_]*)(?:\(([^()%]*)\)(?::\d{1,4})?)?%"
-)
-_OF_HEADER: Final = frozenset({"REQ", "RESP"})
-_HEADER_ARGUMENT: Final = re.compile(r":?[-A-Za-z0-9_]+(?:\?:?[-A-Za-z0-9_]+)?")
+    [
+        *_sides(
+            "DETECTED_CLOSE_TYPE", "HEADER_BYTES_RECEIVED", "HEADER_BYTES_SENT", "LOCAL_ADDRESS", "LOCAL_DNS_SAN",
+            "LOCAL_ADDRESS_WITHOUT_PORT", "LOCAL_PORT", "LOCAL_URI_SAN", "PEER_CERT", "PEER_DNS_SAN", "PEER_ISSUER",
+            "PEER_SUBJECT", "PEER_URI_SAN", "REMOTE_ADDRESS", "REMOTE_ADDRESS_WITHOUT_PORT", "REMOTE_PORT",
+            "TLS_CIPHER", "TLS_SESSION_ID", "TLS_VERSION", "TRANSPORT_FAILURE_REASON", "WIRE_BYTES_RECEIVED",
+            "WIRE_BYTES_SENT",
+        ),
+        "ACCESS_LOG_TYPE", "BYTES_RECEIVED", "BYTES_RETRANSMITTED", "BYTES_SENT", "CONNECTION_ID",
+        "CONNECTION_TERMINATION_DETAILS", "CUSTOM_FLAGS", "DOWNSTREAM_DIRECT_LOCAL_ADDRESS",
+        "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT", "DOWNSTREAM_DIRECT_LOCAL_PORT",
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS", "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+        "DOWNSTREAM_DIRECT_REMOTE_PORT", "DOWNSTREAM_HANDSHAKE_DURATION", "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID",
+        "DOWNSTREAM_LOCAL_EMAIL_SAN", "DOWNSTREAM_LOCAL_IP_SAN", "DOWNSTREAM_LOCAL_SUBJECT",
+        "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1", "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256",
+        "DOWNSTREAM_PEER_CHAIN_SERIALS", "DOWNSTREAM_PEER_EMAIL_SAN", "DOWNSTREAM_PEER_FINGERPRINT_1",
+        "DOWNSTREAM_PEER_FINGERPRINT_256", "DOWNSTREAM_PEER_IP_SAN", "DOWNSTREAM_PEER_OTHERNAME_SAN",
+        "DOWNSTREAM_PEER_SERIAL", "DURATION", "FILTER_CHAIN_NAME", "GRPC_STATUS", "GRPC_STATUS_NUMBER", "HOSTNAME",
+        "LOCAL_REPLY_BODY", "PACKETS_RETRANSMITTED", "PATH", "PROTOCOL", "QUERY_PARAMS", "REQUESTED_SERVER_NAME",
+        "REQUEST_DURATION", "REQUEST_HEADERS_BYTES", "REQUEST_TX_DURATION", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS",
+        "RESPONSE_DURATION", "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG", "RESPONSE_HEADERS_BYTES",
+        "RESPONSE_TRAILERS_BYTES", "RESPONSE_TX_DURATION", "ROUNDTRIP_DURATION", "ROUTE_NAME", "SPAN_ID", "STREAM_ID",
+        "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "TRACE_ID", "UNIQUE_ID", "UPSTREAM_CLUSTER",
+        "UPSTREAM_CLUSTER_RAW", "UPSTREAM_CONNECTION_ID", "UPSTREAM_CONNECTION_POOL_READY_DURATION", "UPSTREAM_HOST",
+        "UPSTREAM_HOSTS_ATTEMPTED", "UPSTREAM_HOST_NAME", "UPSTREAM_HOST_NAME_WITHOUT_PORT", "UPSTREAM_PROTOCOL",
+        "UPSTREAM_REQUEST_ATTEMPT_COUNT", "VIRTUAL_CLUSTER_NAME",
+    ]
+)  # fmt: skip
+#: A point in time, with an argument for how it is written or without.
+_TIMES: Final = frozenset(
+    {"START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "EMIT_TIME_LOCAL", "DOWNSTREAM_PEER_CERT_V_START",
+     "DOWNSTREAM_PEER_CERT_V_END"}
+)  # fmt: skip
+_HEADER: Final = r":?[-A-Za-z0-9_]+(?:\?:?[-A-Za-z0-9_]+)?"
+_METADATA: Final = r"[-A-Za-z0-9_.]+(?::[-A-Za-z0-9_.]+)*"
+_TIME: Final = r"(?:[-A-Za-z0-9 :.,/_]|%[YmdHMSsfjyBbeFTzZ]|%[1-9]f)*"
+#: Variables with an argument, and what it looks like.
+_ARGUMENTS: Final = {
+    name: re.compile(pattern)
+    for pattern, names in (
+        (_HEADER, ("REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER")),
+        (_METADATA, ("DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA")),
+        (
+            f"(?:ROUTE|CLUSTER|DYNAMIC|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):{_METADATA}",
+            ("METADATA",),
+        ),
+        (r"[-A-Za-z0-9_.]+(?::(?:PLAIN|TYPED))?", ("FILTER_STATE",)),
+        (r"[-A-Za-z0-9_.]+", ("PER_REQUEST_STATE", "QUERY_PARAM")),
+        (r"[A-Za-z_]\w*", ("ENVIRONMENT",)),
+        (_TIME, tuple(_TIMES)),
+    )
+    for name in names
+}
 
 
 def header_format_error(text: str) -> str | None:
     """Why Envoy would not take `text` as the value of a header, or None."""
     if not is_header_value(text):
         return "a line break or NUL in the value of a header"
+    return _format_error(text)
+
+
+def log_format_error(text: str) -> str | None:
+    """Why Envoy would not take `text` as the format of an access log (or of one field of it), or None."""
+    return "a NUL in the format" if "\0" in text else _format_error(text)
+
+
+def _format_error(text: str) -> str | None:
     at = 0
     while (at := text.find("%", at)) >= 0:
         if text.startswith("%%", at):
@@ -98,41 +95,14 @@ def header_format_error(text: str) -> str | None:
         command = _COMMAND.match(text, at)
         if command is None:
             return f"Envoy reads % as the beginning of a variable: {text[at : at + 20]!r}"
-        name, argument = command.group(1), command.group(2)
-        plain = name in _PLAIN and argument is None
-        if not plain and not (name in _OF_HEADER and argument and _HEADER_ARGUMENT.fullmatch(argument)):
+        if not _is_variable(command.group(1), command.group(2)):
             return f"{command.group()!r} is not a variable that can be used here"
         at = command.end()
     return None
 
 
-def log_format_error(text: str) -> str | None:
-    """Why Envoy would not take `text` as the format of an access log (or of one field of it), or None."""
-    if "\0" in text:
-        return "a NUL in the format"
-    at = 0
-    while (at := text.find("%", at)) >= 0:
-        if text.startswith("%%", at):
-            at += 2
-            continue
-        command = _LOG_COMMAND.match(text, at)
-        if command is None:
-            return f"Envoy reads % as the beginning of a variable: {text[at : at + 20]!r}"
-        if not _is_log_variable(command):
-            return f"{command.group()!r} is not a variable of the access log"
-        at = command.end()
-    return None
-
-
-def _is_log_variable(command: re.Match[str]) -> bool:
-    name, argument = command.group(2), command.group(3)
-    if name is None:
-        return _TIME_ARGUMENT.fullmatch(command.group(1)) is not None
+def _is_variable(name: str, argument: str | None) -> bool:
     if argument is None:
-        return name in _PLAIN or name in _LOG_ONLY
-    if name in _LOG_HEADERS:
-        return _HEADER_ARGUMENT.fullmatch(argument) is not None
-    if name == "METADATA":
-        kind, _, rest = argument.partition(":")
-        return kind in {"ROUTE", "CLUSTER", "DYNAMIC", "UPSTREAM_HOST"} and bool(_METADATA_ARGUMENT.fullmatch(rest))
-    return name in _LOG_METADATA and _METADATA_ARGUMENT.fullmatch(argument) is not None
+        return name in _PLAIN or name in _TIMES
+    pattern = _ARGUMENTS.get(name)
+    return pattern is not None and pattern.fullmatch(argument) is not None

@@ -16,6 +16,14 @@ class GatewayPort(msgspec.Struct, frozen=True, rename="camel"):
     target_port: int | None = None
 
 
+class TLSCertificate(msgspec.Struct, frozen=True, rename="camel"):
+    """A certificate and its key, as files of the proxy."""
+
+    server_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
+
+
 class ServerTLS(msgspec.Struct, frozen=True, rename="camel"):
     """TLS of a server. `https_redirect` alone, on a plain port, answers 301 to https."""
 
@@ -26,6 +34,17 @@ class ServerTLS(msgspec.Struct, frozen=True, rename="camel"):
     server_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
+    ca_crl: str = ""
+    ca_cert_credential_name: str = ""
+    tls_certificates: tuple[TLSCertificate, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
+    verify_certificate_spki: tuple[str, ...] = ()
+    verify_certificate_hash: tuple[str, ...] = ()
+    min_protocol_version: str = "TLS_AUTO"
+    max_protocol_version: str = "TLS_AUTO"
+    cipher_suites: tuple[str, ...] = ()
+    ecdh_curves: tuple[str, ...] = ()
+    insecure_skip_verify: bool | None = None
 
 
 class Server(msgspec.Struct, frozen=True, rename="camel"):

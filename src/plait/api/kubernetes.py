@@ -31,6 +31,9 @@ class ServiceSpec(msgspec.Struct, frozen=True, rename="camel"):
     external_name: str = ""
     selector: dict[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
+    session_affinity: str = ""
+    internal_traffic_policy: str = ""
+    traffic_distribution: str = ""
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -109,6 +112,14 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
 
     service_account_name: str = "default"
     containers: tuple[Container, ...] = ()
+    node_name: str = ""
+
+
+class PodCondition(msgspec.Struct, frozen=True):
+    """One condition; without when it changed and why."""
+
+    type: str = ""
+    status: str = ""
 
 
 class PodStatus(msgspec.Struct, frozen=True):
@@ -116,6 +127,14 @@ class PodStatus(msgspec.Struct, frozen=True):
 
     pod_ip: str = msgspec.field(default="", name="podIP")
     phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
+    conditions: tuple[PodCondition, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes traffic: it has an address, runs, and no condition denies readiness."""
+        if not self.pod_ip or self.phase in {"Succeeded", "Failed"}:
+            return False
+        return all(item.status == "True" for item in self.conditions if item.type == "Ready")
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -130,3 +149,21 @@ class Namespace(msgspec.Struct, frozen=True):
     """v1 Namespace."""
 
     metadata: Metadata
+
+
+class Node(msgspec.Struct, frozen=True):
+    """v1 Node, of which the mesh reads the labels: they say where it is."""
+
+    metadata: Metadata
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """v1 Secret. Its values, in base64, are never shown."""
+
+    metadata: Metadata
+    type: str = ""
+    data: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Names only: what is in it must not get into any log."""
+        return f"Secret({self.metadata.namespace}/{self.metadata.name}, {sorted(self.data)})"

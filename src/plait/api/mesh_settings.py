@@ -6,14 +6,20 @@ Only what has an effect is read; everything else is named in a warning.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from plait.api.destinationrule import LocalitySetting, TCPKeepalive
 from plait.api.formats import log_format_error
+from plait.api.ingress import IngressSettings
+from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
-from plait.api.validation import Findings
+from plait.api.validate.findings import Findings
+from plait.api.validate.http_actions import validate_retries
+from plait.api.virtualservice import HTTPRetry
 from plait.api.yaml import read_yaml
 
 NAME: Final = "istio"
@@ -33,10 +39,82 @@ class OutboundPolicy(msgspec.Struct, frozen=True):
     mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
 
 
-class DefaultRetries(msgspec.Struct, frozen=True):
+class InboundPolicy(msgspec.Struct, frozen=True):
+    """Where applications are called: at the address that was called, or at 127.0.0.1 (Istio's way before 1.10)."""
+
+    mode: Literal["PASSTHROUGH", "LOCALHOST"] = "PASSTHROUGH"
+
+
+Normalization: TypeAlias = Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
+
+
+class PathNormalization(msgspec.Struct, frozen=True):
+    """How the paths of requests are made plain before any rule looks at them."""
+
+    normalization: Normalization = "DEFAULT"
+
+
+class SelectorExpression(msgspec.Struct, frozen=True):
+    """One condition on a label."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether it holds for `labels`."""
+        match self.operator:
+            case "In":
+                return self.key in labels and labels[self.key] in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
+
+class DiscoverySelector(msgspec.Struct, frozen=True, rename="camel"):
+    """Namespaces by their labels; all conditions must hold."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[SelectorExpression, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a namespace with `labels` is meant."""
+        return self.match_labels.items() <= labels.items() and all(
+            expression.matches(labels) for expression in self.match_expressions
+        )
+
+
+class DefaultRetries(HTTPRetry, frozen=True):
     """Retries of HTTP routes that say nothing."""
 
-    attempts: int | None = None
+    attempts: int = 2
+
+
+class ProxyProtocol(msgspec.Struct, frozen=True):
+    """Clients of gateways are preceded by a PROXY header; there is nothing to say of it."""
+
+
+class GatewayTopology(msgspec.Struct, frozen=True, rename="camel"):
+    """What stands in front of the gateways: so many proxies whose x-forwarded-for is believed, and what of clients'
+    certificates (x-forwarded-client-cert) goes on.
+    """
+
+    num_trusted_proxies: int = 0
+    forward_client_cert_details: Literal[
+        "UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"
+    ] = "UNDEFINED"
+    proxy_protocol: ProxyProtocol | None = None
+
+
+class ProxyDefaults(msgspec.Struct, frozen=True, rename="camel"):
+    """`defaultConfig`: what sidecars are started with, and what gateways trust; only what has an effect here."""
+
+    concurrency: int | None = None
+    proxy_metadata: dict[str, str] = {}
+    gateway_topology: GatewayTopology | None = None
 
 
 class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
@@ -46,18 +124,48 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     access_log_format: str | None = None
     access_log_encoding: Literal["TEXT", "JSON"] | None = None
     outbound_traffic_policy: OutboundPolicy | None = None
+    inbound_traffic_policy: InboundPolicy | None = None
+    path_normalization: PathNormalization | None = None
+    inbound_cluster_stat_name: str | None = None
+    outbound_cluster_stat_name: str | None = None
     connect_timeout: str | None = None
     protocol_detection_timeout: str | None = None
     default_http_retry_policy: DefaultRetries | None = None
+    tcp_keepalive: TCPKeepalive | None = None
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] | None = None
+    locality_lb_setting: LocalitySetting | None = None
+    dns_refresh_rate: str | None = None
+    default_service_export_to: tuple[str, ...] | None = None
+    default_virtual_service_export_to: tuple[str, ...] | None = None
+    default_destination_rule_export_to: tuple[str, ...] | None = None
+    discovery_selectors: tuple[DiscoverySelector, ...] | None = None
+    default_config: ProxyDefaults | None = None
+    ingress_class: str | None = None
+    ingress_service: str | None = None
+    ingress_selector: str | None = None
+    ingress_controller_mode: Literal["OFF", "DEFAULT", "STRICT"] | None = None
+    trust_domain: str | None = None
+    root_namespace: str | None = None
+
+    @property
+    def ingress(self) -> IngressSettings:
+        """Of Ingresses."""
+        usual = IngressSettings()
+        return IngressSettings(
+            self.ingress_controller_mode or usual.mode,
+            self.ingress_class or usual.name,
+            self.ingress_service or usual.service,
+            self.ingress_selector or usual.selector,
+        )
 
 
 class ReadSettings(NamedTuple):
-    """`fault` says why the text cannot be used; `inert` are fields without an effect."""
+    """`fault` says why the text cannot be used; `inert` are (path, sentence) of fields without an effect."""
 
     settings: MeshSettings
     fault: str = ""
     path: str = ""
-    inert: tuple[str, ...] = ()
+    inert: tuple[tuple[str, str], ...] = ()
 
 
 def read_settings(text: str) -> ReadSettings:
@@ -79,7 +187,7 @@ def read_settings(text: str) -> ReadSettings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         return ReadSettings(MeshSettings(), message, path.rstrip("`").removeprefix("$").lstrip("."))
-    return ReadSettings(settings, inert=tuple(sorted(given.keys() - known)))
+    return ReadSettings(settings, inert=tuple(sorted(without_effect(given, MeshSettings))))
 
 
 def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
@@ -89,18 +197,46 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     if found.fault:
         findings.error(f"data.{KEY}" + (f".{found.path}" if found.path else ""), found.fault, fix="Istio's MeshConfig")
         return
-    for name in found.inert:
-        findings.warn(f"data.{KEY}.{name}", "has no effect in this version of plait")
+    for inner, says in found.inert:
+        findings.warn(f"data.{KEY}.{inner}", says)
     settings, path = found.settings, f"data.{KEY}"
     findings.duration(f"{path}.connectTimeout", settings.connect_timeout)
     timeout = settings.protocol_detection_timeout
     findings.duration(f"{path}.protocolDetectionTimeout", timeout, minimum=timedelta())
-    if settings.default_http_retry_policy is not None:
-        findings.count(f"{path}.defaultHttpRetryPolicy.attempts", settings.default_http_retry_policy.attempts)
+    retries = settings.default_http_retry_policy
+    if retries is not None:
+        validate_retries(f"{path}.defaultHttpRetryPolicy", retries, findings)
+    findings.duration(f"{path}.dnsRefreshRate", settings.dns_refresh_rate)
+    _exports(path, settings, findings)
+    _fixed(path, settings, findings)
     file = settings.access_log_file
     if file and (not file.startswith("/") or "\0" in file):
         findings.error(f"{path}.accessLogFile", f"{file!r} is not an absolute path", fix="/dev/stdout", value=file)
     _log_format(f"{path}.accessLogFormat", settings, findings)
+
+
+def _exports(path: str, settings: MeshSettings, findings: Findings) -> None:
+    """As in `exportTo` itself."""
+    for name, given in (
+        ("defaultServiceExportTo", settings.default_service_export_to),
+        ("defaultVirtualServiceExportTo", settings.default_virtual_service_export_to),
+        ("defaultDestinationRuleExportTo", settings.default_destination_rule_export_to),
+    ):
+        findings.export_to(f"{path}.{name}", given or ())
+
+
+def _fixed(path: str, settings: MeshSettings, findings: Findings) -> None:
+    """What is given to the mesh when it is made cannot be changed while it runs."""
+    for name, given, held in (
+        ("trustDomain", settings.trust_domain, "cluster.local"),
+        ("rootNamespace", settings.root_namespace, "istio-system"),
+    ):
+        if given not in {None, "", held}:
+            findings.warn(f"{path}.{name}", f"stays {held!r}: it cannot change while the mesh runs", value=given)
+    if settings.default_config is not None:
+        findings.count(f"{path}.defaultConfig.concurrency", settings.default_config.concurrency)
+        topology = settings.default_config.gateway_topology or GatewayTopology()
+        findings.count(f"{path}.defaultConfig.gatewayTopology.numTrustedProxies", topology.num_trusted_proxies)
 
 
 def _log_format(path: str, settings: MeshSettings, findings: Findings) -> None:

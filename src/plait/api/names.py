@@ -7,7 +7,10 @@ from ipaddress import ip_address
 from typing import Final
 
 _LABEL: Final = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
-_HOST_LABEL: Final = re.compile(r"[a-zA-Z0-9_](?:[-a-zA-Z0-9_]{0,61}[a-zA-Z0-9_])?")
+#: Istio: the first label of a host may be `*`, `*name` or `*-name`.
+_WILD_LABEL: Final = re.compile(r"\*|(?:\*|\*-)?[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+_MAX_NAME: Final = 255
+_MESH_SNI: Final = re.compile(r"outbound_\.\d+_\.[-a-z0-9]*_\.[-a-zA-Z0-9.*]+")
 #: RFC 9110 token: what Envoy accepts as the name of a header.
 _HEADER: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
@@ -18,16 +21,43 @@ def is_dns_label(text: str) -> bool:
 
 
 def is_hostname(text: str) -> bool:
-    """Whether `text` is a DNS name without a wildcard; a final dot is allowed."""
-    text = text.removesuffix(".")
-    return 0 < len(text) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in text.split("."))
+    """Whether `text` is a DNS name without a wildcard; a final dot is allowed.
+
+    Istio: the last label may not be a number, since that would look like an address.
+    """
+    return 0 < len(text) <= _MAX_NAME and _are_labels(text.split("."))
+
+
+def _are_labels(labels: list[str]) -> bool:
+    if len(labels) > 1 and not labels[-1]:
+        labels = labels[:-1]
+    return not labels[-1].isdecimal() and all(map(is_dns_label, labels))
 
 
 def is_wildcard_host(text: str) -> bool:
-    """Whether `text` is `*`, `*.domain` or a plain host name."""
-    if text in {"*", "*."}:
-        return text == "*"
-    return is_hostname(text.removeprefix("*."))
+    """Whether `text` is a DNS name whose first label may be a wildcard: `*`, `*.domain`, `*-name.domain`."""
+    if not 0 < len(text) <= _MAX_NAME:
+        return False
+    first, _, rest = text.partition(".")
+    return _WILD_LABEL.fullmatch(first) is not None and (not rest or _are_labels(rest.split(".")))
+
+
+def is_mesh_sni(text: str) -> bool:
+    """Whether `text` is the SNI that Istio's mutual TLS sends: `outbound_.PORT_.SUBSET_.HOST`."""
+    return _MESH_SNI.fullmatch(text) is not None and len(text) <= _MAX_NAME
+
+
+def host_matches(one: str, other: str) -> bool:
+    """Whether there is a name that both hosts stand for; a wildcard stands for any first part."""
+    one, other = one.lower(), other.lower()
+    if one.startswith("*") and other.startswith("*"):
+        short, long = sorted((one[1:], other[1:]), key=len)
+        return long.endswith(short)
+    if one.startswith("*"):
+        return len(other) > len(one) - 1 and other.endswith(one[1:])
+    if other.startswith("*"):
+        return host_matches(other, one)
+    return one == other
 
 
 def is_ip(text: str) -> bool:
@@ -39,6 +69,14 @@ def is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_subnet(text: str) -> bool:
+    """Whether `text` is an address or a range of them (`10.0.0.0/8`)."""
+    address, slash, bits = text.partition("/")
+    if not is_ip(address):
+        return False
+    return not slash or (bits.isascii() and bits.isdigit() and int(bits) <= ip_address(address).max_prefixlen)
 
 
 def is_header_name(text: str) -> bool:
@@ -54,3 +92,22 @@ def is_header_value(text: str) -> bool:
 def is_port(number: int) -> bool:
     """Whether `number` is a TCP port one can name."""
     return 1 <= number <= 65535
+
+
+_CLAIMS: Final = "@request.auth.claims"
+
+
+def claim_path(name: str) -> tuple[str, ...]:
+    """The claim of a token that a "header" of a match means, from the outside in; empty: it is a header.
+
+    Istio: `@request.auth.claims.group`, `@request.auth.claims.a.b` of claims within claims, or
+    `@request.auth.claims[a][b]` of names with dots.
+    """
+    if not name.startswith(_CLAIMS):
+        return ()
+    rest = name.removeprefix(_CLAIMS)
+    if rest.startswith("["):
+        parts = rest[1:-1].split("][") if rest.endswith("]") else []
+    else:
+        parts = rest[1:].split(".") if rest.startswith(".") else []
+    return tuple(parts) if all(parts) else ()

@@ -26,7 +26,7 @@ class Problem:
     """One finding about one object.
 
     `path` leads to the field (`spec.http[0].route[1].weight`), `value` is what stands there, `fix` says what to write
-    instead (both may be empty).
+    instead (both may be empty), `code` is a word for programs.
     """
 
     object: ObjectKey
@@ -35,6 +35,7 @@ class Problem:
     level: Level = Level.ERROR
     fix: str = ""
     value: Any = None
+    code: str = "InvalidMeaning"
 
     def __str__(self) -> str:
         where = f"{self.object}: {self.path}: " if self.path else f"{self.object}: "

@@ -19,9 +19,10 @@ class StringMatch(msgspec.Struct, frozen=True):
 
 
 class PortSelector(msgspec.Struct, frozen=True):
-    """A port by number."""
+    """A port by number. A `name` is what an Ingress may give instead; Istio's own kinds have none."""
 
     number: int = 0
+    name: str = ""
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -201,9 +202,15 @@ class HTTPRoute(msgspec.Struct, frozen=True, rename="camel"):
     mirror: Destination | None = None
     mirrors: tuple[HTTPMirrorPolicy, ...] = ()
     mirror_percent: int | None = None
+    mirror_percent_snake: int | None = msgspec.field(default=None, name="mirror_percent")
     mirror_percentage: Percent | None = None
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
+
+    @property
+    def old_mirror_percent(self) -> int | None:
+        """The share of `mirror` in the form of 1.0, in either spelling that Istio's schema has."""
+        return self.mirror_percent if self.mirror_percent is not None else self.mirror_percent_snake
 
 
 class TLSMatch(msgspec.Struct, frozen=True, rename="camel"):

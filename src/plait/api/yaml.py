@@ -24,6 +24,8 @@ _MAX_NODES: Final = 1_000_000
 _MAX_DEPTH: Final = 500
 #: The left part of an IPv6 prefix such as `2001:db8::`: libyaml takes the last colon for the sign of a key.
 _IPV6_KEY: Final = re.compile(r"[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{0,4})*:")
+#: An IPv6 address among others in brackets: libyaml does not take its colons there, Go's YAML does.
+_FLOW_IPV6: Final = re.compile(r"(?<=[\[,\s])([0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?:/\d+)?)(?=\s*[,\]])")
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 
@@ -71,8 +73,7 @@ def read_yaml(text: str, file: str = "-") -> Reading:
     problems: list[SyntaxProblem] = []
     for first_line, part in _parts(text):
         try:
-            builder = _Builder(first_line)
-            value = builder.build(part)
+            builder, value = _built(first_line, part)
         except _ReadError as error:
             problems.append(SyntaxProblem(file=file, line=error.line, column=error.column, message=error.message))
         except yaml.YAMLError as error:
@@ -85,6 +86,18 @@ def read_yaml(text: str, file: str = "-") -> Reading:
                 line = builder.first_line
                 documents.append(Document(value=value, file=file, line=line, positions=builder.positions))
     return Reading(tuple(documents), tuple(problems))
+
+
+def _built(first_line: int, text: str) -> tuple[_Builder, Any]:
+    builder = _Builder(first_line)
+    try:
+        return builder, builder.build(text)
+    except yaml.YAMLError as error:
+        quoted = _FLOW_IPV6.sub(r'"\1"', text)
+        if quoted == text or "':'" not in str(getattr(error, "problem", "")):
+            raise
+    builder = _Builder(first_line)
+    return builder, builder.build(quoted)
 
 
 def objects(reading: Reading) -> Iterator[Any]:

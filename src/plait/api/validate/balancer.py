@@ -6,9 +6,10 @@ import math
 from datetime import timedelta
 from typing import Final
 
-from plait.api.destinationrule import ConsistentHash, LoadBalancer
+from plait.api.destinationrule import BackendUtilization, ConsistentHash, LoadBalancer
 from plait.api.names import is_header_name, is_header_value
-from plait.api.validation import Findings
+from plait.api.validate.findings import Findings
+from plait.api.validate.locality import validate_locality, validate_zones
 
 #: Envoy's limits: of a ring, and of a Maglev table, whose size must be prime.
 _MAX_RING: Final = 8 * 1024 * 1024
@@ -16,22 +17,36 @@ _MAX_TABLE: Final = 5_000_011
 _COOKIE_MARKS: Final = frozenset('()<>@,;:\\"/[]?={} \t')
 
 
-def validate_load_balancer(path: str, balancer: LoadBalancer, findings: Findings) -> None:
-    """Add what is wrong to `findings`."""
+def validate_load_balancer(path: str, balancer: LoadBalancer, findings: Findings, *, detects: bool = True) -> None:
+    """Add what is wrong to `findings`; `detects` says whether failed endpoints are found out."""
+    if balancer.locality_lb_setting is not None:
+        setting = balancer.locality_lb_setting
+        validate_locality(f"{path}.localityLbSetting", setting, findings)
+        if not detects and (setting.failover or setting.failover_priority):
+            findings.warn(
+                f"{path}.localityLbSetting", "without outlierDetection nothing fails over", fix="outlierDetection"
+            )
+        if balancer.zone_aware_lb_setting is not None:
+            findings.error(path, "localityLbSetting and zoneAwareLbSetting exclude each other", fix="one of them")
     if balancer.simple is not None and balancer.consistent_hash is not None:
         findings.error(path, "simple and consistentHash exclude each other", fix="one of them")
     if balancer.simple == "LEAST_CONN":
         findings.warn(f"{path}.simple", "is deprecated", fix="LEAST_REQUEST", value="LEAST_CONN")
     if balancer.consistent_hash is not None:
         _consistent_hash(f"{path}.consistentHash", balancer.consistent_hash, findings)
-    for field, value in (
-        ("localityLbSetting", balancer.locality_lb_setting),
-        ("zoneAwareLbSetting", balancer.zone_aware_lb_setting),
-        ("backendUtilization", balancer.backend_utilization),
-    ):
-        if value is not None:
-            findings.warn(f"{path}.{field}", "has no effect yet", fix="simple or consistentHash")
+    if balancer.zone_aware_lb_setting is not None:
+        validate_zones(f"{path}.zoneAwareLbSetting", balancer.zone_aware_lb_setting, findings, detects=detects)
+    if balancer.backend_utilization is not None:
+        _utilization(f"{path}.backendUtilization", balancer.backend_utilization, findings)
     _warmup(path, balancer, findings)
+
+
+def _utilization(path: str, given: BackendUtilization, findings: Findings) -> None:
+    findings.duration(f"{path}.weightStabilizationPeriod", given.weight_stabilization_period, minimum=timedelta())
+    findings.duration(f"{path}.weightExpirationPeriod", given.weight_expiration_period, minimum=timedelta())
+    findings.duration(f"{path}.weightUpdatePeriod", given.weight_update_period, minimum=timedelta(milliseconds=1))
+    penalty = given.error_utilization_penalty_percent
+    findings.integer(f"{path}.errorUtilizationPenaltyPercent", penalty, low=0, high=2**31 - 1)
 
 
 def _warmup(path: str, balancer: LoadBalancer, findings: Findings) -> None:
@@ -62,9 +77,10 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
         "httpQueryParameterName": consistent.http_query_parameter_name,
     }
     named = [name for name, value in keys.items() if value]
-    if len(named) != 1:
-        have = " and ".join(named) or "nothing"
-        findings.error(path, f"one thing is hashed, here it is {have}", fix="one of " + ", ".join(keys))
+    if len(named) > 1:
+        findings.error(path, f"one thing is hashed, here it is {' and '.join(named)}", fix="one of " + ", ".join(keys))
+    elif not named:
+        findings.warn(path, "nothing is hashed, so each request goes anywhere", fix="one of " + ", ".join(keys))
     if consistent.http_header_name and not is_header_name(consistent.http_header_name):
         findings.error(f"{path}.httpHeaderName", f"{consistent.http_header_name!r} is not the name of a header")
     if "\0" in (consistent.http_query_parameter_name or ""):
@@ -79,16 +95,29 @@ def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) 
     ring = consistent.ring_hash.minimum_ring_size if consistent.ring_hash is not None else None
     findings.integer(f"{path}.ringHash.minimumRingSize", ring, low=0, high=_MAX_RING)
     findings.integer(f"{path}.minimumRingSize", consistent.minimum_ring_size, low=0, high=_MAX_RING)
-    size = consistent.maglev.table_size if consistent.maglev is not None else None
-    findings.integer(f"{path}.maglev.tableSize", size, low=0, high=_MAX_TABLE)
-    if size and 0 < size <= _MAX_TABLE and not _is_prime(size):
-        findings.error(f"{path}.maglev.tableSize", f"{size} is not a prime number", fix="65537", value=size)
+    if consistent.minimum_ring_size and (consistent.ring_hash is not None or consistent.maglev is not None):
+        findings.error(path, "minimumRingSize excludes ringHash and maglev", fix="ringHash: {minimumRingSize: N}")
+    if consistent.maglev is not None:
+        _table(f"{path}.maglev.tableSize", consistent.maglev.table_size, findings)
+
+
+def _table(path: str, size: int | None, findings: Findings) -> None:
+    """Istio: a Maglev table has a size, which is prime and less than Envoy's limit."""
+    if not size:
+        findings.error(path, "a size is missing", fix="65537", value=size)
+    elif not 0 < size < _MAX_TABLE:
+        findings.error(path, f"{size} is out of range", fix=f"less than {_MAX_TABLE}", value=size)
+    elif not _is_prime(size):
+        findings.error(path, f"{size} is not a prime number", fix="65537", value=size)
 
 
 def _cookie(path: str, consistent: ConsistentHash, findings: Findings) -> None:
     cookie = consistent.http_cookie
     if cookie is None:
         return
+    names = [attribute.name.lower() for attribute in cookie.attributes]
+    if len(set(names)) < len(names):
+        findings.error(f"{path}.attributes", "an attribute is named twice", fix="each attribute once")
     if not cookie.name or not _is_token(cookie.name):
         findings.error(f"{path}.name", f"{cookie.name!r} is not the name of a cookie", value=cookie.name)
     findings.duration(f"{path}.ttl", cookie.ttl, minimum=timedelta())

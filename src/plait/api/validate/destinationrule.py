@@ -5,10 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from plait.api.destinationrule import ConnectionPool, DestinationRule, OutlierDetection, PortPolicy, TrafficPolicy
-from plait.api.names import is_dns_label
-from plait.api.validate_balancer import validate_load_balancer
-from plait.api.validation import Findings
+from plait.api.destinationrule import (
+    ClientTLS,
+    ConnectionPool,
+    DestinationRule,
+    OutlierDetection,
+    PortPolicy,
+    TrafficPolicy,
+    Tunnel,
+)
+from plait.api.names import is_dns_label, is_hostname, is_ip
+from plait.api.selection import validate_labels, validate_selector
+from plait.api.validate.balancer import validate_load_balancer
+from plait.api.validate.findings import Findings
 
 #: Linux takes no more (tcp(7): keep-alive times in 15 bits, probes in 7).
 _MAX_KEEPALIVE: Final = timedelta(seconds=32767)
@@ -20,10 +29,12 @@ def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
     spec = rule.spec
     findings.host("spec.host", spec.host, wildcard=True)
     findings.export_to("spec.exportTo", spec.export_to)
+    if spec.workload_selector is not None:
+        validate_selector("spec.workloadSelector", spec.workload_selector.match_labels, findings)
+        if any(scope not in {".", findings.key.namespace} for scope in spec.export_to):
+            findings.error("spec.exportTo", "a rule with a workloadSelector is for its own namespace", fix='["."]')
     if spec.traffic_policy is not None:
         _traffic_policy("spec.trafficPolicy", spec.traffic_policy, findings)
-    if spec.workload_selector is not None:
-        findings.warn("spec.workloadSelector", "has no effect yet: the rule holds for every caller that sees it")
     names: set[str] = set()
     for index, subset in enumerate(spec.subsets):
         path = f"spec.subsets[{index}]"
@@ -34,11 +45,14 @@ def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
         if subset.name in names:
             findings.error(f"{path}.name", f"a second subset {subset.name!r}", fix="another name", value=subset.name)
         names.add(subset.name)
+        validate_labels(f"{path}.labels", subset.labels, findings)
         if subset.traffic_policy is not None:
             _traffic_policy(f"{path}.trafficPolicy", subset.traffic_policy, findings)
 
 
 def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> None:
+    if policy == TrafficPolicy():
+        findings.error(path, "an empty policy", fix="at least one setting, such as loadBalancer")
     _policy(path, policy, findings)
     for index, setting in enumerate(policy.port_level_settings):
         where = f"{path}.portLevelSettings[{index}]"
@@ -46,41 +60,91 @@ def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> Non
             findings.error(f"{where}.port", "a port is missing", fix="port: {number: N}")
         else:
             findings.port(f"{where}.port.number", setting.port.number)
+        if setting == PortPolicy(port=setting.port):
+            findings.error(where, "an empty policy", fix="at least one setting, such as loadBalancer")
         _policy(where, setting, findings)
 
 
 def _policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
     if policy.connection_pool is not None:
-        _connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
+        validate_connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
     if policy.outlier_detection is not None:
         _outlier_detection(f"{path}.outlierDetection", policy.outlier_detection, findings)
     _retry_budget(path, policy, findings)
-    if policy.tls is not None and policy.tls.mode != "DISABLE":
+    if policy.tls is not None:
+        _tls(f"{path}.tls", policy.tls, findings)
+    if policy.tls is not None and policy.tls.mode == "ISTIO_MUTUAL":
         findings.warn(
             f"{path}.tls.mode",
-            f"{policy.tls.mode} has no effect yet: traffic stays as the application sends it",
+            "ISTIO_MUTUAL has no effect yet: traffic stays as the application sends it",
             value=policy.tls.mode,
         )
     if policy.load_balancer is not None:
-        validate_load_balancer(f"{path}.loadBalancer", policy.load_balancer, findings)
+        detects = policy.outlier_detection is not None
+        validate_load_balancer(f"{path}.loadBalancer", policy.load_balancer, findings, detects=detects)
+
+
+def _tls(path: str, tls: ClientTLS, findings: Findings) -> None:
+    """Istio: what each mode needs, and what contradicts it."""
+    files = [
+        name
+        for name, value in (
+            ("clientCertificate", tls.client_certificate),
+            ("privateKey", tls.private_key),
+            ("caCertificates", tls.ca_certificates),
+            ("caCrl", tls.ca_crl),
+        )
+        if value
+    ]
+    if tls.mode in {"SIMPLE", "MUTUAL"}:
+        # The credential of MUTUAL may hold the client's certificate alone.
+        verifies = tls.ca_certificates or tls.subject_alt_names or (tls.mode == "SIMPLE" and tls.credential_name)
+        if tls.insecure_skip_verify and verifies:
+            findings.error(
+                f"{path}.insecureSkipVerify",
+                "nothing is verified, so caCertificates, credentialName and subjectAltNames mean nothing",
+                fix="one or the other",
+            )
+        if tls.credential_name and files:
+            findings.error(path, f"credentialName excludes {' and '.join(files)}", fix="only credentialName")
+        elif tls.mode == "MUTUAL" and not tls.credential_name:
+            for name, value in (("clientCertificate", tls.client_certificate), ("privateKey", tls.private_key)):
+                if not value:
+                    findings.error(f"{path}.{name}", "is missing for MUTUAL", fix="a file, or credentialName")
+    if tls.ca_crl and not (tls.ca_certificates or tls.credential_name):
+        findings.warn(f"{path}.caCrl", "has no effect without caCertificates", fix="caCertificates")
+    for index, name in enumerate(tls.subject_alt_names):
+        if not name:
+            findings.error(f"{path}.subjectAltNames[{index}]", "an empty name", fix="a DNS name or URI")
+
+
+def _tunnel(path: str, tunnel: Tunnel, findings: Findings) -> None:
+    if tunnel.protocol not in {"", "CONNECT", "POST"}:
+        findings.error(f"{path}.protocol", f"{tunnel.protocol!r}", fix="CONNECT or POST", value=tunnel.protocol)
+    if not is_ip(tunnel.target_host) and not is_hostname(tunnel.target_host):
+        findings.error(
+            f"{path}.targetHost", f"{tunnel.target_host!r} is not an address or DNS name", value=tunnel.target_host
+        )
+    findings.port(f"{path}.targetPort", tunnel.target_port)
 
 
 def _retry_budget(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
     if not isinstance(policy, TrafficPolicy):
         return
-    for name, value in (("proxyProtocol", policy.proxy_protocol), ("tunnel", policy.tunnel)):
-        if value is not None:
-            findings.warn(f"{path}.{name}", "has no effect yet")
+    if policy.tunnel is not None:
+        _tunnel(f"{path}.tunnel", policy.tunnel, findings)
+        if policy.proxy_protocol is not None:
+            findings.error(path, "tunnel and proxyProtocol exclude each other", fix="one of them")
     budget = policy.retry_budget
     if budget is None:
         return
     findings.percent(f"{path}.retryBudget.percent", budget.percent)
     findings.count(f"{path}.retryBudget.minRetryConcurrency", budget.min_retry_concurrency)
-    if budget.budget_interval is not None:
-        findings.warn(f"{path}.retryBudget.budgetInterval", "has no effect", value=budget.budget_interval)
+    findings.duration(f"{path}.retryBudget.budgetInterval", budget.budget_interval, minimum=timedelta())
 
 
-def _connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> None:
+def validate_connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> None:
+    """Limits must be ones that Envoy and the kernel take; a Sidecar has them as well."""
     if pool.tcp is None and pool.http is None:
         findings.error(path, "an empty connectionPool", fix="tcp or http")
     if pool.tcp is not None:
@@ -107,6 +171,10 @@ def _connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> Non
             findings.error(
                 f"{path}.http.h2UpgradePolicy", f"{http.h2_upgrade_policy!r}", fix="UPGRADE or DO_NOT_UPGRADE"
             )
+        if http.use_client_protocol and http.h2_upgrade_policy == "UPGRADE":
+            findings.error(
+                f"{path}.http.useClientProtocol", "h2UpgradePolicy UPGRADE contradicts it", fix="one of them"
+            )
         if http.http2_keep_alive is not None:
             findings.duration(f"{path}.http.http2KeepAlive.interval", http.http2_keep_alive.interval)
             findings.duration(f"{path}.http.http2KeepAlive.timeout", http.http2_keep_alive.timeout)
@@ -128,6 +196,13 @@ def _outlier_detection(path: str, outlier: OutlierDetection, findings: Findings)
             "is ignored beside consecutive5xxErrors" if ignored else "is the form of Istio 1.0",
             fix=f"consecutive5xxErrors: {outlier.consecutive_errors}",
             value=outlier.consecutive_errors,
+        )
+    if outlier.consecutive_local_origin_failures and not outlier.split_external_local_origin_errors:
+        findings.error(
+            f"{path}.consecutiveLocalOriginFailures",
+            "is counted only where errors are told apart",
+            fix="splitExternalLocalOriginErrors: true",
+            value=outlier.consecutive_local_origin_failures,
         )
     for index, code in enumerate(outlier.outlier_detection_http_error_codes):
         findings.integer(f"{path}.outlierDetectionHttpErrorCodes[{index}]", code, low=100, high=599)

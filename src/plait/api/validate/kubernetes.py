@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plait.api.kubernetes import EndpointSlice, Service
 from plait.api.names import is_dns_label, is_ip
-from plait.api.validation import Findings
+from plait.api.validate.findings import Findings
 
 
 def validate_service(service: Service, findings: Findings) -> None:

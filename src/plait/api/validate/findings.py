@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any, Final
 
-from plait.api.durations import parse_duration
+from plait.api.durations import is_whole_milliseconds, parse_duration
 from plait.api.meta import ObjectKey
-from plait.api.names import is_dns_label, is_hostname, is_port, is_wildcard_host
+from plait.api.names import is_dns_label, is_hostname, is_ip, is_port, is_wildcard_host
 from plait.api.problem import Level, Problem
 
+_HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
+UNIX: Final = "unix://"
+#: Istio: what a port may speak, in any case.
+PROTOCOLS: Final = (
+    "HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "UDP", "MONGO", "REDIS", "MYSQL", "HTTP_PROXY", "HBONE",
+)  # fmt: skip
 _SHORTEST: Final = timedelta(milliseconds=1)
 
 
@@ -49,6 +56,8 @@ class Findings:
             self.error(path, f"{text!r} is too short", fix=f"at least {minimum.total_seconds():g}s", value=text)
         elif maximum is not None and value > maximum:
             self.error(path, f"{text!r} is too long", fix=f"at most {maximum.total_seconds():g}s", value=text)
+        elif not is_whole_milliseconds(text):
+            self.error(path, f"{text!r} is not whole milliseconds", fix="for example 1.5s or 20ms", value=text)
 
     def integer(self, path: str, number: int | None, *, low: int, high: int) -> None:
         """A number must lie in a range; None is not set."""
@@ -73,12 +82,53 @@ class Findings:
         elif not wildcard and not is_hostname(host):
             self.error(path, f"{host!r} is not a DNS name", fix="a service name or a DNS name", value=host)
 
-    def export_to(self, path: str, scopes: tuple[str, ...]) -> None:
-        """Who sees an object: `*` everybody, `.` its own namespace, `~` nobody, or namespaces by name."""
+    def host_or_ip(self, path: str, host: str, *, wildcard: bool) -> None:
+        """A host name, or an address where one may stand for a host."""
+        if not is_ip(host):
+            self.host(path, host, wildcard=wildcard)
+
+    def address(self, path: str, text: str) -> None:
+        """An IP address."""
+        if not is_ip(text):
+            self.error(path, f"{text!r} is not an IP address", fix="for example 10.0.0.1", value=text)
+
+    def socket(self, path: str, text: str) -> None:
+        """`unix:///path`, or `unix://@name` of an abstract socket."""
+        name = text.removeprefix(UNIX)
+        if not name.startswith(("/", "@")) or len(name) < 2 or name.endswith("/"):
+            self.error(path, f"{text!r} is not a unix socket", fix="unix:///path/to/socket or unix://@name", value=text)
+
+    def port_name(self, path: str, name: str) -> None:
+        """Istio: the name of a port is a DNS label."""
+        if not is_dns_label(name):
+            self.error(path, f"{name!r} is not the name of a port", fix="a name such as http-web", value=name)
+
+    def protocol(self, path: str, name: str, *, empty: bool = False) -> None:
+        """The protocol of a port, in any case; `empty` says that none is fine."""
+        if not (empty and not name) and name.upper() not in PROTOCOLS:
+            self.error(path, f"invalid protocol {name!r}", fix=", ".join(PROTOCOLS), value=name)
+
+    def header_name(self, path: str, name: str) -> None:
+        """Istio: letters, digits, - and _; no pseudo-headers."""
+        if not _HEADER.fullmatch(name):
+            self.error(path, f"{name!r} is not the name of a header", fix="letters, digits, - and _", value=name)
+
+    def export_to(self, path: str, scopes: tuple[str, ...], *, none: bool = False) -> None:
+        """Who sees an object: `*` everybody, `.` its own namespace, `~` nobody, or namespaces by name.
+
+        Istio: `none` (`~`) has a meaning for ServiceEntries; `*` and `~` stand alone; nothing is named twice.
+        """
+        seen: set[str] = set()
         for index, scope in enumerate(scopes):
             if scope not in {"*", ".", "~"} and not is_dns_label(scope):
                 self.error(
                     f"{path}[{index}]", f"{scope!r} is not a namespace", fix="*, ., ~ or a namespace", value=scope
                 )
-        if len(scopes) > 1 and set(scopes) & {"*", "~"}:
-            self.error(path, f"{min(set(scopes) & {'*', '~'})!r} stands alone", fix="only it, or only others")
+            meant = self.key.namespace if scope == "." else scope
+            if meant in seen:
+                self.error(f"{path}[{index}]", f"{scope!r} is named twice", fix="remove one", value=scope)
+            seen.add(meant)
+        if len(scopes) > 1 and seen & {"*", "~"}:
+            self.error(path, f"{min(seen & {'*', '~'})!r} stands alone", fix="only it, or only others")
+        elif "~" in seen and not none:
+            self.error(path, "'~' would show it to nobody", fix=". for its own namespace", value="~")

@@ -1,0 +1,104 @@
+"""How policies and rules name the workloads they are for."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from plait.api.validate.findings import Findings
+
+_KEY: Final = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?/)?[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?")
+_VALUE: Final = re.compile(r"(?:[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?")
+_MAX: Final = 63
+
+
+class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
+    """Workloads with all of these labels; none at all means every workload of the namespace."""
+
+    match_labels: dict[str, str] = {}
+
+
+class TargetReference(msgspec.Struct, frozen=True):
+    """A Gateway, Service or the like that a policy is attached to, in the policy's own namespace."""
+
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
+def validate_labels(path: str, labels: dict[str, str], findings: Findings) -> None:
+    """Names and values as Kubernetes has them."""
+    for name, value in labels.items():
+        prefix, slash, last = name.rpartition("/")
+        if not name:
+            findings.error(path, "a label without a name", fix="a name such as app")
+        elif len(last) > _MAX or (slash and len(prefix) > 253) or not _KEY.fullmatch(name):
+            findings.error(f"{path}[{name}]", f"{name!r} is not the name of a label", fix="letters, digits, - _ .")
+        if len(value) > _MAX or not _VALUE.fullmatch(value):
+            findings.error(
+                f"{path}[{name}]", f"{value!r} is not the value of a label", fix="letters, digits, - _ .", value=value
+            )
+
+
+def validate_selector(path: str, labels: dict[str, str] | None, findings: Findings) -> None:
+    """Istio: a selector compares labels for equality, so that neither names nor values have wildcards."""
+    if labels is None:
+        return
+    if not labels:
+        findings.warn(path, "has no labels, so every workload of the namespace is meant", fix="labels, or no selector")
+    for name, value in labels.items():
+        if not name:
+            findings.error(path, "a label without a name", fix="a name such as app")
+        for text in (name, value):
+            if "*" in text:
+                findings.error(f"{path}[{name}]", f"{text!r} has a wildcard", fix="the whole text", value=text)
+
+
+def validate_targets(
+    selector: LabelSelector | None,
+    target: TargetReference | None,
+    targets: tuple[TargetReference, ...],
+    findings: Findings,
+) -> None:
+    """Istio: selector, targetRef and targetRefs exclude each other; references stay in their namespace."""
+    validate_selector("spec.selector", selector.match_labels if selector is not None else None, findings)
+    named = [
+        name
+        for name, given in (("selector", selector), ("targetRef", target), ("targetRefs", targets))
+        if given is not None and given != ()
+    ]
+    if len(named) > 1:
+        findings.error("spec", f"{' and '.join(named)} exclude each other", fix="only targetRefs, or only selector")
+    for path, each in (("spec.targetRef", target), *((f"spec.targetRefs[{n}]", t) for n, t in enumerate(targets))):
+        if each is None:
+            continue
+        if not each.name:
+            findings.error(f"{path}.name", "a name is missing", fix="the name of the Gateway or Service")
+        if each.namespace and each.namespace != findings.key.namespace:
+            findings.error(
+                f"{path}.namespace", "an object of another namespace cannot be referred to", fix="remove it",
+                value=each.namespace,
+            )  # fmt: skip
+        if (each.group, each.kind) not in _TARGETS:
+            findings.error(
+                f"{path}.kind",
+                f"{'/'.join(part for part in (each.group, each.kind) if part)!r} cannot be a target",
+                fix="Gateway, GatewayClass, XBackend or Service",
+                value=each.kind,
+            )
+
+
+_TARGETS: Final = frozenset(
+    {
+        ("gateway.networking.k8s.io", "Gateway"),
+        ("gateway.networking.k8s.io", "GatewayClass"),
+        ("gateway.networking.k8s.io", "ListenerSet"),
+        ("gateway.networking.x-k8s.io", "XListenerSet"),
+        ("networking.istio.io", "ServiceEntry"),
+        ("", "Service"),
+        ("core", "Service"),
+    }
+)

@@ -1,0 +1,95 @@
+"""What Istio demands of PeerAuthentication and RequestAuthentication beyond their shape."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from plait.api.names import is_port
+from plait.api.security import JWTRule, PeerAuthentication, RequestAuthentication
+from plait.api.selection import validate_selector, validate_targets
+from plait.api.validate.findings import Findings
+
+
+def validate_peerauthentication(policy: PeerAuthentication, findings: Findings) -> None:
+    """Add what is wrong with `policy` to `findings`."""
+    spec = policy.spec
+    labels = spec.selector.match_labels if spec.selector is not None else None
+    validate_selector("spec.selector", labels, findings)
+    if spec.port_level_mtls is None:
+        return
+    if not labels:
+        findings.error(
+            "spec.portLevelMtls", "ports are those of selected workloads", fix="a selector with labels, or mtls"
+        )
+    if not spec.port_level_mtls:
+        findings.error("spec.portLevelMtls", "is empty", fix="for example 8080: {mode: DISABLE}")
+    for port in spec.port_level_mtls:
+        if not (port.isascii() and port.isdigit() and is_port(int(port))):
+            findings.error(f"spec.portLevelMtls[{port}]", f"{port!r} is not a port", fix="1 to 65535", value=port)
+
+
+def validate_requestauthentication(policy: RequestAuthentication, findings: Findings) -> None:
+    """Add what is wrong with `policy` to `findings`."""
+    spec = policy.spec
+    validate_targets(spec.selector, spec.target_ref, spec.target_refs, findings)
+    for index, rule in enumerate(spec.jwt_rules):
+        _rule(f"spec.jwtRules[{index}]", rule, findings)
+
+
+def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
+    if not rule.issuer:
+        findings.error(f"{path}.issuer", "an issuer is missing", fix="the iss claim of the tokens")
+    for name, values in (
+        ("audiences", rule.audiences),
+        ("fromParams", rule.from_params),
+        ("fromCookies", rule.from_cookies),
+        ("spaceDelimitedClaims", rule.space_delimited_claims),
+    ):
+        for index, value in enumerate(values):
+            if not value:
+                findings.error(f"{path}.{name}[{index}]", "an empty value", fix="a value")
+    uri = rule.jwks_uri or rule.jwks_uri_snake
+    if uri and rule.jwks:
+        findings.error(path, "jwksUri and jwks exclude each other", fix="one of them")
+    if uri:
+        _uri(f"{path}.jwksUri", uri, findings)
+    if rule.jwks:
+        _keys(f"{path}.jwks", rule.jwks, findings)
+    for index, header in enumerate(rule.from_headers):
+        if not header.name:
+            findings.error(f"{path}.fromHeaders[{index}].name", "a name is missing", fix="for example x-token")
+    if rule.output_payload_to_header:
+        findings.header_name(f"{path}.outputPayloadToHeader", rule.output_payload_to_header)
+    seen: set[str] = set()
+    for index, out in enumerate(rule.output_claim_to_headers):
+        where = f"{path}.outputClaimToHeaders[{index}]"
+        findings.header_name(f"{where}.header", out.header)
+        if not out.claim:
+            findings.error(f"{where}.claim", "a claim is missing", fix="for example sub")
+        if out.header and out.header.lower() in seen:
+            findings.warn(f"{where}.header", f"{out.header!r} is set twice", fix="another header", value=out.header)
+        seen.add(out.header.lower())
+    findings.duration(f"{path}.timeout", rule.timeout)
+
+
+def _uri(path: str, text: str, findings: Findings) -> None:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+        parts = None
+    if parts is None or parts.scheme not in {"http", "https"} or not host or (port is not None and not is_port(port)):
+        findings.error(path, f"{text!r} is not the URL of keys", fix="https://HOST/PATH", value=text)
+
+
+def _keys(path: str, text: str, findings: Findings) -> None:
+    try:
+        keys = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        keys = None
+    found = keys.get("keys") if isinstance(keys, dict) else None
+    if not isinstance(found, list) or not all(isinstance(key, dict) and key.get("kty") for key in found):
+        findings.error(path, "is not a JSON Web Key Set", fix='{"keys": [{"kty": "RSA", …}]}')

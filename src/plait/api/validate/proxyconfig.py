@@ -1,0 +1,15 @@
+"""What Istio demands of a ProxyConfig beyond its shape."""
+
+from __future__ import annotations
+
+from plait.api.proxyconfig import ProxyConfig
+from plait.api.selection import validate_selector
+from plait.api.validate.findings import Findings
+
+
+def validate_proxyconfig(obj: ProxyConfig, findings: Findings) -> None:
+    """Add what is wrong with `obj` to `findings`."""
+    spec = obj.spec
+    if spec.selector is not None:
+        validate_selector("spec.selector", spec.selector.match_labels, findings)
+    findings.integer("spec.concurrency", spec.concurrency, low=0, high=1024)
