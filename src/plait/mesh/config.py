@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
+from plait.api.destinationrule import LocalitySetting, TCPKeepalive
 from plait.api.durations import parse_duration
-from plait.api.mesh_settings import KEY, NAME, ConfigMap, read_settings
+from plait.api.mesh_settings import KEY, NAME, ConfigMap, GatewayTopology, Normalization, read_settings
 from plait.api.meta import ObjectKey
+from plait.api.virtualservice import HTTPRetry
 from plait.snapshot.reader import Reader
 
 
@@ -18,8 +20,11 @@ class MeshConfig:
 
     `outbound_traffic_policy`: what happens to calls of unknown hosts. `detection_timeout`: how long a port whose
     protocol nobody declared waits for the client's first bytes; a server that speaks first is delayed by it.
-    `retry_attempts` holds for HTTP routes that say nothing. `access_log_file` is where proxies write a line for each
-    request and connection; empty: nowhere. `access_log_format` empty means Istio's.
+    `retry_attempts` holds for HTTP routes that say nothing, `retry_policy` says more of them. `access_log_file` is
+    where proxies write a line for each request and connection; empty: nowhere. `access_log_format` empty means
+    Istio's. `tcp_keepalive`, `h2_upgrade` and `locality_lb` hold for destinations whose DestinationRule says
+    nothing else. `inbound_to_localhost`: applications are called at 127.0.0.1 rather than at the address that was
+    called. The stat names are patterns for the names of clusters in statistics; empty: the clusters' own.
     """
 
     domain: str = "cluster.local"
@@ -28,9 +33,19 @@ class MeshConfig:
     connect_timeout: timedelta = timedelta(seconds=10)
     detection_timeout: timedelta = timedelta(milliseconds=200)
     retry_attempts: int = 2
+    retry_policy: HTTPRetry | None = None
     access_log_file: str = ""
     access_log_format: str = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
+    tcp_keepalive: TCPKeepalive | None = None
+    h2_upgrade: bool = False
+    locality_lb: LocalitySetting | None = None
+    dns_refresh_rate: timedelta = timedelta(seconds=60)
+    inbound_to_localhost: bool = False
+    path_normalization: Normalization = "DEFAULT"
+    gateway_topology: GatewayTopology | None = None
+    inbound_stat_name: str = ""
+    outbound_stat_name: str = ""
 
     @property
     def registry_only(self) -> bool:
@@ -50,16 +65,29 @@ def mesh_config(reader: Reader, base: MeshConfig) -> MeshConfig:
         return base
     found = read_settings(source.data.get(KEY, "")).settings
     changes: dict[str, Any] = {}
-    for name in ("access_log_file", "access_log_format", "access_log_encoding"):
+    if found.locality_lb_setting is not None:
+        changes["locality_lb"] = found.locality_lb_setting
+    changes["h2_upgrade"] = found.h2_upgrade_policy == "UPGRADE"
+    for name in ("access_log_file", "access_log_format", "access_log_encoding", "tcp_keepalive"):
         if (value := getattr(found, name)) is not None:
             changes[name] = value
     if found.outbound_traffic_policy is not None:
         changes["outbound_traffic_policy"] = found.outbound_traffic_policy.mode
-    if found.default_http_retry_policy is not None and found.default_http_retry_policy.attempts is not None:
+    if found.inbound_traffic_policy is not None:
+        changes["inbound_to_localhost"] = found.inbound_traffic_policy.mode == "LOCALHOST"
+    if found.path_normalization is not None:
+        changes["path_normalization"] = found.path_normalization.normalization
+    if found.default_config is not None and found.default_config.gateway_topology is not None:
+        changes["gateway_topology"] = found.default_config.gateway_topology
+    changes["inbound_stat_name"] = found.inbound_cluster_stat_name or ""
+    changes["outbound_stat_name"] = found.outbound_cluster_stat_name or ""
+    if found.default_http_retry_policy is not None:
+        changes["retry_policy"] = found.default_http_retry_policy
         changes["retry_attempts"] = found.default_http_retry_policy.attempts
     for name, text in (
         ("connect_timeout", found.connect_timeout),
         ("detection_timeout", found.protocol_detection_timeout),
+        ("dns_refresh_rate", found.dns_refresh_rate),
     ):
         # Zero would mean to wait for ever for a client that waits for the server; Istio's default says so.
         if text and (length := parse_duration(text)):

@@ -18,34 +18,52 @@ from plait.api.destinationrule import Subset, TrafficPolicy
 from plait.api.meta import ObjectKey
 from plait.mesh.origin import Origin
 from plait.snapshot.hosts import is_wildcard, most_specific
-from plait.snapshot.keys import DestinationEntry, SubsetFacts
+from plait.snapshot.keys import DestinationEntry, Labels, SubsetFacts
 from plait.snapshot.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTable:
-    """Rules by host, each list in order of precedence."""
+    """Rules by host, each list in order of precedence. `selectors` are of those that hold for some callers only."""
 
     exact: Mapping[str, tuple[ObjectKey, ...]] = field(default_factory=dict)
     wildcards: Mapping[str, tuple[ObjectKey, ...]] = field(default_factory=dict)
+    selectors: Mapping[ObjectKey, Labels] = field(default_factory=dict)
 
-    def find(self, host: str) -> tuple[ObjectKey, ...]:
-        """The rules of the most specific host that covers `host`."""
-        found = self.exact.get(host)
-        if found is None and self.wildcards:
+    @property
+    def asked(self) -> frozenset[str]:
+        """The labels of callers that decide."""
+        return frozenset(label for selector in self.selectors.values() for label, _ in selector)
+
+    def find(self, host: str, labels: Labels | None = None) -> tuple[ObjectKey, ...]:
+        """The rules of the most specific host that covers `host`, for a caller with `labels`; None: whoever calls."""
+        if not self.exact and not self.wildcards:
+            return ()
+        found = self._chosen(self.exact.get(host), labels)
+        if not found and self.wildcards:
             pattern = most_specific(self.wildcards, host)
-            found = self.wildcards[pattern] if pattern is not None else None
-        return found or ()
+            found = self._chosen(self.wildcards[pattern], labels) if pattern is not None else ()
+        return found
+
+    def _chosen(self, rules: tuple[ObjectKey, ...] | None, labels: Labels | None) -> tuple[ObjectKey, ...]:
+        """Rules that select the caller go before those for everybody, which fill in what they leave open."""
+        if not rules or labels is None or not self.selectors:
+            return rules or ()
+        narrow = [rule for rule in rules if rule in self.selectors and set(self.selectors[rule]).issubset(labels)]
+        return (*narrow, *(rule for rule in rules if rule not in self.selectors))
 
 
 def rule_table(entries: Iterable[DestinationEntry]) -> RuleTable:
     """The table of `entries`, which come in order of precedence."""
     exact: dict[str, tuple[ObjectKey, ...]] = {}
     wildcards: dict[str, tuple[ObjectKey, ...]] = {}
+    selectors: dict[ObjectKey, Labels] = {}
     for entry in entries:
         table = wildcards if is_wildcard(entry.host) else exact
         table[entry.host] = (*table.get(entry.host, ()), entry.key)
-    return RuleTable(exact, wildcards)
+        if entry.selector:
+            selectors[entry.key] = entry.selector
+    return RuleTable(exact, wildcards, selectors)
 
 
 def local_rules(reader: Reader, namespace: str, root_namespace: str) -> RuleTable:
@@ -57,15 +75,22 @@ def local_rules(reader: Reader, namespace: str, root_namespace: str) -> RuleTabl
 
 def exported_rules(reader: Reader, owner: str, namespace: str) -> RuleTable:
     """Steps 2 and 3: rules of `owner` that callers in `namespace` see."""
-    return rule_table(reader.exported_destination_rules(owner, namespace))
+    # Istio: a selector never reaches into another namespace.
+    return rule_table(e for e in reader.exported_destination_rules(owner, namespace) if not e.selector)
 
 
 def find_rules(
-    host: str, service_namespace: str, *, local: RuleTable, exported: Callable[[str], RuleTable], root_namespace: str
+    host: str,
+    service_namespace: str,
+    *,
+    local: RuleTable,
+    exported: Callable[[str], RuleTable],
+    root_namespace: str,
+    labels: Labels | None = None,
 ) -> tuple[ObjectKey, ...]:
-    """The rules for `host`, all three steps."""
+    """The rules for `host`, all three steps, for a caller with `labels` (None: whoever calls)."""
     return (
-        local.find(host)
+        local.find(host, labels)
         or exported(service_namespace).find(host)
         or (exported(root_namespace).find(host) if service_namespace != root_namespace else ())
     )
@@ -97,53 +122,68 @@ def subset_labels(reader: Reader, rules: tuple[ObjectKey, ...]) -> tuple[SubsetF
 class EffectivePolicy:
     """The traffic policy that holds for one port of a destination or of a subset, and where it comes from.
 
-    Only the fields of `policy` that are set have an effect; `port_level_settings` is already merged in.
+    Only the fields of `policy` that are set have an effect; `port_level_settings` is already merged in. `selected`: a
+    rule among those it comes from selects its callers.
     """
 
     policy: TrafficPolicy = field(default_factory=TrafficPolicy)
     origin: Origin | None = None
+    selected: bool = False
 
 
 def effective_policy(reader: Reader, rules: tuple[ObjectKey, ...], *, port: int, subset: str = "") -> EffectivePolicy:
     """The policy of `rules` (merged) for a port and, when named, a subset.
 
-    A subset's fields replace the destination's one by one; settings of a port replace all of their level.
+    Istio: settings of a port take the place of all of their level, but of what cannot be said for a port; then a
+    subset's fields replace the destination's one by one.
     """
     policy: TrafficPolicy | None = None
     origin: Origin | None = None
     chosen: tuple[Subset, Origin] | None = None
+    selected = False
     for key in rules:
         rule = reader.destination_rule(key)
         if rule is None:
             continue
         origin = origin or Origin(key)
+        selected = selected or rule.spec.workload_selector is not None
         if policy is None and rule.spec.traffic_policy is not None:
             policy, origin = rule.spec.traffic_policy, Origin(key)
         for index, candidate in enumerate(rule.spec.subsets):
             if subset and chosen is None and candidate.name == subset:
                 chosen = candidate, Origin(key, f"spec.subsets[{index}]")
-    effective = _merged(TrafficPolicy(), policy, port)
+    effective = _of_port(policy, port) or TrafficPolicy()
     if chosen is not None:
-        effective, origin = _merged(effective, chosen[0].traffic_policy, port), chosen[1]
-    return EffectivePolicy(policy=effective, origin=origin)
+        narrow, origin = _of_port(chosen[0].traffic_policy, port), chosen[1]
+        effective = _merged(effective, narrow) if narrow is not None else effective
+    return EffectivePolicy(policy=effective, origin=origin, selected=selected)
 
 
-def _merged(base: TrafficPolicy, over: TrafficPolicy | None, port: int) -> TrafficPolicy:
-    if over is None:
-        return base
-    for setting in over.port_level_settings:
+def _of_port(policy: TrafficPolicy | None, port: int) -> TrafficPolicy | None:
+    """One level's policy for a port."""
+    if policy is None:
+        return None
+    for setting in policy.port_level_settings:
         if setting.port is not None and setting.port.number == port:
             return TrafficPolicy(
                 load_balancer=setting.load_balancer,
                 connection_pool=setting.connection_pool,
                 outlier_detection=setting.outlier_detection,
                 tls=setting.tls,
-                retry_budget=over.retry_budget or base.retry_budget,
+                retry_budget=policy.retry_budget,
+                proxy_protocol=policy.proxy_protocol,
+                tunnel=policy.tunnel,
             )
+    return policy
+
+
+def _merged(base: TrafficPolicy, over: TrafficPolicy) -> TrafficPolicy:
     return TrafficPolicy(
         load_balancer=over.load_balancer or base.load_balancer,
         connection_pool=over.connection_pool or base.connection_pool,
         outlier_detection=over.outlier_detection or base.outlier_detection,
         tls=over.tls or base.tls,
         retry_budget=over.retry_budget or base.retry_budget,
+        proxy_protocol=over.proxy_protocol or base.proxy_protocol,
+        tunnel=over.tunnel or base.tunnel,
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from plait.api.meta import ObjectKey
-from plait.snapshot.keys import HostPort, Labels, SubsetFacts
+from plait.snapshot.keys import SERVICE, HostPort, Labels, SubsetFacts
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Destination:
+class Destination(NamedTuple):
     """One cluster of Envoy: a port of a host, or of one of its subsets.
 
     `labels` are the subset's, empty without a subset; `rules` are the DestinationRules that hold, merged in this order.
+    `owner` is the namespace of the ServiceEntry behind the host, where there is one: another's may be a different one.
     """
 
     host: str
@@ -21,6 +21,7 @@ class Destination:
     subset: str = ""
     labels: Labels = ()
     rules: tuple[ObjectKey, ...] = ()
+    owner: str = ""
 
 
 def destinations(
@@ -33,9 +34,11 @@ def destinations(
     result: list[Destination] = []
     for port in ports:
         rules = rules_of(port.host, port.namespace)
-        result.append(Destination(port.host, port.port, rules=rules))
+        owner = port.namespace if port.kind != SERVICE else ""
+        result.append(Destination(port.host, port.port, "", (), rules, owner))
         if rules:
             result.extend(
-                Destination(port.host, port.port, subset.name, subset.labels, rules) for subset in subsets_of(rules)
+                Destination(port.host, port.port, subset.name, subset.labels, rules, owner)
+                for subset in subsets_of(rules)
             )
     return tuple(sorted(result))

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plait.api.kubernetes import EndpointSlice, SliceEndpoint
-from plait.snapshot.keys import Labels, PodFacts
+from plait.mesh.entry_endpoints import EntryEndpoint, entry_endpoints, workloads_of_service
+from plait.mesh.locality import NETWORK_LABEL, of_pod
+from plait.snapshot.keys import SERVICE, Labels, PodFacts, ServiceHost
 from plait.snapshot.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """One address. `pod` is None for an address without one (an external machine, say)."""
+    """One address: an IP address, a DNS name or `unix://PATH`.
+
+    `pod` is what is known of the program there, pod or not; None: nothing. `weight` 0 is not set.
+    """
 
     zone: str
     address: str
     port: int
     pod: PodFacts | None = None
     pod_namespace: str = ""
+    region: str = ""
+    subzone: str = ""
+    weight: int = 0
+    network: str = ""
+    node: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -25,18 +36,24 @@ class Endpoint:
         return dict(self.pod.labels) if self.pod is not None else {}
 
 
-def endpoints(reader: Reader, host: str, port: int, labels: Labels = ()) -> tuple[Endpoint, ...]:
-    """The ready endpoints of a Service port, of the subset that carries `labels`; each address once, sorted.
+def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "") -> tuple[Endpoint, ...]:
+    """The ready endpoints of a port, of the subset that carries `labels`; each address once, sorted.
 
     Slices carry their ports by the name of the Service port. An endpoint that is terminating or not ready gets no new
-    traffic; the connections it has live on.
+    traffic; the connections it has live on. `owner` is the namespace whose host is meant, where several define it.
     """
-    service = reader.host(host)
+    service = reader.host(host, owner)
     names = {name for number, _, name in service.ports if number == port} if service is not None else set()
     if service is None or not names:
         return ()
     wanted = set(labels)
     found: dict[tuple[str, int], Endpoint] = {}
+    for other in _entries(reader, host, service, port):
+        endpoint = _entry_endpoint(other)
+        if endpoint.address and wanted.issubset(other.workload.labels):
+            found.setdefault((endpoint.address, endpoint.port), endpoint)
+    if service.kind != SERVICE:
+        return _in_order(found.values())
     for piece in reader.slices(service.namespace, service.service):
         target = _target_port(piece, names)
         if target is None:
@@ -47,7 +64,38 @@ def endpoints(reader: Reader, host: str, port: int, labels: Labels = ()) -> tupl
             endpoint = _endpoint(reader, piece, item, target)
             if wanted.issubset(endpoint.pod.labels if endpoint.pod is not None else ()):
                 found.setdefault((endpoint.address, target), endpoint)
-    return tuple(sorted(found.values(), key=lambda e: (e.zone, e.address, e.port)))
+    return _in_order(found.values())
+
+
+def _in_order(found: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    return tuple(sorted(found, key=lambda e: (e.region, e.zone, e.subzone, e.address, e.port)))
+
+
+def _entries(reader: Reader, host: str, service: ServiceHost, port: int) -> Iterator[EntryEndpoint]:
+    """Endpoints that no EndpointSlice tells."""
+    if service.kind != SERVICE:
+        yield from entry_endpoints(reader, host, service, port)
+        return
+    found = reader.service(service.namespace, service.service)
+    declared = next((p for p in found.spec.ports if p.port == port), None) if found is not None else None
+    if found is not None and declared is not None:
+        yield from workloads_of_service(reader, found, declared)
+
+
+def _entry_endpoint(found: EntryEndpoint) -> Endpoint:
+    region, zone, subzone, *_ = (*found.locality.split("/"), "", "", "")
+    return Endpoint(
+        zone,
+        found.address,
+        found.port,
+        found.workload,
+        found.namespace,
+        region=region,
+        subzone=subzone,
+        weight=found.weight,
+        network=found.network,
+        node=found.node,
+    )
 
 
 def _target_port(piece: EndpointSlice, names: set[str]) -> int | None:
@@ -62,4 +110,17 @@ def _endpoint(reader: Reader, piece: EndpointSlice, item: SliceEndpoint, port: i
     else:
         namespace, name = next(iter(reader.pods_on(address)), ("", ""))
     pod = reader.pod(namespace, name) if name else None
-    return Endpoint(item.zone, address, port, pod, namespace)
+    labels = dict(pod.labels) if pod is not None else {}
+    node = item.node_name or (pod.node if pod is not None else "")
+    place = of_pod(reader, labels, node)
+    return Endpoint(
+        place.zone or item.zone,
+        address,
+        port,
+        pod,
+        namespace,
+        region=place.region,
+        subzone=place.subzone,
+        network=labels.get(NETWORK_LABEL, ""),
+        node=node,
+    )

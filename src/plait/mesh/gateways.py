@@ -1,60 +1,19 @@
-"""What a gateway proxy serves: the Gateways that select its labels, the VirtualServices bound to them."""
+"""What the servers of a gateway proxy lead to: the VirtualServices bound to their Gateways."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from plait.api.gateway import Gateway, Server
-from plait.api.meta import ObjectKey
-from plait.api.validate_gateway import PROXY_PORTS
-from plait.mesh.inbound import target_port
+from plait.mesh.gateway_servers import GatewayListener, GatewayServer, Serving, server_hosts
 from plait.mesh.origin import Origin
 from plait.mesh.routes import Route
 from plait.mesh.tcp_routes import TCPWay
-from plait.snapshot.hosts import narrower
-from plait.snapshot.keys import Labels, RuleEntry
-from plait.snapshot.reader import Reader
+from plait.snapshot.hosts import Hosts
+from plait.snapshot.keys import RuleEntry
 
-_HTTP: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
-_TCP: Final = frozenset({"TCP", "MONGO"})
-
-
-def is_tcp(protocol: str) -> bool | None:
-    """Whether a server's protocol is opaque connections rather than HTTP; None: it is not served yet."""
-    protocol = protocol.upper()
-    return protocol in _TCP if protocol in _HTTP | _TCP else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayServer:
-    """One server of one Gateway. `number` is the port as callers of the gateway's Service see it."""
-
-    gateway: ObjectKey
-    path: str
-    number: int
-    hosts: tuple[str, ...]
-    https_redirect: bool
-
-    @property
-    def gateway_name(self) -> str:
-        """As VirtualServices refer to it, in full."""
-        return f"{self.gateway.namespace}/{self.gateway.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayListener:
-    """All plain servers of one address. Those of HTTP share a listener and a route configuration.
-
-    The oldest Gateway decides whether it is HTTP or, with `tcp`, opaque connections; servers of the other kind are
-    not served.
-    """
-
-    port: int
-    bind: str = ""
-    servers: tuple[GatewayServer, ...]
-    tcp: bool = False
+_INGRESS: Final = "Ingress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,80 +26,21 @@ class GatewayHost:
     origin: Origin
 
 
-def gateway_listeners(reader: Reader, namespace: str, labels: Labels) -> tuple[GatewayListener, ...]:
-    """The listeners of the gateway workload with `labels`, by port."""
-    carried = set(labels)
-    found: dict[tuple[int, str], list[GatewayServer]] = {}
-    tcp: dict[tuple[int, str], bool] = {}
-    translated: dict[int, tuple[int, ...]] = {}
-    for entry in reader.gateways():
-        gateway = reader.gateway(entry.key) if carried.issuperset(entry.selector) else None
-        for index, server in enumerate(gateway.spec.servers if gateway is not None else ()):
-            kind = is_tcp(server.port.protocol) if server.port is not None else None
-            if server.port is None or kind is None:
-                continue
-            number = server.port.number
-            if number not in translated:
-                translated[number] = _bound_ports(reader, namespace, labels, number)
-            item = _server(entry.key, index, server, number)
-            for port in translated[number]:
-                place = (port, server.bind)
-                if tcp.setdefault(place, kind) == kind:
-                    found.setdefault(place, []).append(item)
-    return tuple(
-        GatewayListener(port=place[0], bind=place[1], servers=tuple(servers), tcp=tcp[place])
-        for place, servers in sorted(found.items())
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerWays:
+    """Where connections to one server go, for its listener's filter chains."""
 
-
-def _server(gateway: ObjectKey, index: int, server: Server, number: int) -> GatewayServer:
-    hosts = tuple(
-        f"{gateway.namespace}/{host.removeprefix('./')}" if host.startswith("./") else host for host in server.hosts
-    )
-    redirect = server.tls is not None and server.tls.https_redirect
-    return GatewayServer(
-        gateway=gateway, path=f"spec.servers[{index}]", number=number, hosts=hosts, https_redirect=redirect
-    )
-
-
-def _bound_ports(reader: Reader, namespace: str, labels: Labels, number: int) -> tuple[int, ...]:
-    """Where the proxy listens for a Gateway's port: the target ports of its own Services' ports of that number.
-
-    Without such a port it listens on the number itself (Istio's rule for gateways chosen by labels).
-    """
-    ports: set[int] = set()
-    for service in reader.services_selecting(namespace, labels):
-        for port in service.spec.ports:
-            if port.port == number and port.protocol == "TCP":
-                named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
-                ports.add(target_port(port, named) or number)
-    return tuple(port for port in sorted(ports or {number}) if port not in PROXY_PORTS)
-
-
-def server_hosts(server: GatewayServer, namespace: str) -> list[str]:
-    """The hosts of `server` that VirtualServices of `namespace` may claim."""
-    result = []
-    for text in server.hosts:
-        owner, slash, host = text.rpartition("/")
-        if not slash or owner in {"*", namespace}:
-            result.append(host.lower())
-    return result
-
-
-def served_hosts(gateway: Gateway, namespace: str) -> list[str]:
-    """The hosts of `gateway` that VirtualServices of `namespace` may claim, each once."""
-    key = ObjectKey("Gateway", gateway.metadata.namespace, gateway.metadata.name)
-    servers = (_server(key, index, server, 0) for index, server in enumerate(gateway.spec.servers))
-    return list(dict.fromkeys(host for server in servers for host in server_hosts(server, namespace)))
+    server: GatewayServer
+    ways: tuple[TCPWay, ...]
 
 
 def gateway_hosts(
-    listener: GatewayListener,
+    servers: Iterable[GatewayServer],
     *,
     rules: Callable[[str], Iterable[RuleEntry]],
     routes: Callable[[RuleEntry, GatewayServer], tuple[Route, ...]],
 ) -> tuple[GatewayHost, ...]:
-    """The virtual hosts of `listener`, sorted by host.
+    """The virtual hosts of `servers`, which share a route configuration; sorted by host.
 
     `rules` answers the VirtualServices bound to a gateway in order of precedence, `routes` what one of them says.
     VirtualServices of one host are merged in that order; routes that catch everything go last.
@@ -148,26 +48,27 @@ def gateway_hosts(
     merged: dict[str, list[Route]] = {}
     origins: dict[str, Origin] = {}
     redirected: set[str] = set()
-    for server in listener.servers:
-        for entry in rules(server.gateway_name):
-            allowed = server_hosts(server, entry.namespace)
-            common = {both for one in allowed for other in entry.hosts if (both := narrower(one, other)) is not None}
+    for server in servers:
+        allowed = _allowed(server)
+        for entry in (entry for name in (server.gateway_name, *server.joined) for entry in rules(name)):
+            common = allowed(entry.namespace).common(entry.hosts)
             found = routes(entry, server) if common else ()
             for host in sorted(common) if found else ():
                 merged.setdefault(host, []).extend(found)
-                origins.setdefault(host, Origin(entry.key))
+                written = found[0].origin.object
+                origins.setdefault(host, Origin(written if written.kind == _INGRESS else entry.key))
                 if server.https_redirect:
                     redirected.add(host)
         if server.https_redirect:
             for text in server.hosts:
                 host = text.rpartition("/")[2].lower()
                 merged.setdefault(host, [])
-                origins.setdefault(host, Origin(server.gateway, server.path))
+                origins.setdefault(host, server.origin)
                 redirected.add(host)
     return tuple(
         GatewayHost(
             host=host,
-            routes=tuple(sorted(merged[host], key=lambda route: route.catches_all)),
+            routes=_in_order(merged[host]),
             redirect=host in redirected,
             origin=origins[host],
         )
@@ -175,19 +76,57 @@ def gateway_hosts(
     )
 
 
+def _in_order(routes: list[Route]) -> tuple[Route, ...]:
+    """Routes that catch everything last. Paths of Ingresses have no order of their own: the longest holds."""
+    if routes and all(route.origin.object.kind == _INGRESS for route in routes):
+        routes = sorted(routes, key=_path_rank)
+    return tuple(sorted(routes, key=lambda route: route.catches_all))
+
+
+def _path_rank(route: Route) -> tuple[bool, int]:
+    uri = route.match.uri if route.match is not None else None
+    if uri is None:
+        return True, 0
+    return uri.exact is None, -len(uri.exact or uri.prefix or "")
+
+
+def _allowed(server: GatewayServer) -> Callable[[str], Hosts]:
+    """Answers which hosts of a server VirtualServices of a namespace may claim."""
+    found: dict[str, Hosts] = {}
+
+    def allowed(namespace: str) -> Hosts:
+        if namespace not in found:
+            found[namespace] = Hosts(server_hosts(server, namespace))
+        return found[namespace]
+
+    return allowed
+
+
 def gateway_ways(
     listener: GatewayListener,
     *,
     rules: Callable[[str], Iterable[RuleEntry]],
-    ways: Callable[[RuleEntry, GatewayServer], tuple[TCPWay, ...]],
-) -> tuple[TCPWay, ...]:
-    """Where connections to `listener` go; `ways` answers what one VirtualService says for one server."""
-    result: dict[tuple[tuple[str, ...], tuple[str, ...]], TCPWay] = {}
+    ways: Callable[[RuleEntry, GatewayServer, tuple[str, ...]], tuple[TCPWay, ...]],
+) -> tuple[ServerWays, ...]:
+    """Where connections to the servers of `listener` go; `ways` answers what one VirtualService says for one server.
+
+    Its last argument are the hosts that both are about. Of two ways for the same connections the first holds.
+    """
+    seen: set[tuple[tuple[str, ...], ...]] = set()
+    result: list[ServerWays] = []
     for server in listener.servers:
+        if server.serving.requests:
+            continue
+        found: list[TCPWay] = []
+        allowed = _allowed(server)
         for entry in rules(server.gateway_name):
-            allowed = server_hosts(server, entry.namespace)
-            if not any(narrower(one, other) is not None for one in allowed for other in entry.hosts):
-                continue
-            for way in ways(entry, server):
-                result.setdefault((way.subnets, way.sources), way)
-    return tuple(result.values())
+            common = tuple(sorted(allowed(entry.namespace).common(entry.hosts)))
+            for way in ways(entry, server, common) if common else ():
+                # Where TLS ends the rules are about what is inside; the server's hosts are about the outside.
+                full = replace(way, names=server.names) if server.serving is Serving.TLS else way
+                match = (full.subnets, full.sources, full.names)
+                if match not in seen:
+                    seen.add(match)
+                    found.append(full)
+        result.append(ServerWays(server=server, ways=tuple(found)))
+    return tuple(result)

@@ -1,33 +1,73 @@
-"""What a workload itself serves: the ports its Services send to it."""
+"""What a workload itself serves: what Services and ServiceEntries send to it, or what its Sidecar says instead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from plait.api.destinationrule import ConnectionPool
+from plait.api.gateway import ServerTLS
 from plait.api.kubernetes import ServicePort
 from plait.api.meta import ObjectKey
+from plait.api.serviceentry import EntryPort, ServiceEntry
+from plait.api.sidecar import IngressListener, Sidecar
 from plait.mesh.origin import Origin
 from plait.snapshot.hosts import service_host
 from plait.snapshot.keys import Labels
-from plait.snapshot.protocols import Protocol, protocol_of
+from plait.snapshot.protocols import Protocol, protocol_named, protocol_of
 from plait.snapshot.reader import Reader
+
+#: Modes in which TLS ends at the proxy, with certificates that the user gives.
+ENDS_TLS: Final = frozenset({"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundPort:
-    """One port of a workload. `port` is the container's, `service_port` what callers use."""
+    """One port of a workload. `port` is the container's, `service_port` what callers use.
+
+    `endpoint` is where a Sidecar says that the application listens (`127.0.0.1:8080`, `0.0.0.0:8080`, `unix:///path`);
+    empty: at the address that was called. `bound`: callers reach the proxy at `bind`, nothing is captured for it.
+    `tls` ends here; the protocol is that inside it. `name` is the service port's.
+    """
 
     port: int
     protocol: Protocol
     service_port: int
     host: str
     origin: Origin
+    endpoint: str = ""
+    bind: str = ""
+    bound: bool = False
+    pool: ConnectionPool | None = None
+    tls: ServerTLS | None = None
+    name: str = ""
 
 
-def inbound_ports(reader: Reader, namespace: str, labels: Labels) -> tuple[InboundPort, ...]:
-    """The declared ports of the workload with `labels`, sorted; a port of several Services takes the first by name."""
+def inbound_ports(
+    reader: Reader, namespace: str, labels: Labels, sidecar: ObjectKey | None = None, address: str = ""
+) -> tuple[InboundPort, ...]:
+    """The declared ports of the workload with `labels`, sorted; a port of several Services takes the first by name.
+
+    `address` is the workload's own, where ServiceEntries name it.
+    """
+    found = reader.sidecar(sidecar) if sidecar is not None else None
+    if sidecar is not None and found is not None and found.spec.ingress:
+        ports = _of_sidecar(sidecar, found)
+    else:
+        ports = _of_services(reader, namespace, labels, found.spec.inbound_connection_pool if found else None)
+        ports = (*ports, *_of_entries(reader, namespace, labels, address))
+    first: dict[int, InboundPort] = {}
+    for port in ports:
+        first.setdefault(port.port, port)
+    return tuple(first[number] for number in sorted(first))
+
+
+def _of_services(
+    reader: Reader, namespace: str, labels: Labels, pool: ConnectionPool | None
+) -> tuple[InboundPort, ...]:
     named: dict[str, int] | None = None
-    found: dict[int, InboundPort] = {}
+    result: list[InboundPort] = []
     for service in reader.services_selecting(namespace, labels):
         name = service.metadata.name
         for index, port in enumerate(service.spec.ports):
@@ -36,16 +76,81 @@ def inbound_ports(reader: Reader, namespace: str, labels: Labels) -> tuple[Inbou
             if isinstance(port.target_port, str) and named is None:
                 named = reader.named_ports(namespace, labels)
             number = target_port(port, named or {})
-            if number is None or number in found:
+            if number is None:
                 continue
-            found[number] = InboundPort(
-                port=number,
-                protocol=protocol_of(port),
-                service_port=port.port,
-                host=service_host(name, namespace, reader.domain),
-                origin=Origin(ObjectKey("Service", namespace, name), f"spec.ports[{index}]"),
+            result.append(
+                InboundPort(
+                    port=number,
+                    protocol=protocol_of(port),
+                    service_port=port.port,
+                    host=service_host(name, namespace, reader.domain),
+                    origin=Origin(ObjectKey("Service", namespace, name), f"spec.ports[{index}]"),
+                    pool=pool,
+                    name=port.name,
+                )
             )
-    return tuple(found[number] for number in sorted(found))
+    return tuple(result)
+
+
+def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[InboundPort]:
+    """ServiceEntries that select the workload, or list its address among their endpoints (Istio's rule)."""
+    for entry in reader.entries_selecting(namespace, labels):
+        yield from _of_entry(entry, {})
+    for owner, name in reader.entries_at(address) if address else ():
+        found = reader.service_entry(owner, name)
+        if found is not None:
+            for endpoint in found.spec.endpoints:
+                if endpoint.address == address:
+                    yield from _of_entry(found, endpoint.ports)
+
+
+def _of_entry(entry: ServiceEntry, ports: dict[str, int]) -> Iterator[InboundPort]:
+    key = ObjectKey("ServiceEntry", entry.metadata.namespace, entry.metadata.name)
+    for index, port in enumerate(entry.spec.ports):
+        protocol = protocol_named(port.protocol, port.number)
+        if protocol is not Protocol.UDP:
+            yield InboundPort(
+                port=_entry_target(port, ports),
+                protocol=protocol,
+                service_port=port.number,
+                host=entry.spec.hosts[0] if entry.spec.hosts else "",
+                origin=Origin(key, f"spec.ports[{index}]"),
+                name=port.name,
+            )
+
+
+def _entry_target(port: EntryPort, ports: dict[str, int]) -> int:
+    return ports.get(port.name) or port.target_port or port.number
+
+
+def _of_sidecar(key: ObjectKey, sidecar: Sidecar) -> tuple[InboundPort, ...]:
+    """The ingress listeners; with any, nothing else is served but as unknown."""
+    return tuple(
+        _of_listener(Origin(key, f"spec.ingress[{index}]"), item, sidecar.spec.inbound_connection_pool)
+        for index, item in enumerate(sidecar.spec.ingress)
+        if item.port is not None and item.port.number
+    )
+
+
+def _of_listener(origin: Origin, item: IngressListener, pool: ConnectionPool | None) -> InboundPort:
+    assert item.port is not None  # noqa: S101 - callers ask first
+    protocol = protocol_named(item.port.protocol, item.port.number)
+    tls = item.tls if item.tls is not None and item.tls.mode in ENDS_TLS else None
+    if tls is not None:
+        protocol = Protocol.HTTP if item.port.protocol.upper() == "HTTPS" else Protocol.TCP
+    return InboundPort(
+        port=item.port.number,
+        protocol=protocol,
+        service_port=item.port.number,
+        host="",
+        origin=origin,
+        endpoint=item.default_endpoint,
+        bind=item.bind,
+        bound=item.capture_mode == "NONE",
+        pool=item.connection_pool or pool,
+        tls=tls,
+        name=item.port.name,
+    )
 
 
 def target_port(port: ServicePort, named: dict[str, int]) -> int | None:

@@ -26,6 +26,7 @@ from plait.api.virtualservice import (
     VirtualService,
 )
 from plait.mesh.config import MeshConfig
+from plait.mesh.delegation import http_rules
 from plait.mesh.origin import Origin
 from plait.mesh.rules import Source
 from plait.snapshot.hosts import complete_host
@@ -136,8 +137,7 @@ class RouteContext:
 def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[Route, ...]:
     """The routes of `rule` in `context`, in order, up to the first that catches everything."""
     result: list[Route] = []
-    for index, http in enumerate(rule.spec.http):
-        origin = Origin(key, f"spec.http[{index}]")
+    for http, origin in http_rules(reader, key, rule):
         for match in http.match or (None,):
             if not _applies(match, key.namespace, context):
                 continue
@@ -169,9 +169,6 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
     """
     if match is None:
         return True
-    if any(name.startswith("@") for name in (*match.headers, *match.without_headers)):
-        # Claims of a token that nobody has checked.
-        return False
     if match.port and match.port != context.port:
         return False
     return applies_to_caller(match, namespace, context)
@@ -217,9 +214,16 @@ def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteConte
 
 
 def destination_cluster(reader: Reader, destination: Destination, namespace: str, listener_port: int) -> ClusterRef:
-    """The cluster a destination means. Without a port: the only port of the service, else the listener's."""
-    host = complete_host(destination.host, namespace, reader.domain)
+    """The cluster a destination means. Without a port: the only port of the service, else the listener's.
+
+    Istio: an ExternalName means the host that it names.
+    """
+    host = reader.meant(complete_host(destination.host, namespace, reader.domain))
     port = destination.port.number if destination.port is not None else 0
+    if not port and destination.port is not None and destination.port.name:
+        service = reader.host(host)
+        named = service.ports if service is not None else ()
+        port = next((number for number, _, name in named if name == destination.port.name), 0)
     if not port:
         service = reader.host(host)
         port = service.ports[0][0] if service is not None and len(service.ports) == 1 else listener_port
@@ -231,8 +235,8 @@ def _mirrors(reader: Reader, http: HTTPRoute, namespace: str, port: int) -> Iter
         percent = 100.0
         if http.mirror_percentage is not None:
             percent = http.mirror_percentage.value
-        elif http.mirror_percent is not None:
-            percent = float(http.mirror_percent)
+        elif http.old_mirror_percent is not None:
+            percent = float(http.old_mirror_percent)
         if percent > 0:
             yield Mirror(cluster=destination_cluster(reader, http.mirror, namespace, port), percent=percent)
     for item in http.mirrors:
@@ -245,6 +249,8 @@ def default_retries(mesh: MeshConfig) -> Retries | None:
     """What a route gets that says nothing."""
     if mesh.retry_attempts <= 0:
         return None
+    if mesh.retry_policy is not None:
+        return _retries(mesh.retry_policy, mesh)
     return Retries(attempts=mesh.retry_attempts, on=f"{_RETRY_ON},retriable-status-codes", statuses=(503,))
 
 

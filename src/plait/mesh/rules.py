@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from plait.snapshot.hosts import is_wildcard, most_specific
 from plait.snapshot.keys import RuleEntry
@@ -39,8 +40,7 @@ def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
     return MeshRules(exact, wildcards)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Who calls, as far as rules ask: a namespace and the labels that some rule looks at."""
 
     namespace: str

@@ -17,17 +17,21 @@ from plait.snapshot.reader import Reader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TCPWay:
-    """Where connections go, each destination with its share; only those to `subnets` from `sources`, if any are set."""
+    """Where connections go, each destination with its share; only those to `subnets` from `sources`, if any are set.
+
+    `names`: only TLS connections whose client asks for one of them.
+    """
 
     destinations: tuple[tuple[ClusterRef, int], ...]
     origin: Origin
     subnets: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def takes_all(self) -> bool:
         """Whether no connection gets past it."""
-        return not self.subnets and not self.sources
+        return not (self.subnets or self.sources or self.names)
 
 
 def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[TCPWay, ...]:
@@ -37,7 +41,7 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
     """
     result: dict[tuple[tuple[str, ...], tuple[str, ...]], TCPWay] = {}
     for index, tcp in enumerate(rule.spec.tcp):
-        destinations = _destinations(reader, tcp.route, key.namespace, context.port)
+        destinations = weighted(reader, tcp.route, key.namespace, context.port)
         if not destinations:
             continue
         for match in tcp.match or (L4Match(),):
@@ -57,9 +61,10 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
     return tuple(result.values())
 
 
-def _destinations(
+def weighted(
     reader: Reader, route: tuple[RouteDestination, ...], namespace: str, port: int
 ) -> tuple[tuple[ClusterRef, int], ...]:
+    """The destinations of a rule with their shares; those without a share are left out."""
     single = len(route) == 1
     return tuple(
         (destination_cluster(reader, item.destination, namespace, port), item.weight or 100)

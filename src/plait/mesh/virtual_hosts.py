@@ -6,67 +6,94 @@ Services come first, then hosts that exist only in rules, then short forms and a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from plait.mesh.rules import MeshRules
 from plait.snapshot.hosts import host_matches, is_wildcard
-from plait.snapshot.keys import HostPort, RuleEntry
+from plait.snapshot.keys import Alias, HostPort, RuleEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostClaim:
+class HostClaim(NamedTuple):
     """One virtual host: a Service's (with the rule that holds for it), or, without `service`, a rule's own."""
 
     host: str
     domains: tuple[str, ...]
-    rule: RuleEntry | None
+    rule: RuleEntry | None = None
     service: HostPort | None = None
 
 
-def service_domains(port: HostPort, namespace: str, domain: str) -> Iterator[str]:
-    """The names besides the full one that callers in `namespace` may use: short forms and addresses."""
-    base = port.host.removesuffix(f".svc.{domain}")
-    if base != port.host:
-        if port.namespace == namespace:
-            yield port.service
-        yield base
-        yield f"{base}.svc"
-    for address in port.addresses:
-        yield f"[{address}]" if ":" in address else address
+def short_forms(host: str, service: str, domain: str, *, local: bool) -> tuple[str, ...]:
+    """What callers may leave out of the name of a Service, those of its own namespace (`local`) more than others."""
+    base = host.removesuffix(f".svc.{domain}")
+    if base == host:
+        return ()
+    return (service, base, f"{base}.svc") if local else (base, f"{base}.svc")
+
+
+@lru_cache(maxsize=16384)
+def service_domains(
+    host: str, service: str, addresses: tuple[str, ...], domain: str, *, local: bool, headless: bool
+) -> tuple[str, ...]:
+    """The names besides the full one that callers may use, those of its own namespace (`local`) a shorter one too.
+
+    Remembered: they are the same for every port and every view.
+    """
+    names = [*short_forms(host, service, domain, local=local)]
+    names += [f"[{address}]" if ":" in address else address for address in addresses if "/" not in address]
+    if headless:
+        # A pod of a headless Service is called by a name of its own in front.
+        names += [f"*.{name}" for name in (host, *names)]
+    return tuple(names)
 
 
 def claims(
-    ports: Iterable[HostPort], rules: MeshRules, foreign: Iterable[str], *, namespace: str, domain: str
+    ports: Iterable[HostPort],
+    rules: MeshRules,
+    foreign: Iterable[str],
+    *,
+    namespace: str,
+    domain: str,
+    aliases: Iterable[tuple[Alias, str]] = (),
 ) -> tuple[HostClaim, ...]:
     """The virtual hosts of one port for callers in `namespace`, sorted by host; each domain belongs to one.
 
-    `foreign` are hosts of rules that no Service has.
+    `foreign` are hosts of rules that no Service has, `aliases` other names of hosts, each with the host it means.
     """
     services = {port.host: port for port in ports}
     taken: set[str] = set(services)
-    domains: dict[str, list[str]] = {host: [host] for host in services}
-    for host in foreign:
-        if host not in taken:
-            taken.add(host)
-            domains[host] = [host]
+    taken.update(foreign)
+    domains: dict[str, tuple[str, ...]] = {host: (host,) for host in foreign if host not in services}
     for host, port in services.items():
-        names = list(service_domains(port, namespace, domain))
-        if port.headless:
-            # A pod of a headless Service is called by a name of its own in front.
-            names += [f"*.{name}" for name in (host, *names)]
-        for name in names:
-            if name not in taken:
-                taken.add(name)
-                domains[host].append(name)
-    return tuple(
-        HostClaim(
-            host=host,
-            domains=tuple(domains[host]),
-            rule=rules.find(host) if host in services else rules.exact.get(host) or rules.wildcards.get(host),
-            service=services.get(host),
+        names = service_domains(
+            host,
+            port.service,
+            port.addresses,
+            domain,
+            local=port.namespace == namespace,
+            headless=port.headless,
         )
-        for host in sorted(domains)
+        if not taken.isdisjoint(names):
+            names = tuple(dict.fromkeys(name for name in names if name not in taken))
+        taken.update(names)
+        domains[host] = (host, *names)
+    for alias, meant in aliases:
+        # A rule for the other name itself takes it.
+        target = alias.host if alias.host in domains else meant
+        if target in domains:
+            forms = short_forms(alias.host, alias.service, domain, local=alias.namespace == namespace)
+            own = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
+            taken.update(own)
+            domains[target] += own
+    exact, wildcards, find = rules.exact, rules.wildcards, rules.find
+    return tuple(
+        [
+            HostClaim(host, domains[host], find(host), services[host])
+            if host in services
+            else HostClaim(host, domains[host], exact.get(host) or wildcards.get(host))
+            for host in sorted(domains)
+        ]
     )
 
 
@@ -83,8 +110,8 @@ def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tu
     result: dict[int, set[str]] = {}
     for host, entry in (*rules.exact.items(), *rules.wildcards.items()):
         if (
-            not entry.requests
-            or host in known
+            host in known
+            or not entry.requests
             or (is_wildcard(host) and any(host_matches(host, service) for service in known))
         ):
             continue

@@ -38,6 +38,29 @@ def narrower(one: str, other: str) -> str | None:
     return one if host_matches(other, one) else None
 
 
+class Hosts:
+    """Hosts of which some may be wildcards, asked what they have in common with others."""
+
+    __slots__ = ("_exact", "_wildcards")
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self._exact: set[str] = set()
+        self._wildcards: set[str] = set()
+        for host in hosts:
+            (self._wildcards if is_wildcard(host) else self._exact).add(host)
+
+    def common(self, others: Iterable[str]) -> set[str]:
+        """What each of these and each of `others` have in common (see `narrower`)."""
+        result: set[str] = set()
+        for other in others:
+            if is_wildcard(other):
+                every = (*self._exact, *self._wildcards)
+                result.update(both for one in every if (both := narrower(one, other)) is not None)
+            elif other in self._exact or any(host_matches(one, other) for one in self._wildcards):
+                result.add(other)
+        return result
+
+
 def specificity(pattern: str) -> tuple[bool, int]:
     """Sort key: greater is more specific. Exact before wildcard, longer before shorter."""
     return (not is_wildcard(pattern), len(pattern))

@@ -6,6 +6,8 @@ Objects themselves are facts, under their `ObjectKey` with the kind as it is wri
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from plait.api.meta import ObjectKey
@@ -16,8 +18,32 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Labels as sorted pairs."""
 
 
+class Resolution(StrEnum):
+    """How the addresses behind a host are found.
+
+    ENDPOINTS: the control plane tells them. NONE: the caller's own. DNS: all that the name resolves to, ROUND_ROBIN:
+    the one it resolves to at that moment. DYNAMIC: whatever name the caller asked for is resolved.
+    """
+
+    ENDPOINTS = "endpoints"
+    NONE = "none"
+    DNS = "dns"
+    ROUND_ROBIN = "dns-round-robin"
+    DYNAMIC = "dynamic-dns"
+
+    # See Protocol.
+    __hash__ = str.__hash__
+
+
+SERVICE, SERVICE_ENTRY = "Service", "ServiceEntry"
+"""What stands behind a host."""
+
+
 class HostPort(NamedTuple):
-    """Member of `ports`: one port of one Service, with all that listing needs."""
+    """Member of `ports`: one port of one host, with all that listing needs.
+
+    `service` names the object behind it, of kind `kind`. Without `addresses` (and not headless) it has none of its own.
+    """
 
     host: str
     port: int
@@ -27,19 +53,85 @@ class HostPort(NamedTuple):
     service: str
     addresses: tuple[str, ...]
     headless: bool
+    kind: str = SERVICE
+    created: str = ""
+    resolution: Resolution = Resolution.ENDPOINTS
+
+    @property
+    def key(self) -> ObjectKey:
+        """The Service or ServiceEntry."""
+        return ObjectKey(self.kind, self.namespace, self.service)
 
 
 class ServiceHost(NamedTuple):
-    """Fact `host`: the Service behind a host name."""
+    """What stands behind a host name: a Service, or the ServiceEntries of one namespace (`entries`, the oldest first).
+
+    `external`: it is outside the mesh. `near` is what `trafficDistribution` prefers, `sticky` says that a caller stays
+    with its endpoint (`sessionAffinity`), `same_node` that calls stay on their node (`internalTrafficPolicy: Local`).
+    """
 
     namespace: str
     service: str
     ports: tuple[tuple[int, Protocol, str], ...]
     headless: bool
+    kind: str = SERVICE
+    resolution: Resolution = Resolution.ENDPOINTS
+    external: bool = False
+    entries: tuple[str, ...] = ()
+    near: str = ""
+    sticky: bool = False
+    same_node: bool = False
+
+    @property
+    def key(self) -> ObjectKey:
+        """The Service or ServiceEntry; of several the oldest."""
+        return ObjectKey(self.kind, self.namespace, self.service)
 
     def protocol(self, port: int) -> Protocol | None:
         """The protocol of `port`, None when the Service has no such port."""
         return next((protocol for number, protocol, _ in self.ports if number == port), None)
+
+
+class HostProvider(NamedTuple):
+    """Member of `host`, in order of precedence: Services before ServiceEntries, the oldest first (Istio's rule)."""
+
+    rank: int
+    created: str
+    namespace: str
+    name: str
+    scopes: tuple[str, ...]
+    facts: ServiceHost
+    addresses: tuple[str, ...] = ()
+
+    def ports(self, host: str) -> Iterator[HostPort]:
+        """Its ports, as members of `ports`."""
+        facts = self.facts
+        for number, protocol, port_name in facts.ports:
+            place = (host, number, protocol, port_name, self.namespace, self.name, self.addresses, facts.headless)
+            yield HostPort(*place, facts.kind, self.created, facts.resolution)
+
+
+class Alias(NamedTuple):
+    """Member of `aliases`: a Service of type ExternalName, another name for the host `target`."""
+
+    target: str
+    host: str
+    namespace: str
+    service: str
+
+
+class SidecarEntry(NamedTuple):
+    """Member of `sidecars`, the oldest first. No labels: it is its namespace's default."""
+
+    created: str
+    name: str
+    namespace: str
+    selector: Labels
+
+    @property
+    def key(self) -> ObjectKey:
+        """The Sidecar."""
+        return ObjectKey("Sidecar", self.namespace, self.name)
 
 
 class RuleEntry(NamedTuple):
@@ -63,12 +155,13 @@ class RuleEntry(NamedTuple):
 
 
 class DestinationEntry(NamedTuple):
-    """Member of `destination_rules`, in order of precedence."""
+    """Member of `destination_rules`, in order of precedence. `selector`: the callers it holds for; none: all."""
 
     created: str
     name: str
     namespace: str
     host: str
+    selector: Labels = ()
 
     @property
     def key(self) -> ObjectKey:
@@ -77,12 +170,18 @@ class DestinationEntry(NamedTuple):
 
 
 class GatewayEntry(NamedTuple):
-    """Member of `gateways`."""
+    """Member of `gateways`.
+
+    `service`: it is for the workloads of this host rather than for those that `selector` chooses.
+    `ingress_class`: it comes from an Ingress of this class, which must be Istio's for it to count.
+    """
 
     created: str
     name: str
     namespace: str
     selector: Labels
+    service: str = ""
+    ingress_class: str = ""
 
     @property
     def key(self) -> ObjectKey:
@@ -96,6 +195,7 @@ class PodFacts(NamedTuple):
     labels: Labels
     service_account: str
     workload: str
+    node: str = ""
 
 
 class SubsetFacts(NamedTuple):
@@ -120,9 +220,49 @@ def ports_numbered(scope: str, port: int) -> Key:
     return ("ports-numbered", scope, port)
 
 
+def ports_in(owner: str, scope: str) -> Key:
+    """Set of HostPort: the ports of hosts of the namespace `owner` visible in `scope`."""
+    return ("ports-in", owner, scope)
+
+
 def host(name: str) -> Key:
-    """Fact ServiceHost."""
+    """Set of HostProvider: everything that gives a host name a meaning."""
     return ("host", name)
+
+
+def aliases(scope: str) -> Key:
+    """Set of Alias: the Services of type ExternalName visible in `scope`."""
+    return ("aliases", scope)
+
+
+def alias(name: str) -> Key:
+    """Fact: the host that another host is only a name for."""
+    return ("alias", name)
+
+
+def entries_selecting(namespace: str, label: str, value: str) -> Key:
+    """Set of ServiceEntry names whose workloadSelector's first label (in order) is this one."""
+    return ("entries-selecting", namespace, label, value)
+
+
+def entries_at(address: str) -> Key:
+    """Set of (namespace, ServiceEntry) that list this IP address among their endpoints."""
+    return ("entries-at", address)
+
+
+def workloads_with(kind: str, namespace: str, label: str, value: str) -> Key:
+    """Set of names of Pods or WorkloadEntries that carry this label."""
+    return ("workloads-with", kind, namespace, label, value)
+
+
+def node_bound() -> Key:
+    """Set of (namespace, name): Services that prefer, or demand, endpoints of the caller's node."""
+    return ("node-bound",)
+
+
+def sidecars(namespace: str) -> Key:
+    """Set of SidecarEntry of a namespace."""
+    return ("sidecars", namespace)
 
 
 def services_named(name: str) -> Key:
@@ -173,6 +313,16 @@ def virtual_services(gateway: str, scope: str, *, private: bool = False) -> Key:
     return ("virtual-services", gateway, scope, private)
 
 
+def virtual_services_in(owner: str, scope: str, *, private: bool = False) -> Key:
+    """Set of RuleEntry bound to `mesh`, of objects of the namespace `owner`."""
+    return ("virtual-services-in", owner, scope, private)
+
+
+def targets(rule: ObjectKey) -> Key:
+    """Fact: (host, port) of everything a VirtualService sends to."""
+    return ("targets", rule)
+
+
 def virtual_services_for(host_name: str) -> Key:
     """Set of RuleEntry: every VirtualService that names this host, whoever sees it."""
     return ("virtual-services-for", host_name)
@@ -201,6 +351,11 @@ def private_destination_rules(namespace: str) -> Key:
 def subsets(rule: ObjectKey) -> Key:
     """Fact: the SubsetFacts of a DestinationRule."""
     return ("subsets", rule)
+
+
+def namespaces() -> Key:
+    """Set of names: all Namespaces."""
+    return ("namespaces",)
 
 
 def gateways() -> Key:

@@ -18,6 +18,9 @@ class Protocol(StrEnum):
     AUTO = "auto"
     UDP = "udp"
 
+    # Enum's own is a Python function, and members are hashed with every port.
+    __hash__ = str.__hash__
+
     @property
     def is_http(self) -> bool:
         """Whether it is declared to be HTTP of any kind."""
@@ -52,6 +55,14 @@ _APP_PROTOCOLS: Final = {
 }
 #: Protocols in which the server speaks first or that are never HTTP: sniffing there would only delay.
 _WELL_KNOWN_TCP: Final = frozenset({25, 3306, 27017})
+
+
+def protocol_named(name: str, port: int) -> Protocol:
+    """The protocol that a port of a ServiceEntry or a Sidecar declares; nothing or an unknown word: AUTO."""
+    found = _PREFIXES.get(name.lower().replace("grpc-web", "http"))
+    if found is not None:
+        return found
+    return Protocol.TCP if port in _WELL_KNOWN_TCP else Protocol.AUTO
 
 
 def protocol_of(port: ServicePort) -> Protocol:

@@ -5,18 +5,24 @@ The functions of `mesh` take a Reader and nothing else of the world, so what the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from plait.api.destinationrule import DestinationRule
 from plait.api.gateway import Gateway
-from plait.api.kubernetes import EndpointSlice, Service
+from plait.api.ingress import IngressClass
+from plait.api.kubernetes import EndpointSlice, Node, Pod, Service
 from plait.api.meta import ObjectKey
+from plait.api.serviceentry import ServiceEntry
+from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import VirtualService
+from plait.api.workloadentry import WorkloadEntry
 from plait.kit.memo import Key
 from plait.snapshot import keys
+from plait.snapshot.envoy_filters import EnvoyFilterEntry, envoy_filter_labels, envoy_filters
+from plait.snapshot.owners import chosen_host, undisputed
 from plait.snapshot.snapshot import Snapshot
-from plait.snapshot.visibility import EVERYBODY
+from plait.snapshot.visibility import EVERYBODY, visible_in
 
 
 class Reader:
@@ -52,18 +58,61 @@ class Reader:
         found: Gateway | None = self.object(key)
         return found
 
-    def host(self, name: str) -> keys.ServiceHost | None:
-        """The Service behind a full host name."""
-        found: keys.ServiceHost | None = self._read(keys.host(name))
+    def host(self, name: str, owner: str = "", *, viewer: str = "") -> keys.ServiceHost | None:
+        """What stands behind a full host name: of the namespace `owner`, or what callers in `viewer` see.
+
+        With neither it is what comes first in precedence.
+        """
+        providers: tuple[keys.HostProvider, ...] = self._read(keys.host(name)) or ()
+        return chosen_host(providers, owner, viewer)
+
+    def meant(self, name: str) -> str:
+        """The host that `name` stands for: itself, unless it is an ExternalName of another; of a circle itself too."""
+        found, seen = name, {name}
+        while (target := self._read(keys.alias(found))) is not None:
+            if target in seen:
+                return name
+            seen.add(target)
+            found = target
         return found
 
+    def aliases(self, namespace: str) -> tuple[keys.Alias, ...]:
+        """The ExternalNames that callers in `namespace` see."""
+        return self._merged(keys.aliases(EVERYBODY), keys.aliases(namespace))
+
+    def providers(self, name: str) -> tuple[keys.HostProvider, ...]:
+        """Everything that gives a full host name a meaning, in order of precedence."""
+        return self._read(keys.host(name)) or ()
+
     def ports(self, namespace: str) -> tuple[keys.HostPort, ...]:
-        """Every Service port that callers in `namespace` see, sorted by host and number."""
+        """Every port of every host that callers in `namespace` see, sorted by host and number.
+
+        A host that several objects define is one namespace's only.
+        """
+        return undisputed(self.all_ports(namespace))
+
+    def all_ports(self, namespace: str) -> tuple[keys.HostPort, ...]:
+        """The same with the ports of all that define a host."""
         return self._merged(keys.ports(EVERYBODY), keys.ports(namespace))
 
     def ports_numbered(self, namespace: str, port: int) -> tuple[keys.HostPort, ...]:
         """The same, of one port number."""
-        return self._merged(keys.ports_numbered(EVERYBODY, port), keys.ports_numbered(namespace, port))
+        found = self._merged(keys.ports_numbered(EVERYBODY, port), keys.ports_numbered(namespace, port))
+        return tuple(item for item in found if item.kind == keys.SERVICE or self._owns(item, namespace))
+
+    def ports_in(self, owner: str, namespace: str) -> tuple[keys.HostPort, ...]:
+        """The ports of hosts of the namespace `owner` that callers in `namespace` see."""
+        return self._merged(keys.ports_in(owner, EVERYBODY), keys.ports_in(owner, namespace))
+
+    def ports_of(self, host: str, namespace: str) -> tuple[keys.HostPort, ...]:
+        """The ports of one host that callers in `namespace` see, of all that define it."""
+        seen = (p for p in self.providers(host) if visible_in(p.scopes, namespace))
+        return tuple(sorted(port for provider in seen for port in provider.ports(host)))
+
+    def _owns(self, port: keys.HostPort, namespace: str) -> bool:
+        """Whether callers in `namespace` mean this very object's port by its host."""
+        found = self.host(port.host, viewer=namespace)
+        return found is not None and found.namespace == port.namespace and found.kind == port.kind
 
     def _merged(self, public: Key, own: Key) -> tuple[Any, ...]:
         first, second = self._read(public) or (), self._read(own) or ()
@@ -101,6 +150,55 @@ class Reader:
             if service is not None and carried.issuperset(service.spec.selector.items()):
                 yield service
 
+    def service_entry(self, namespace: str, name: str) -> ServiceEntry | None:
+        """One ServiceEntry."""
+        found: ServiceEntry | None = self.object(ObjectKey("ServiceEntry", namespace, name))
+        return found
+
+    def sidecar(self, key: ObjectKey) -> Sidecar | None:
+        """One Sidecar."""
+        found: Sidecar | None = self.object(key)
+        return found
+
+    def sidecars(self, namespace: str) -> tuple[keys.SidecarEntry, ...]:
+        """The Sidecars of a namespace, the oldest first."""
+        return self._read(keys.sidecars(namespace)) or ()
+
+    def entries_selecting(self, namespace: str, labels: keys.Labels) -> Iterator[ServiceEntry]:
+        """The ServiceEntries of `namespace` whose workloadSelector holds for `labels`, by name."""
+        names = {n for pair in labels for n in self._read(keys.entries_selecting(namespace, *pair)) or ()}
+        carried = set(labels)
+        for name in sorted(names):
+            entry = self.service_entry(namespace, name)
+            selector = entry.spec.workload_selector if entry is not None else None
+            if entry is not None and selector is not None and carried.issuperset(selector.labels.items()):
+                yield entry
+
+    def entries_at(self, address: str) -> tuple[tuple[str, str], ...]:
+        """(namespace, name) of the ServiceEntries that list an IP address among their endpoints."""
+        return self._read(keys.entries_at(address)) or ()
+
+    def pods_selected(self, namespace: str, selector: keys.Labels) -> Iterator[Pod]:
+        """The Pods of `namespace` that carry all labels of `selector`, which is not empty."""
+        for name in self._carrying("Pod", namespace, selector):
+            found: Pod | None = self.object(ObjectKey("Pod", namespace, name))
+            if found is not None:
+                yield found
+
+    def workload_entries_selected(self, namespace: str, selector: keys.Labels) -> Iterator[WorkloadEntry]:
+        """The WorkloadEntries of `namespace` that carry all labels of `selector`, which is not empty."""
+        for name in self._carrying("WorkloadEntry", namespace, selector):
+            found: WorkloadEntry | None = self.object(ObjectKey("WorkloadEntry", namespace, name))
+            if found is not None:
+                yield found
+
+    def _carrying(self, kind: str, namespace: str, selector: keys.Labels) -> list[str]:
+        found: set[str] | None = None
+        for label, value in selector:
+            here = self._read(keys.workloads_with(kind, namespace, label, value)) or ()
+            found = set(here) if found is None else found.intersection(here)
+        return sorted(found or ())
+
     def virtual_services(self, gateway: str, namespace: str) -> tuple[keys.RuleEntry, ...]:
         """VirtualServices bound to `gateway` that a proxy in `namespace` sees, in order of precedence.
 
@@ -111,6 +209,22 @@ class Reader:
             *(self._read(keys.virtual_services(gateway, namespace)) or ()),
             *(self._read(keys.virtual_services(gateway, EVERYBODY)) or ()),
         )
+
+    def virtual_services_in(self, owners: tuple[str, ...], namespace: str) -> tuple[keys.RuleEntry, ...]:
+        """Those of sidecars that objects of the namespaces `owners` define, in the same order."""
+        result: list[keys.RuleEntry] = []
+        for scope, private in ((namespace, True), (namespace, False), (EVERYBODY, False)):
+            found = [
+                entry
+                for owner in owners
+                for entry in self._read(keys.virtual_services_in(owner, scope, private=private)) or ()
+            ]
+            result += sorted(found)
+        return tuple(result)
+
+    def targets(self, rule: ObjectKey) -> tuple[tuple[str, int], ...]:
+        """(host, port) of everything a VirtualService sends to; port 0 where it names none."""
+        return self._read(keys.targets(rule)) or ()
 
     def virtual_services_to(self, host: str) -> tuple[ObjectKey, ...]:
         """Every VirtualService with a destination of `host`."""
@@ -145,6 +259,32 @@ class Reader:
     def subsets(self, rule: ObjectKey) -> tuple[keys.SubsetFacts, ...]:
         """The subsets of a DestinationRule."""
         return self._read(keys.subsets(rule)) or ()
+
+    def node_labels(self, name: str) -> Mapping[str, str]:
+        """The labels of a Node."""
+        found: Node | None = self.object(ObjectKey("Node", "", name))
+        return found.metadata.labels if found is not None else {}
+
+    def node_bound(self) -> bool:
+        """Whether some Service prefers endpoints of the caller's node."""
+        return bool(self._read(keys.node_bound()))
+
+    def envoy_filters(self, namespace: str) -> tuple[EnvoyFilterEntry, ...]:
+        """The EnvoyFilters of a namespace."""
+        return self._read(envoy_filters(namespace)) or ()
+
+    def patched_labels(self, root_namespace: str, namespace: str) -> frozenset[str]:
+        """Labels of workloads that EnvoyFilters for `namespace` select by."""
+        seen = (
+            *(self._read(envoy_filter_labels(root_namespace)) or ()),
+            *(self._read(envoy_filter_labels(namespace)) or ()),
+        )
+        return frozenset(label for label, _ in seen)
+
+    def ingress_class(self, name: str) -> IngressClass | None:
+        """One IngressClass."""
+        found: IngressClass | None = self.object(ObjectKey("IngressClass", "", name))
+        return found
 
     def gateways(self) -> tuple[keys.GatewayEntry, ...]:
         """All Gateways, the oldest first."""

@@ -20,8 +20,13 @@ def scopes(export_to: tuple[str, ...], namespace: str) -> frozenset[str]:
     return frozenset(namespace if scope == "." else scope for scope in export_to if scope != "~")
 
 
-def service_scopes(service: Service) -> frozenset[str]:
-    """The scopes of a Service."""
+def visible_in(found: tuple[str, ...], namespace: str) -> bool:
+    """Whether callers in `namespace` see what is in these scopes; no namespace: whether anybody does."""
+    return EVERYBODY in found or (namespace in found if namespace else bool(found))
+
+
+def service_scopes(service: Service, default: tuple[str, ...] = ()) -> frozenset[str]:
+    """The scopes of a Service; `default` where it says nothing."""
     text = service.metadata.annotations.get(EXPORT_ANNOTATION, "")
     listed = tuple(part.strip() for part in text.split(",") if part.strip())
-    return scopes(listed, service.metadata.namespace)
+    return scopes(listed or default, service.metadata.namespace)

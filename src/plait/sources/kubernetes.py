@@ -11,11 +11,18 @@ from plait.kube.kinds import (
     CONFIGMAP,
     DESTINATIONRULE,
     ENDPOINTSLICE,
+    ENVOYFILTER,
     GATEWAY,
+    INGRESS,
+    INGRESSCLASS,
     NAMESPACE,
+    NODE,
     POD,
     SERVICE,
+    SERVICEENTRY,
+    SIDECAR,
     VIRTUALSERVICE,
+    WORKLOADENTRY,
 )
 from plait.kube.reflect import reflect
 from plait.xds.engine import Change, Remove, Upsert
@@ -27,7 +34,23 @@ if TYPE_CHECKING:
     from plait.kube.reflect import Batch, Source
 
 #: What the mesh's configuration is made of.
-KINDS = (NAMESPACE, CONFIGMAP, SERVICE, ENDPOINTSLICE, POD, VIRTUALSERVICE, DESTINATIONRULE, GATEWAY)
+KINDS = (
+    NAMESPACE,
+    NODE,
+    CONFIGMAP,
+    SERVICE,
+    ENDPOINTSLICE,
+    POD,
+    VIRTUALSERVICE,
+    DESTINATIONRULE,
+    ENVOYFILTER,
+    GATEWAY,
+    SERVICEENTRY,
+    WORKLOADENTRY,
+    SIDECAR,
+    INGRESS,
+    INGRESSCLASS,
+)
 #: Of all ConfigMaps only the mesh's settings.
 _FIELDS = {CONFIGMAP: f"metadata.name={SETTINGS}"}
 

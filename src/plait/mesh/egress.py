@@ -1,0 +1,145 @@
+"""What the egress listeners of a Sidecar let through: hosts with their ports, and VirtualServices.
+
+Istio's rules. A host is imported as `NAMESPACE/HOST`: `.` is the Sidecar's own namespace, `*` any, `~` none; HOST may
+be a wildcard. A listener with a port takes only that port of each host. Destinations of imported VirtualServices are
+imported with them, as far as they were not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from plait.api.sidecar import EgressListener, Sidecar
+from plait.mesh.scope import Scope
+from plait.snapshot.hosts import complete_host, host_matches, is_wildcard
+from plait.snapshot.indexes import MESH
+from plait.snapshot.keys import HostPort, RuleEntry
+from plait.snapshot.owners import undisputed
+from plait.snapshot.reader import Reader
+from plait.snapshot.visibility import EVERYBODY
+
+NOBODY: Final = "~"
+_ALL: Final = EgressListener(hosts=("*/*",))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Import:
+    """One entry of `hosts`. `namespace` may be `*`."""
+
+    namespace: str
+    host: str
+
+
+def egress_listeners(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
+    """The egress listeners of a scope; a Sidecar that names none imports everything."""
+    sidecar: Sidecar | None = reader.sidecar(scope.sidecar) if scope.sidecar is not None else None
+    return sidecar.spec.egress if sidecar is not None and sidecar.spec.egress else (_ALL,)
+
+
+def own_listeners(reader: Reader, scope: Scope) -> Iterator[tuple[Scope, EgressListener]]:
+    """The listeners with a port of their own."""
+    if scope.sidecar is None:
+        return
+    for index, item in enumerate(egress_listeners(reader, scope)):
+        if item.port is not None:
+            yield scope._replace(listener=index), item
+
+
+def _chosen(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
+    """The listeners that `scope` speaks of."""
+    found = egress_listeners(reader, scope)
+    if scope.listener is not None:
+        return found[scope.listener : scope.listener + 1]
+    return tuple(item for item in found if item.port is None)
+
+
+def imports(listeners: Iterable[EgressListener], namespace: str, domain: str) -> tuple[Import, ...]:
+    """What `hosts` say, in full, each once."""
+    result: set[Import] = set()
+    for item in listeners:
+        for text in item.hosts:
+            owner, _, host = text.rpartition("/")
+            owner = namespace if owner == "." else owner or EVERYBODY
+            if owner != NOBODY:
+                result.add(Import(owner, complete_host(host, namespace if owner == EVERYBODY else owner, domain)))
+    everywhere = {item.host for item in result if item.namespace == EVERYBODY and is_wildcard(item.host)}
+    if "*" in everywhere:
+        return (Import(EVERYBODY, "*"),)
+    return tuple(sorted(result))
+
+
+def scope_rules(reader: Reader, scope: Scope) -> tuple[RuleEntry, ...]:
+    """The VirtualServices of a scope, in order of precedence."""
+    if scope.sidecar is None:
+        return reader.virtual_services(MESH, scope.namespace)
+    wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
+    owners = {item.namespace for item in wanted}
+    if EVERYBODY in owners:
+        candidates = reader.virtual_services(MESH, scope.namespace)
+    else:
+        candidates = reader.virtual_services_in(tuple(sorted(owners)), scope.namespace)
+    return tuple(entry for entry in candidates if any(_imports_rule(item, entry) for item in wanted))
+
+
+def _imports_rule(wanted: Import, entry: RuleEntry) -> bool:
+    """Two names compare as equals; with a wildcard either may be the wider one (Istio's rule)."""
+    if wanted.namespace not in {EVERYBODY, entry.namespace}:
+        return False
+    return any(host_matches(wanted.host, host) or host_matches(host, wanted.host) for host in entry.hosts)
+
+
+def scope_ports(reader: Reader, scope: Scope, rules: Iterable[RuleEntry]) -> tuple[HostPort, ...]:
+    """The ports of a scope's hosts, sorted. `rules` are its VirtualServices."""
+    if scope.sidecar is None:
+        return reader.ports(scope.namespace)
+    listeners = _chosen(reader, scope)
+    found: set[HostPort] = set()
+    for item in listeners:
+        number = _port_of(item)
+        for wanted in imports((item,), scope.namespace, reader.domain):
+            found.update(p for p in _imported(reader, scope.namespace, wanted) if number is None or p.port == number)
+    named = {port.host for port in found}
+    only = {_port_of(item) for item in listeners}
+    numbers = None if None in only else only
+    for host, port in _targets(reader, rules):
+        if host not in named:
+            routed = _routed(reader, scope.namespace, host)
+            found.update(p for p in routed if (not port or p.port == port) and (numbers is None or p.port in numbers))
+    return undisputed(tuple(sorted(found)))
+
+
+def _port_of(item: EgressListener) -> int | None:
+    """The port a listener is restricted to; an HTTP proxy takes calls of any."""
+    if item.port is None or not item.port.number or item.port.protocol.upper() == "HTTP_PROXY":
+        return None
+    return item.port.number
+
+
+def _imported(reader: Reader, namespace: str, wanted: Import) -> Iterable[HostPort]:
+    if not is_wildcard(wanted.host):
+        found = reader.ports_of(wanted.host, namespace)
+        return found if wanted.namespace == EVERYBODY else (p for p in found if p.namespace == wanted.namespace)
+    everything = (
+        reader.all_ports(namespace) if wanted.namespace == EVERYBODY else reader.ports_in(wanted.namespace, namespace)
+    )
+    return everything if wanted.host == "*" else (p for p in everything if host_matches(wanted.host, p.host))
+
+
+def _targets(reader: Reader, rules: Iterable[RuleEntry]) -> Iterator[tuple[str, int]]:
+    """(host, port) that the rules send to; port 0 is any."""
+    for entry in rules:
+        yield from reader.targets(entry.key)
+
+
+def _routed(reader: Reader, namespace: str, host: str) -> tuple[HostPort, ...]:
+    """The ports of a host that a rule sends to; the Sidecar's own namespace knows best."""
+    found = reader.ports_of(host, namespace)
+    own = tuple(port for port in found if port.namespace == namespace)
+    return own or undisputed(found)
+
+
+def all_ports(parts: Iterable[tuple[HostPort, ...]]) -> tuple[HostPort, ...]:
+    """The ports of several listeners together."""
+    return undisputed(tuple(sorted({port for part in parts for port in part})))

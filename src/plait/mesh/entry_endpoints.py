@@ -1,0 +1,132 @@
+"""Endpoints that are no pods of a Service: what ServiceEntries list or select, and WorkloadEntries of a Service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from plait.api.kubernetes import Service, ServicePort
+from plait.api.names import is_ip
+from plait.api.serviceentry import EntryPort, ServiceEntry
+from plait.api.workloadentry import WorkloadEntry, WorkloadEntrySpec
+from plait.mesh.locality import NETWORK_LABEL, of_pod
+from plait.snapshot.contribution import sorted_labels
+from plait.snapshot.entries import workload_labels
+from plait.snapshot.hosts import is_wildcard
+from plait.snapshot.keys import PodFacts, ServiceHost
+from plait.snapshot.reader import Reader
+
+UNIX: Final = "unix://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryEndpoint:
+    """One address of an entry: an IP address, a DNS name or `unix://PATH` (with port 0).
+
+    `locality` is `region/zone/subzone`, `weight` 0 not set.
+    """
+
+    address: str
+    port: int
+    workload: PodFacts
+    namespace: str
+    locality: str = ""
+    weight: int = 0
+    network: str = ""
+    node: str = ""
+
+
+def entry_endpoints(reader: Reader, host: str, service: ServiceHost, port: int) -> Iterator[EntryEndpoint]:
+    """The endpoints of a ServiceEntry's port, of all entries of its namespace that define the host."""
+    for name in service.entries:
+        entry = reader.service_entry(service.namespace, name)
+        declared = next((p for p in entry.spec.ports if p.number == port), None) if entry is not None else None
+        if entry is None or declared is None:
+            continue
+        yield from _listed(entry, declared)
+        yield from _selected(reader, entry, declared)
+        if _by_its_own_name(entry, host):
+            facts = PodFacts((), "", name)
+            yield EntryEndpoint(
+                address=host, port=declared.target_port or port, workload=facts, namespace=service.namespace
+            )
+
+
+def _by_its_own_name(entry: ServiceEntry, host: str) -> bool:
+    """Whether what DNS says of the host itself are its endpoints."""
+    spec = entry.spec
+    return spec.resolution != "STATIC" and not (spec.endpoints or spec.workload_selector or is_wildcard(host))
+
+
+def _listed(entry: ServiceEntry, port: EntryPort) -> Iterator[EntryEndpoint]:
+    for item in entry.spec.endpoints:
+        facts = PodFacts(sorted_labels(item.labels), item.service_account, entry.metadata.name)
+        yield _of(item, facts, entry.metadata.namespace, _number(item, port))
+
+
+def _number(item: WorkloadEntrySpec, port: EntryPort) -> int:
+    return item.ports.get(port.name) or port.target_port or port.number
+
+
+def _of(item: WorkloadEntrySpec, facts: PodFacts, namespace: str, port: int) -> EntryEndpoint:
+    return EntryEndpoint(
+        address=item.address,
+        port=0 if item.address.startswith(UNIX) else port,
+        workload=facts,
+        namespace=namespace,
+        locality=item.locality,
+        weight=item.weight,
+        network=item.network,
+    )
+
+
+def _selected(reader: Reader, entry: ServiceEntry, port: EntryPort) -> Iterator[EntryEndpoint]:
+    selector = entry.spec.workload_selector
+    if selector is None or entry.spec.endpoints:
+        return
+    namespace = entry.metadata.namespace
+    labels = sorted_labels(selector.labels)
+    for found in reader.workload_entries_selected(namespace, labels):
+        yield _of(found.spec, workload_facts(found), namespace, _number(found.spec, port))
+    number = port.target_port or port.number
+    for pod in reader.pods_selected(namespace, labels):
+        facts = reader.pod(namespace, pod.metadata.name)
+        if pod.status.ready and facts is not None:
+            own = dict(facts.labels)
+            yield EntryEndpoint(
+                address=pod.status.pod_ip,
+                port=number,
+                workload=facts,
+                namespace=namespace,
+                locality=str(of_pod(reader, own, facts.node)),
+                network=own.get(NETWORK_LABEL, ""),
+                node=facts.node,
+            )
+
+
+def workload_facts(found: WorkloadEntry) -> PodFacts:
+    """What is known of a program that is no pod."""
+    return PodFacts(workload_labels(found), found.spec.service_account or "default", found.metadata.name)
+
+
+def workloads_of_service(reader: Reader, service: Service, port: ServicePort) -> Iterator[EntryEndpoint]:
+    """The WorkloadEntries that a Kubernetes Service selects (Istio's rule), for one of its ports."""
+    selector = sorted_labels(service.spec.selector)
+    namespace = service.metadata.namespace
+    if not selector:
+        return
+    for found in reader.workload_entries_selected(namespace, selector):
+        if not is_ip(found.spec.address) and not found.spec.address.startswith(UNIX):
+            # A DNS name: the cluster of a Service is told addresses, it resolves none.
+            continue
+        number = found.spec.ports.get(port.name) or _target(port)
+        if number is not None:
+            yield _of(found.spec, workload_facts(found), namespace, number)
+
+
+def _target(port: ServicePort) -> int | None:
+    """The port of a program that does not map it; one that is a name only pods know."""
+    if isinstance(port.target_port, str):
+        return int(port.target_port) if port.target_port.isdigit() else None
+    return port.target_port or port.port

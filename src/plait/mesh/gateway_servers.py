@@ -1,0 +1,261 @@
+"""The servers of the Gateways that select a proxy, merged into listeners by Istio's rules.
+
+Plain HTTP servers of one address share one route configuration. Servers that look at TLS share a listener and are told
+apart by the name that clients ask for (SNI). Nothing else shares an address: the oldest Gateway decides what it is, and
+of servers of plain TCP only the first is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from plait.api.gateway import Gateway, Server, ServerTLS
+from plait.api.ingress import CONTROLLER
+from plait.api.meta import ObjectKey
+from plait.api.validate.gateway import HTTP_PROTOCOLS, MESH_MODES, PROXY_PORTS, TLS_PROTOCOLS
+from plait.mesh.inbound import target_port
+from plait.mesh.origin import Origin
+from plait.snapshot.ingresses import written_server
+from plait.snapshot.keys import SERVICE, GatewayEntry, Labels
+from plait.snapshot.reader import Reader
+
+_TCP: Final = frozenset({"TCP", "MONGO", "MYSQL", "REDIS"})
+UNIX: Final = "unix://"
+#: On a Service: Gateways that choose by labels do not mean its ports, only those that its pods listen on.
+_NO_TRANSLATION: Final = "experimental.istio.io/disable-gateway-port-translation"
+
+
+class Serving(StrEnum):
+    """What a server does with a connection.
+
+    HTTP: plain requests. HTTPS: requests, TLS ends here. TCP: bytes. TLS: bytes, TLS ends here. PASSTHROUGH: TLS goes
+    on untouched, to where its SNI says.
+    """
+
+    HTTP = "http"
+    HTTPS = "https"
+    TCP = "tcp"
+    TLS = "tls"
+    PASSTHROUGH = "passthrough"
+
+    @property
+    def secure(self) -> bool:
+        """Whether clients speak TLS."""
+        return self in {Serving.HTTPS, Serving.TLS, Serving.PASSTHROUGH}
+
+    @property
+    def requests(self) -> bool:
+        """Whether it is about requests rather than connections."""
+        return self in {Serving.HTTP, Serving.HTTPS}
+
+
+def serving(protocol: str, tls: ServerTLS | None) -> Serving | None:
+    """What a server with this protocol and these settings does; None: it is not served."""
+    protocol = protocol.upper()
+    if protocol in HTTP_PROTOCOLS:
+        return Serving.HTTP
+    if protocol in _TCP:
+        return Serving.TCP
+    if protocol not in TLS_PROTOCOLS or tls is None or tls.mode in MESH_MODES:
+        return None
+    if tls.mode in {"", "PASSTHROUGH"}:
+        return Serving.PASSTHROUGH
+    return Serving.HTTPS if protocol == "HTTPS" else Serving.TLS
+
+
+def port_use(protocol: str) -> str | None:
+    """What servers must agree in to share a port: requests, connections or TLS; None: a protocol of no server."""
+    protocol = protocol.upper()
+    for use, protocols in (("http", HTTP_PROTOCOLS), ("tcp", _TCP), ("tls", TLS_PROTOCOLS)):
+        if protocol in protocols:
+            return use
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayServer:
+    """One server of one Gateway. `number` is the port as callers of the gateway's Service see it, `name` the port's.
+
+    `joined` are Gateways, named as in `gateway_name`, whose rules are served here beside this one's own.
+    """
+
+    gateway: ObjectKey
+    path: str
+    number: int
+    name: str
+    hosts: tuple[str, ...]
+    serving: Serving
+    tls: ServerTLS | None = None
+    joined: tuple[str, ...] = ()
+
+    @property
+    def gateway_name(self) -> str:
+        """As VirtualServices refer to it, in full."""
+        return f"{self.gateway.namespace}/{self.gateway.name}"
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is written."""
+        return Origin(*(written_server(self.gateway, self.name) or (self.gateway, self.path)))
+
+    @property
+    def https_redirect(self) -> bool:
+        """Whether requests are answered 301 to https."""
+        return self.serving is Serving.HTTP and self.tls is not None and self.tls.https_redirect
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that clients may ask for, each once; none: any, and no name at all."""
+        bare = tuple(dict.fromkeys(host.rpartition("/")[2].lower() for host in self.hosts))
+        return () if "*" in bare else bare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayListener:
+    """All servers of one address, the oldest Gateway's first; they are all plain HTTP, all TCP or all with TLS."""
+
+    port: int
+    bind: str = ""
+    servers: tuple[GatewayServer, ...]
+
+    @property
+    def serving(self) -> Serving:
+        """What the first server does; with TLS the others may do other things."""
+        return self.servers[0].serving
+
+
+def gateway_listeners(reader: Reader, namespace: str, labels: Labels) -> tuple[GatewayListener, ...]:
+    """The listeners of the gateway workload with `labels`, by port."""
+    found: dict[tuple[int, str], list[GatewayServer]] = {}
+    translated: dict[int, tuple[int, ...]] = {}
+    for server, bind in _selected(reader, namespace, labels):
+        if server.number not in translated:
+            translated[server.number] = _bound_ports(reader, namespace, labels, server.number)
+        ports = (0,) if bind.startswith(UNIX) else translated[server.number]
+        for port in ports:
+            _merge(found.setdefault((port, bind), []), server)
+    return tuple(
+        GatewayListener(port=port, bind=bind, servers=tuple(servers))
+        for (port, bind), servers in sorted(found.items())
+        if servers
+    )
+
+
+def _selected(reader: Reader, namespace: str, labels: Labels) -> Iterator[tuple[GatewayServer, str]]:
+    """(server, where it binds) of the Gateways for a workload, the oldest Gateway's first."""
+    for entry in reader.gateways():
+        gateway = reader.gateway(entry.key) if _is_for(reader, entry, namespace, labels) else None
+        for index, server in enumerate(gateway.spec.servers if gateway is not None else ()):
+            if (made := gateway_server(entry.key, index, server)) is not None:
+                yield made, server.bind
+
+
+def _is_for(reader: Reader, entry: GatewayEntry, namespace: str, labels: Labels) -> bool:
+    carried = set(labels)
+    if entry.ingress_class:
+        found = reader.ingress_class(entry.ingress_class)
+        if found is None or found.spec.controller != CONTROLLER:
+            return False
+    if not entry.service:
+        return carried.issuperset(entry.selector)
+    host = reader.host(entry.service, viewer=namespace)
+    if host is None or host.namespace != namespace:
+        return False
+    service = reader.service(namespace, host.service) if host.kind == SERVICE else None
+    return service is None or carried.issuperset(service.spec.selector.items())
+
+
+def gateway_server(gateway: ObjectKey, index: int, server: Server) -> GatewayServer | None:
+    """One server; None where it is not served."""
+    kind = serving(server.port.protocol, server.tls) if server.port is not None else None
+    if server.port is None or kind is None:
+        return None
+    hosts = tuple(
+        f"{gateway.namespace}/{host.removeprefix('./')}" if host.startswith("./") else host for host in server.hosts
+    )
+    return GatewayServer(
+        gateway=gateway,
+        path=f"spec.servers[{index}]",
+        number=server.port.number,
+        name=server.port.name,
+        hosts=hosts,
+        serving=kind,
+        tls=server.tls,
+    )
+
+
+def _merge(there: list[GatewayServer], server: GatewayServer) -> None:
+    """Add `server` to those of an address if it can share it with them.
+
+    Istio: of a host that several servers with TLS have, the first keeps it; the paths of Ingresses join there.
+    """
+    if not there:
+        there.append(server)
+    elif server.serving.secure:
+        if not there[0].serving.secure:
+            return
+        _join(there, server)
+        taken = {name for other in there for name in other.names or ("*",)}
+        left = tuple(host for host in server.hosts if host.rpartition("/")[2].lower() not in taken)
+        # Any name at all takes in the others of its own server.
+        if left and (server.names or "*" not in taken):
+            there.append(replace(server, hosts=left))
+    elif there[0].serving is server.serving is Serving.HTTP:
+        there.append(server)
+
+
+def _join(there: list[GatewayServer], server: GatewayServer) -> None:
+    if not _of_ingress(server):
+        return
+    wanted = set(server.names or ("*",))
+    for index, other in enumerate(there):
+        if _of_ingress(other) and not wanted.isdisjoint(other.names or ("*",)):
+            there[index] = replace(other, joined=(*other.joined, server.gateway_name))
+
+
+def _of_ingress(server: GatewayServer) -> bool:
+    return written_server(server.gateway, server.name) is not None
+
+
+def _bound_ports(reader: Reader, namespace: str, labels: Labels, number: int) -> tuple[int, ...]:
+    """Where the proxy listens for a Gateway's port: the target ports of its own Services' ports of that number.
+
+    Without such a port it listens on the number itself (Istio's rule for gateways chosen by labels).
+    """
+    ports: set[int] = set()
+    for service in reader.services_selecting(namespace, labels):
+        if _NO_TRANSLATION in service.metadata.labels:
+            continue
+        for port in service.spec.ports:
+            if port.port == number and port.protocol == "TCP":
+                named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
+                ports.add(target_port(port, named) or number)
+    return tuple(port for port in sorted(ports or {number}) if port not in PROXY_PORTS)
+
+
+def server_hosts(server: GatewayServer, namespace: str) -> list[str]:
+    """The hosts of `server` that VirtualServices of `namespace` may claim."""
+    return _claimable(server.hosts, namespace)
+
+
+def _claimable(hosts: tuple[str, ...], namespace: str) -> list[str]:
+    result = []
+    for text in hosts:
+        owner, slash, host = text.rpartition("/")
+        if not slash or owner in {"*", namespace}:
+            result.append(host.lower())
+    return result
+
+
+def served_hosts(gateway: Gateway, namespace: str) -> list[str]:
+    """The hosts of `gateway` that VirtualServices of `namespace` may claim, each once."""
+    own = gateway.metadata.namespace
+    hosts = (
+        f"{own}/{host.removeprefix('./')}" if host.startswith("./") else host
+        for server in gateway.spec.servers
+        for host in server.hosts
+    )
+    return list(dict.fromkeys(_claimable(tuple(hosts), namespace)))
