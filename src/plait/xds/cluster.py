@@ -14,20 +14,32 @@ from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from plait.api.destinationrule import ConnectionPool, HTTPPool, OutlierDetection, RetryBudget, TrafficPolicy
+from plait.api.destinationrule import (
+    ConnectionPool,
+    HTTPPool,
+    OutlierDetection,
+    RetryBudget,
+    TCPKeepalive,
+    TrafficPolicy,
+)
 from plait.api.durations import parse_duration
+from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import EffectivePolicy
 from plait.mesh.destinations import Destination
-from plait.snapshot.keys import ServiceHost
+from plait.mesh.placing import Placing
+from plait.snapshot.keys import SERVICE, ServiceHost
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
 from plait.xds.balancing import set_balancing
 from plait.xds.encode import duration, packed
 from plait.xds.origin import origin_metadata
+from plait.xds.upstream_tls import begins_tls, transport_socket
 
 UNLIMITED: Final = 0xFFFFFFFF
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _SERVER_ERROR_DEFAULT: Final = 5
+#: Tag of RetryBudget.budget_interval (field 3, a message): Envoy has it, the published classes lag behind.
+_BUDGET_INTERVAL: Final = 0x1A
 
 
 def ads() -> ConfigSource:
@@ -40,21 +52,28 @@ def outbound_cluster(
     service: ServiceHost,
     effective: EffectivePolicy,
     *,
-    connect_timeout: timedelta,
+    mesh: MeshConfig,
     to_address: bool,
+    spread: Placing,
+    credentials: bool = False,
 ) -> Cluster:
     """The cluster of `destination`.
 
     `to_address`: the caller has already chosen the address (headless services, PASSTHROUGH); otherwise endpoints come
-    by EDS.
+    by EDS. `spread`: how calls are spread over places. `credentials`: the proxy gets the Secrets that any rule names (a
+    gateway).
     """
     name = names.outbound_cluster(destination.host, destination.port, destination.subset)
     policy = effective.policy
     cluster = Cluster(name=name)
-    cluster.connect_timeout.CopyFrom(duration(_connect_timeout(policy, connect_timeout).total_seconds()))
+    cluster.connect_timeout.CopyFrom(
+        duration(connect_timeout_of(policy.connection_pool, mesh.connect_timeout).total_seconds())
+    )
     cluster.metadata.CopyFrom(
         origin_metadata(effective.origin, svc=f"{destination.host}|{service.service}|{service.namespace}")
     )
+    if mesh.outbound_stat_name:
+        cluster.alt_stat_name = _stat_name(mesh.outbound_stat_name, destination, service)
     if to_address:
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
@@ -62,19 +81,35 @@ def outbound_cluster(
         cluster.type = Cluster.EDS
         cluster.eds_cluster_config.eds_config.CopyFrom(ads())
         cluster.eds_cluster_config.service_name = name
-        set_balancing(cluster, policy.load_balancer)
+        set_balancing(cluster, policy.load_balancer, spread)
         # Without it a returning endpoint counts as healthy for up to a second before the workers know (measured).
         cluster.common_lb_config.update_merge_window.CopyFrom(duration(0))
         # Istio's choice: rather fail than send to endpoints known to be bad.
         cluster.common_lb_config.healthy_panic_threshold.value = 0
     cluster.circuit_breakers.CopyFrom(circuit_breakers(policy.connection_pool, policy.retry_budget))
-    _keepalive(cluster, policy.connection_pool)
-    options = _http_options(service.protocol(destination.port), policy)
+    set_keepalive(cluster, policy.connection_pool, mesh.tcp_keepalive)
+    options = http_options(service.protocol(destination.port), policy, upgrade=mesh.h2_upgrade)
+    http2 = options is not None and options.explicit_http_config.HasField("http2_protocol_options")
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
+    socket = transport_socket(policy, http2=http2, credentials=credentials or effective.selected)
+    if socket is not None:
+        cluster.transport_socket.CopyFrom(socket)
     if policy.outlier_detection is not None and not to_address:
         _outlier(cluster, policy.outlier_detection)
     return cluster
+
+
+def _stat_name(pattern: str, destination: Destination, service: ServiceHost) -> str:
+    return names.stat_name(
+        pattern,
+        host=destination.host,
+        service=service.service if service.kind == SERVICE else "",
+        namespace=service.namespace,
+        port=destination.port,
+        port_name=next((name for number, _, name in service.ports if number == destination.port), ""),
+        subset=destination.subset,
+    )
 
 
 def chooses_address(policy: TrafficPolicy) -> bool:
@@ -82,8 +117,8 @@ def chooses_address(policy: TrafficPolicy) -> bool:
     return policy.load_balancer is not None and policy.load_balancer.simple == "PASSTHROUGH"
 
 
-def _connect_timeout(policy: TrafficPolicy, default: timedelta) -> timedelta:
-    pool = policy.connection_pool
+def connect_timeout_of(pool: ConnectionPool | None, default: timedelta) -> timedelta:
+    """How long a connection may take to come about."""
     if pool is not None and pool.tcp is not None and pool.tcp.connect_timeout:
         return parse_duration(pool.tcp.connect_timeout) or default
     return default
@@ -104,11 +139,15 @@ def circuit_breakers(pool: ConnectionPool | None, budget: RetryBudget | None = N
             limits.retry_budget.budget_percent.value = budget.percent
         if budget.min_retry_concurrency is not None:
             limits.retry_budget.min_retry_concurrency.value = budget.min_retry_concurrency
+        if budget.budget_interval and (interval := parse_duration(budget.budget_interval)) is not None:
+            text = duration(interval.total_seconds()).SerializeToString()
+            limits.retry_budget.MergeFromString(bytes((_BUDGET_INTERVAL, len(text))) + text)
     return CircuitBreakers(thresholds=[limits])
 
 
-def _keepalive(cluster: Cluster, pool: ConnectionPool | None) -> None:
-    keepalive = pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None
+def set_keepalive(cluster: Cluster, pool: ConnectionPool | None, default: TCPKeepalive | None) -> None:
+    """Probes of the operating system, where anybody asks for them."""
+    keepalive = (pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None) or default
     if keepalive is None:
         return
     target = cluster.upstream_connection_options.tcp_keepalive
@@ -121,7 +160,17 @@ def _keepalive(cluster: Cluster, pool: ConnectionPool | None) -> None:
             field.value = int(value.total_seconds())
 
 
-def _http_options(protocol: Protocol | None, policy: TrafficPolicy) -> HttpProtocolOptions | None:
+def _speaks_http2(protocol: Protocol, http: HTTPPool | None, *, upgrade: bool) -> bool:
+    """Istio: `h2UpgradePolicy` makes HTTP/2 of declared HTTP/1.1; the mesh's holds where the rule leaves it open."""
+    if protocol is Protocol.HTTP2:
+        return True
+    if protocol is not Protocol.HTTP or (http is not None and http.use_client_protocol):
+        return False
+    policy = http.h2_upgrade_policy if http is not None else "DEFAULT"
+    return policy == "UPGRADE" or (policy == "DEFAULT" and upgrade)
+
+
+def http_options(protocol: Protocol | None, policy: TrafficPolicy, *, upgrade: bool) -> HttpProtocolOptions | None:
     """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all."""
     pool = policy.connection_pool
     http = pool.http if pool is not None else None
@@ -129,7 +178,7 @@ def _http_options(protocol: Protocol | None, policy: TrafficPolicy) -> HttpProto
     result = HttpProtocolOptions()
     if protocol is None or not protocol.may_be_http:
         return None
-    if protocol is Protocol.HTTP2 or (http is not None and http.h2_upgrade_policy == "UPGRADE" and protocol.is_http):
+    if _speaks_http2(protocol, http, upgrade=upgrade):
         result.explicit_http_config.http2_protocol_options.SetInParent()
         _http2(result.explicit_http_config.http2_protocol_options, http)
     elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
@@ -150,9 +199,20 @@ def _http_options(protocol: Protocol | None, policy: TrafficPolicy) -> HttpProto
         common.max_connection_duration.CopyFrom(duration(limit.total_seconds()))
     if policy.outlier_detection is not None:
         _error_codes(result, policy.outlier_detection)
+    _names_of_server(result, policy)
     plain = result.explicit_http_config.HasField("http_protocol_options")
-    more = result.HasField("common_http_protocol_options") or result.HasField("outlier_detection")
-    return None if plain and not more else result
+    fields = ("common_http_protocol_options", "outlier_detection", "upstream_http_protocol_options")
+    return None if plain and not any(result.HasField(name) for name in fields) else result
+
+
+def _names_of_server(options: HttpProtocolOptions, policy: TrafficPolicy) -> None:
+    """Istio: where TLS begins here and no `sni` is given, the name that the call asks for is sent and verified."""
+    tls = begins_tls(policy)
+    if tls is None or tls.sni:
+        return
+    options.upstream_http_protocol_options.auto_sni = True
+    if not tls.subject_alt_names and not tls.insecure_skip_verify:
+        options.upstream_http_protocol_options.auto_san_validation = True
 
 
 def _error_codes(options: HttpProtocolOptions, outlier: OutlierDetection) -> None:

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterable
 
 from envoy.config.core.v3.base_pb2 import Locality
-from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
+from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
 from plait.mesh.endpoints import Endpoint
+from plait.mesh.entry_endpoints import UNIX
+from plait.mesh.placing import Group, groups
 from plait.xds.origin import NAMESPACE
 
 
-def load_assignment(name: str, endpoints: tuple[Endpoint, ...]) -> ClusterLoadAssignment:
+def load_assignment(name: str, endpoints: Iterable[Endpoint]) -> ClusterLoadAssignment:
     """The assignment of cluster `name`. Without endpoints it is sent too: that is what empties a cluster."""
+    return placed_assignment(name, groups(endpoints))
+
+
+def placed_assignment(name: str, found: Iterable[Group]) -> ClusterLoadAssignment:
+    """The assignment of cluster `name` for callers that see endpoints in these groups."""
     result = ClusterLoadAssignment(cluster_name=name)
-    for zone, members in groupby(endpoints, key=lambda endpoint: endpoint.zone):
-        group = LocalityLbEndpoints(lb_endpoints=[_endpoint(member) for member in members])
-        if zone:
-            group.locality.CopyFrom(Locality(zone=zone))
-        group.load_balancing_weight.value = len(group.lb_endpoints)
-        result.endpoints.append(group)
+    for each in found:
+        group = result.endpoints.add(lb_endpoints=[_endpoint(member) for member in each.endpoints])
+        if any(each.locality):
+            region, zone, subzone = each.locality
+            group.locality.CopyFrom(Locality(region=region, zone=zone, sub_zone=subzone))
+        group.load_balancing_weight.value = each.weight
+        group.priority = each.priority
     return result
 
 
 def _endpoint(endpoint: Endpoint) -> LbEndpoint:
     result = LbEndpoint()
-    address = result.endpoint.address.socket_address
-    address.address, address.port_value = endpoint.address, endpoint.port
-    result.load_balancing_weight.value = 1
+    if endpoint.address.startswith(UNIX):
+        result.endpoint.address.pipe.path = endpoint.address.removeprefix(UNIX)
+    else:
+        address = result.endpoint.address.socket_address
+        address.address, address.port_value = endpoint.address, endpoint.port
+    result.load_balancing_weight.value = endpoint.weight or 1
     pod = endpoint.pod
     if pod is not None:
         labels = endpoint.labels

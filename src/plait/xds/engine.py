@@ -8,42 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from plait.api.decode import decode, decoded_kinds
+from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
 from plait.kit.memo import Key, Memo
 from plait.mesh.config import MeshConfig
+from plait.mesh.credentials import secret_names
+from plait.mesh.halves import Halves
 from plait.mesh.node import ProxyNode
 from plait.snapshot.reader import Reader
-from plait.snapshot.snapshot import ObjectChange, Snapshot, advance
+from plait.snapshot.snapshot import ObjectChange, Snapshot, advance, entries_of
+from plait.xds.blame import common_path, patch_path, path_in
+from plait.xds.carriage import Carriage, Carried
+from plait.xds.changes import Change, CredentialStatus, Remove, Upsert
 from plait.xds.fragments import VIEW_TYPES, Fragments, list_key
-from plait.xds.resource import Resource, ViewUpdate
-from plait.xds.views import ViewKey, views_of
+from plait.xds.patch.fragments import OUT_OF_SERVICE, out_of_service
+from plait.xds.patch.problems import patch_problems
+from plait.xds.patch.withdrawals import Withdrawals
+from plait.xds.resource import SDS, Resource, ViewUpdate
+from plait.xds.tls import WantedCredential
+from plait.xds.views import PLACING, ViewKey, views_of
 
+__all__ = ["Change", "CredentialStatus", "Engine", "Remove", "Upsert"]
+
+_POD_FACTS: Final = "pod-facts"
 _GROUPS: Final = frozenset(decoded_kinds())
-_RULE_KINDS: Final = frozenset({"VirtualService", "DestinationRule", "Gateway"})
-
-
-@dataclass(frozen=True, slots=True)
-class Upsert:
-    """An object was made or changed; `obj` is the JSON object as the API gives it."""
-
-    obj: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """An object is gone."""
-
-    group: str
-    kind: str
-    namespace: str
-    name: str
-
-
-Change: TypeAlias = Upsert | Remove
 
 
 @dataclass(slots=True)
@@ -65,56 +57,129 @@ class Engine:
 
     def __init__(self, mesh: MeshConfig | None = None) -> None:
         self.mesh = mesh or MeshConfig()
-        self.snapshot = Snapshot(self.mesh.domain)
+        self.snapshot = Snapshot(self.mesh.domain, root_namespace=self.mesh.root_namespace)
         self._memo = Memo(Fragments(self.mesh).compute, self._read)
+        self._withdrawals = Withdrawals()
+        self._halves = Halves(self.mesh.domain)
+        self._carriage = Carriage()
+        self._carried: tuple[Carried, ...] = ()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
-        #: Rules to check; True once the check is kept.
-        self._checked: dict[ObjectKey, bool] = {}
         self._nodes: dict[ProxyNode, int] = {}
         self._views: dict[ProxyNode, tuple[ViewKey, ...]] = {}
         self._uses: dict[ViewKey, int] = {}
         self._parts: dict[Key, _ViewPart] = {}
         self._users: dict[Key, dict[tuple[Key, str], None]] = {}
         self._moved: dict[ProxyNode, None] = {}
+        self._untold: dict[Key, None] = {}
+        #: The lists of secrets that have any: of proxies that ask for credentials.
+        self._asking: set[Key] = set()
 
     def _read(self, key: Key) -> Any:
+        if key[0] == OUT_OF_SERVICE and isinstance(key[1], ObjectKey):
+            return self._withdrawals.reason(key[1])
         return self.snapshot.get(key)
 
     # --- in ------------------------------------------------------------------------------------------------------
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version stays."""
+    def apply(self, changes: Iterable[Change], *, patient: bool = False) -> None:
+        """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version stays.
+
+        With `patient` a change that would leave a route without its subset waits for the other half (`Halves`).
+        """
         objects: list[ObjectChange] = []
         for change in changes:
             if isinstance(change, Remove):
                 if (change.group, change.kind) in _GROUPS:
                     key = ObjectKey(change.kind, change.namespace, change.name)
                     self._problems.pop(key, None)
+                    self._carriage.gone(key)
                     objects.append(ObjectChange(key, None))
                 continue
             decoded = decode(change.obj)
             if decoded.key is None:
                 continue
             self._problems.pop(decoded.key, None)
-            if decoded.problems:
-                self._problems[decoded.key] = decoded.problems
+            self._carriage.note(change.obj, decoded.key)
+            found = decoded.problems
+            if isinstance(decoded.value, EnvoyFilter):
+                found += patch_problems(decoded.key, decoded.value)
+            if found:
+                self._problems[decoded.key] = found
             if decoded.value is not None:
                 objects.append(ObjectChange(decoded.key, decoded.value))
-        self.snapshot, changed = advance(self.snapshot, objects)
+        self._advance(self._halves.admit(objects, patient=patient))
+
+    @property
+    def held(self) -> frozenset[ObjectKey]:
+        """Objects whose newest state waits for another object, which should come soon."""
+        return self._halves.held
+
+    def release(self, keys: Iterable[ObjectKey]) -> None:
+        """Wait no longer: these objects are as they are."""
+        self._advance(self._halves.release(keys))
+
+    def _advance(self, objects: list[ObjectChange]) -> None:
+        before = self.snapshot
+        causes: dict[ObjectKey, set[Key]] = {}
+        self.snapshot, changed = advance(self.snapshot, objects, causes)
+        back = self._back_in_service(before, objects)
+        for entry in back:
+            if isinstance(entry[1], ObjectKey):
+                causes.setdefault(entry[1], set()).add(entry)
+        changed |= back
+        self._carriage.caused(causes)
         if changed:
             self._memo.invalidate(changed)
-        self._check_rules(objects)
-        if any(key[0] == "source-labels" for key in changed):
-            self._place_again()
+        if any(key[0] in PLACING for key in changed) or any(change.key.kind == "Node" for change in objects):
+            self._place_again(self._nodes)
+        elif any(key[0] == _POD_FACTS for key in changed):
+            self._place_again([node for node in self._nodes if (_POD_FACTS, node.namespace, node.pod) in changed])
 
-    def _check_rules(self, objects: list[ObjectChange]) -> None:
-        """Keep a check for each rule; it is made when somebody asks for problems."""
-        for key in {change.key for change in objects if change.key.kind in _RULE_KINDS}:
-            exists = self.snapshot.object(key) is not None
-            if exists:
-                self._checked.setdefault(key, False)
-            elif self._checked.pop(key, False):
-                self._memo.unpin(("check", key))
+    def _back_in_service(self, before: Snapshot, objects: list[ObjectChange]) -> frozenset[Key]:
+        back: set[Key] = set()
+        for key in {change.key for change in objects if change.key.kind == "EnvoyFilter"}:
+            old, new = before.object(key), self.snapshot.object(key)
+            same = isinstance(old, EnvoyFilter) and isinstance(new, EnvoyFilter) and old.spec == new.spec
+            if not same and self._withdrawals.changed(key):
+                back.add(out_of_service(key))
+        return frozenset(back)
+
+    def refused(self, type_url: str, resources: Iterable[tuple[str, str]], reason: str) -> str:
+        """A proxy refused resources (name and version). The EnvoyFilter that is taken out of service, if one made them.
+
+        The next `take` tells what these resources are without it. What has changed meanwhile is not looked at.
+        """
+        suspects: dict[ObjectKey, None] = {}
+        for name, version in resources:
+            for fragment in self._fragments(type_url, name):
+                now: Resource | None = self._memo.get(fragment)
+                if now is not None and (not version or now.version == version):
+                    suspects.update(dict.fromkeys(self._patched_by(fragment)))
+        chosen = self._withdrawals.withdraw(suspects, reason)
+        if chosen is None:
+            return ""
+        self._memo.invalidate((out_of_service(chosen),))
+        return str(chosen)
+
+    def _fragments(self, type_url: str, name: str, version: str = "") -> Iterator[Key]:
+        """What makes a resource of this name in live views; with a `version`, in those that were told it."""
+        for part in self._parts.values():
+            fragment = part.members.get(name) if part.type_url == type_url else None
+            sent = part.sent.get(name)
+            if fragment is not None and (not version or (sent is not None and sent.version == version)):
+                yield fragment
+
+    def _patched_by(self, fragment: Key) -> tuple[ObjectKey, ...]:
+        """The EnvoyFilters that changed a resource."""
+        if fragment[0] == "patch-added":
+            *_, name = fragment
+            held: Any = fragment[1]
+            patches = ((item.rule, self._memo.get(("ready-patches", item.rule))) for item in held)
+            return tuple(rule for rule, ready in patches if any(patch.adds(name) for _, patch in ready))
+        if fragment[0] != "patched":
+            return ()
+        found: tuple[ObjectKey, ...] = self._memo.get(("patched-by", *fragment[1:]))
+        return found
 
     def attach(self, node: ProxyNode) -> tuple[str, ...]:
         """A proxy came; the names of its views. Every `attach` wants its `detach`."""
@@ -139,7 +204,7 @@ class Engine:
     def _place(self, node: ProxyNode) -> bool:
         """Give `node` the views it belongs to; True when they are others than before."""
         before = self._views[node]
-        views = views_of(Reader(self.snapshot.get, self.mesh.domain), node)
+        views = views_of(Reader(self.snapshot.get, self.mesh.domain), node, self.mesh.root_namespace)
         if views == before:
             return False
         self._views[node] = views
@@ -147,14 +212,16 @@ class Engine:
             if view not in self._uses:
                 self._uses[view] = 0
                 for type_url in VIEW_TYPES:
-                    self._parts[list_key(view, type_url)] = _ViewPart(view, type_url)
+                    key = list_key(view, type_url)
+                    self._parts[key] = _ViewPart(view, type_url)
+                    self._untold[key] = None
             self._uses[view] += 1
         for view in before:
             self._release(view)
         return True
 
-    def _place_again(self) -> None:
-        for node in self._nodes:
+    def _place_again(self, nodes: Iterable[ProxyNode]) -> None:
+        for node in nodes:
             if self._place(node):
                 self._moved[node] = None
 
@@ -166,6 +233,7 @@ class Engine:
         for type_url in VIEW_TYPES:
             key = list_key(view, type_url)
             part = self._parts.pop(key)
+            self._asking.discard(key)
             for name in list(part.members):
                 self._drop_member(key, part, name)
             if part.told:
@@ -188,16 +256,35 @@ class Engine:
         """
         touched = self._memo.take_touched()
         pending: dict[Key, dict[str, None]] = {}
-        for key, part in self._parts.items():
-            if not part.told or key in touched:
+        untold, self._untold = self._untold, {}
+        for key in (*untold, *(key for key in touched if key not in untold)):
+            if (part := self._parts.get(key)) is not None:
                 self._relist(key, part, pending)
         for fragment in touched:
             for key, name in self._users.get(fragment, ()):
                 pending.setdefault(key, {})[name] = None
         updates = [update for key, names in pending.items() if (update := self._update(key, names)) is not None]
+        self._carried += self._carriage.take(self._memo, touched, updates, self._views_with, self.held)
         self._memo.sweep()
         order = {type_url: place for place, type_url in enumerate(VIEW_TYPES)}
         return tuple(sorted(updates, key=lambda update: (update.view, order[update.type_url])))
+
+    def carried(self) -> tuple[Carried, ...]:
+        """The objects that changed before the last `take`, with the views it told of because of them; told once."""
+        carried, self._carried = self._carried, ()
+        return carried
+
+    def concerned(self, key: ObjectKey) -> frozenset[str]:
+        """The live views that an object has a part in, as of the last `take`."""
+        found = self._memo.standing_on(entries_of(self.snapshot, key))
+        return frozenset(view for fragment in found for view in self._views_with(fragment))
+
+    def _views_with(self, fragment: Key) -> Iterator[str]:
+        part = self._parts.get(fragment)
+        if part is not None:
+            yield part.view.name
+        for key, _ in self._users.get(fragment, ()):
+            yield self._parts[key].view.name
 
     def _relist(self, key: Key, part: _ViewPart, pending: dict[Key, dict[str, None]]) -> None:
         """Bring the list of a part up to date; what joined or left it is pending."""
@@ -209,7 +296,7 @@ class Engine:
         waiting = pending.setdefault(key, {})
         for name, fragment in members.items():
             before = part.members.get(name)
-            if before == fragment:
+            if before is fragment or before == fragment:
                 continue
             waiting[name] = None
             self._memo.pin(fragment)
@@ -220,6 +307,8 @@ class Engine:
         for name in part.members.keys() - members.keys():
             waiting[name] = None
             self._drop_member(key, part, name)
+        if part.type_url == SDS:
+            (self._asking.add if part.members else self._asking.discard)(key)
 
     def _drop_member(self, key: Key, part: _ViewPart, name: str) -> None:
         fragment = part.members.pop(name)
@@ -262,31 +351,63 @@ class Engine:
                 return tuple(part.sent[name] for name in sorted(part.sent))
         return ()
 
-    def problems(self) -> Mapping[ObjectKey, tuple[Problem, ...]]:
-        """What is wrong with the objects applied so far, in themselves and with each other.
+    def credentials(self) -> tuple[CredentialStatus, ...]:
+        """The credentials that attached proxies ask for, as of the last `take`."""
+        found: list[CredentialStatus] = []
+        for key in sorted(self._asking, key=str):
+            part = self._parts[key]
+            namespace = part.view.namespace
+            kind = "gateway-credentials" if part.view.side == "gw" else "sidecar-credentials"
+            wanted: tuple[WantedCredential, ...] = self._memo.get((kind, part.view))
+            found.extend(
+                CredentialStatus(
+                    object=item.origin.object,
+                    path=item.origin.path,
+                    secrets=tuple((namespace, name) for name in secret_names(item.name, namespace)),
+                    problem=self._memo.get(("credential", namespace, item.name)).problem,
+                )
+                for item in wanted
+            )
+        return tuple(dict.fromkeys(found))
 
-        Like everything else, what has not changed is not looked at again.
-        """
+    def problems_of(self, key: ObjectKey) -> tuple[Problem, ...]:
+        """What is wrong with one object as it was written."""
+        return self._problems.get(key, ())
+
+    def problems(self) -> Mapping[ObjectKey, tuple[Problem, ...]]:
+        """What is wrong with the objects applied so far, each in itself; `plait.analyze` says what is wrong between."""
         result = dict(self._problems)
-        for key, kept in self._checked.items():
-            if not kept:
-                self._memo.pin(("check", key))
-                self._checked[key] = True
-            found: tuple[Problem, ...] = self._memo.get(("check", key))
-            if found:
-                result[key] = (*result.get(key, ()), *found)
+        for rule in self._withdrawals.rules():
+            problem = self._withdrawals.problem(rule)
+            if problem is not None:
+                result[rule] = (*result.get(rule, ()), problem)
         return result
 
-    def origin_of(self, type_url: str, name: str) -> tuple[str, ...]:
+    def origin_of(self, type_url: str, name: str, version: str = "") -> tuple[str, ...]:
         """The objects (`KIND/NAMESPACE/NAME`) that a resource of any live view was made from, users' rules first."""
-        found = {key for key in self._origin_keys(type_url, name) if self.snapshot.object(key) is not None}
+        found = {key for key in self._origin_keys(type_url, name, version) if self.snapshot.object(key) is not None}
         return tuple(str(key) for key in sorted(found, key=lambda key: (key.kind in _PLATFORM_KINDS, key)))
 
-    def _origin_keys(self, type_url: str, name: str) -> Iterator[ObjectKey]:
-        for part in self._parts.values():
-            fragment = part.members.get(name) if part.type_url == type_url else None
-            if fragment is not None:
-                yield from (key[-1] for key in self._memo.sources(fragment) if isinstance(key[-1], ObjectKey))
+    def path_of(self, key: ObjectKey, type_url: str, name: str, version: str = "") -> str:
+        """The path in `key` that a resource of a live view comes from; empty where that is not known."""
+        paths: set[str] = set()
+        for fragment in self._fragments(type_url, name, version):
+            if key.kind == "EnvoyFilter":
+                paths.add(patch_path(self._memo.get, fragment, key))
+            elif (made := self._memo.get(fragment)) is not None:
+                paths.add(path_in(made.encoded, key))
+        return common_path(paths - {""})
+
+    def _origin_keys(self, type_url: str, name: str, version: str) -> Iterator[ObjectKey]:
+        for fragment in self._fragments(type_url, name, version):
+            if fragment[0] == "patched":
+                # Of the EnvoyFilters that might have changed it only those that did.
+                yield from self._patched_by(fragment)
+                *_, inner = fragment
+                read = inner if isinstance(inner, tuple) else fragment
+            else:
+                read = fragment
+            yield from (key[-1] for key in self._memo.sources(read) if isinstance(key[-1], ObjectKey))
 
     @property
     def computed(self) -> Mapping[str, int]:
@@ -294,4 +415,4 @@ class Engine:
         return self._memo.computed
 
 
-_PLATFORM_KINDS: Final = frozenset({"Service", "EndpointSlice", "Pod", "Namespace"})
+_PLATFORM_KINDS: Final = frozenset({"Service", "EndpointSlice", "Pod", "Namespace", "Secret"})

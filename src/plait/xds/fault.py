@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.type.v3.percent_pb2 import FractionalPercent
@@ -11,6 +12,9 @@ from plait.api.durations import parse_duration
 from plait.api.grpc_status import GRPC_STATUS
 from plait.api.virtualservice import Abort, Delay, HTTPFaultInjection, Percent
 from plait.xds.encode import duration
+
+#: Istio takes 600 as well, which Envoy does not.
+LAST_STATUS: Final = 599
 
 
 def fraction(percent: float) -> FractionalPercent:
@@ -21,13 +25,11 @@ def fraction(percent: float) -> FractionalPercent:
 
 
 def share(percentage: Percent | None, percent: int | None) -> float:
-    """The share of requests a fault hits; the 1.0-era form counts when the new one is absent, and 0 means none.
+    """The share of requests a fault hits; the 1.0-era form counts when the new one is absent.
 
-    Neither set means every request.
+    Istio: without either no request is hit.
     """
-    if percentage is not None:
-        return percentage.value
-    return 100.0 if percent is None else float(percent)
+    return percentage.value if percentage is not None else float(percent or 0)
 
 
 def fault_settings(fault: HTTPFaultInjection) -> HTTPFault | None:
@@ -53,7 +55,7 @@ def _abort(result: HTTPFault, abort: Abort) -> None:
     if part <= 0:
         return
     if abort.http_status is not None:
-        result.abort.http_status = abort.http_status
+        result.abort.http_status = min(abort.http_status, LAST_STATUS)
     elif abort.grpc_status in GRPC_STATUS:
         result.abort.grpc_status = GRPC_STATUS[abort.grpc_status]
     else:

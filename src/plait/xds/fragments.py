@@ -2,10 +2,13 @@
 
 A fragment's key says all that it depends on besides what it reads. From the world to the wire:
 
-    mesh-rules, foreign-hosts, local-rules, exported-rules, destinations, host-claims      of a namespace
-    inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters                      of a workload
+    scope-rules, scope-ports, mesh-rules, foreign-hosts, destinations, host-claims         of a scope (who calls)
+    local-rules, exported-rules                                                            of a namespace
+    inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
+    sidecar-credentials, rule-credentials                                                  of a view, of a rule
     virtual-host (a content, shared), rule-routes, check                                   of a rule or service
-    cluster, endpoints, routes, service-routes, gateway-routes, listener-..., inbound-...  resources
+    cluster, endpoints, routes, service-routes, gateway-routes, listener-..., inbound-..., secret  resources
+    amendments, ready-patches, added, patched, patch-added, patched-by      EnvoyFilters, laid over the rest
     list                                                                                   the names of a view
 
 A list depends on structure only (which services and subsets exist), never on the content of what it names, so that a
@@ -19,13 +22,16 @@ from typing import Any, Final
 from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
 from plait.snapshot.reader import Reader
-from plait.xds.gateway_fragments import GatewayFragments, InboundFragments
-from plait.xds.resource import CDS, EDS, LDS, RDS
+from plait.xds.gateway_fragments import GatewayFragments
+from plait.xds.inbound_fragments import InboundFragments
+from plait.xds.patch.fragments import PatchFragments
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 from plait.xds.shared_fragments import Lister, Maker, SharedFragments
 from plait.xds.sidecar_fragments import SidecarFragments
+from plait.xds.sidecar_listeners import SidecarListeners
 from plait.xds.views import ViewKey
 
-VIEW_TYPES: Final = (CDS, EDS, LDS, RDS)
+VIEW_TYPES: Final = (CDS, EDS, LDS, RDS, ECDS, SDS)
 
 
 def list_key(view: ViewKey, type_url: str) -> Key:
@@ -38,15 +44,24 @@ class Fragments:
 
     def __init__(self, mesh: MeshConfig) -> None:
         self._domain = mesh.domain
+        self._patches = PatchFragments(mesh)
         sidecar, inbound, gateway = SidecarFragments(mesh), InboundFragments(mesh), GatewayFragments(mesh)
+        listeners = SidecarListeners(mesh)
         self._makers: dict[str, Maker] = {
             **SharedFragments(mesh).makers(),
             **sidecar.makers(),
+            **listeners.makers(),
             **inbound.makers(),
             **gateway.makers(),
+            **self._patches.makers(),
             "list": self._list,
         }
-        self._lists: dict[tuple[str, str], Lister] = {**sidecar.lists(), **inbound.lists(), **gateway.lists()}
+        self._lists: dict[tuple[str, str], Lister] = {
+            **sidecar.lists(),
+            **listeners.lists(),
+            **inbound.lists(),
+            **gateway.lists(),
+        }
 
     def compute(self, key: Key, tracker: Tracker) -> Any:
         """The value of the fragment `key`."""
@@ -55,7 +70,11 @@ class Fragments:
     def _list(self, tracker: Tracker, reader: Reader, view: ViewKey, type_url: str) -> tuple[tuple[str, Key], ...]:
         """What a view consists of, for one type: each name once, sorted."""
         lister = self._lists.get((view.side, type_url))
-        entries: dict[str, Key] = {}
-        for name, key in lister(tracker, reader, view) if lister is not None else ():
-            entries.setdefault(name, key)
-        return tuple(sorted(entries.items()))
+        found = lister(tracker, reader, view) if lister is not None else iter(())
+        pairs = list(self._patches.entries(tracker, view, type_url, found))
+        entries = dict(pairs)
+        if len(entries) != len(pairs):
+            # Of one name the first.
+            entries = dict(reversed(pairs))
+        # The pairs themselves, which lists of other views hold too.
+        return tuple(sorted(pairs if len(entries) == len(pairs) else entries.items()))

@@ -2,45 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from envoy.config.core.v3.base_pb2 import OUTBOUND
-from envoy.config.listener.v3.listener_components_pb2 import FilterChain
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 
 from plait.api.destinationrule import TrafficPolicy
-from plait.mesh.gateways import GatewayListener
-from plait.mesh.origin import Origin
+from plait.mesh.gateway_servers import UNIX, GatewayListener, GatewayServer, Serving
 from plait.mesh.tcp_routes import TCPWay
 from plait.xds import names
-from plait.xds.http_connection import Logs, http_connection_manager
-from plait.xds.listener import way_chain
+from plait.xds.encode import packed
+from plait.xds.http_connection import http_connection_manager
+from plait.xds.listener import TLS_INSPECTOR, way_chain
+from plait.xds.manners import PLAIN, Manners
 from plait.xds.origin import origin_metadata
+from plait.xds.tls import downstream_tls
 
 
-def gateway_listener(listener: GatewayListener, *, logs: Logs = ()) -> Listener:
-    """The plain HTTP listener of one address; its origin is the oldest Gateway that asks for it."""
-    result = _listener(listener)
-    routes = names.gateway_routes(listener.port, listener.bind)
-    first = listener.servers[0]
-    prefix = f"outbound_{result.name}"
-    manager = http_connection_manager("gateway", stat_prefix=prefix, route_name=routes, logs=logs)
-    result.filter_chains.append(
-        FilterChain(filters=[manager], metadata=origin_metadata(Origin(first.gateway, first.path)))
+def listener_name(listener: GatewayListener) -> str:
+    """The name of its listener."""
+    return names.listener(listener.bind or names.ANY_ADDRESS, listener.port)
+
+
+def routes_name(listener: GatewayListener, server: GatewayServer) -> str:
+    """The route configuration of a server; empty for one that is not about requests."""
+    if server.serving is Serving.HTTP:
+        return names.gateway_routes(listener.port, listener.bind)
+    if server.serving is Serving.HTTPS:
+        gateway = server.gateway
+        return names.secure_gateway_routes(server.number, server.name, gateway.name, gateway.namespace, listener.bind)
+    return ""
+
+
+def routes_of(listener: GatewayListener) -> tuple[str, ...]:
+    """The route configurations of a listener."""
+    found = (routes_name(listener, server) for server in listener.servers)
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def gateway_listener(
+    listener: GatewayListener,
+    connections: Iterable[tuple[GatewayServer, tuple[tuple[TCPWay, TrafficPolicy | None], ...]]],
+    *,
+    manners: Manners = PLAIN,
+) -> Listener | None:
+    """The listener of one address; None when nothing could come through it.
+
+    `connections` are the ways of its servers that are about connections, each with the policy towards its destination.
+    """
+    result = Listener(name=listener_name(listener), traffic_direction=OUTBOUND)
+    if listener.bind.startswith(UNIX):
+        result.address.pipe.path = listener.bind.removeprefix(UNIX)
+    else:
+        result.address.socket_address.address = listener.bind or names.ANY_ADDRESS
+        result.address.socket_address.port_value = listener.port
+    result.listener_filters.extend(manners.before_tls())
+    if listener.serving is Serving.HTTP:
+        # Its origin is the oldest Gateway that asks for it.
+        result.filter_chains.append(_http_chain(listener, listener.servers[0], manners))
+        return result
+    for server in listener.servers:
+        if server.serving is Serving.HTTPS:
+            result.filter_chains.append(_https_chain(listener, server, manners))
+    for server, ways in connections:
+        for way, policy in ways:
+            chain = way_chain(way, policy=policy, manners=manners)
+            if server.serving is Serving.TLS and server.tls is not None:
+                chain.transport_socket.CopyFrom(downstream_tls(server.tls, http=False))
+            elif server.serving is Serving.PASSTHROUGH and not way.names:
+                chain.filter_chain_match.transport_protocol = "tls"
+            result.filter_chains.append(chain)
+    if listener.serving.secure:
+        result.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
+    return result if result.filter_chains else None
+
+
+def _http_chain(listener: GatewayListener, server: GatewayServer, manners: Manners) -> FilterChain:
+    manager = http_connection_manager(
+        "gateway",
+        stat_prefix=f"outbound_{listener_name(listener)}",
+        route_name=routes_name(listener, server),
+        manners=manners,
     )
-    return result
+    return FilterChain(filters=[manager], metadata=origin_metadata(server.origin))
 
 
-def gateway_tcp_listener(
-    listener: GatewayListener, ways: tuple[tuple[TCPWay, TrafficPolicy | None], ...], *, logs: Logs = ()
-) -> Listener:
-    """The listener of one address for connections; `ways` with the policy towards where each leads."""
-    result = _listener(listener)
-    result.filter_chains.extend(way_chain(way, policy=policy, logs=logs) for way, policy in ways)
-    return result
-
-
-def _listener(listener: GatewayListener) -> Listener:
-    address = listener.bind or names.ANY_ADDRESS
-    result = Listener(name=names.listener(address, listener.port), traffic_direction=OUTBOUND)
-    result.address.socket_address.address = address
-    result.address.socket_address.port_value = listener.port
-    return result
+def _https_chain(listener: GatewayListener, server: GatewayServer, manners: Manners) -> FilterChain:
+    chain = _http_chain(listener, server, manners)
+    chain.filter_chain_match.server_names.extend(server.names)
+    if server.tls is not None:
+        chain.transport_socket.CopyFrom(downstream_tls(server.tls, http=True))
+    return chain

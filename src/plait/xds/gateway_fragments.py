@@ -1,34 +1,39 @@
-"""Fragments of a gateway, and of what a workload serves behind its sidecar."""
+"""Fragments of a gateway."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from plait.api.destinationrule import TrafficPolicy
 from plait.api.meta import ObjectKey
+from plait.kit.identity import IdentityCache
 from plait.kit.memo import Tracker
 from plait.mesh.config import MeshConfig
+from plait.mesh.credentials import Credential, credential
 from plait.mesh.destination_rules import effective_policy, subset_labels
 from plait.mesh.destinations import Destination
-from plait.mesh.gateways import (
-    GatewayHost,
-    GatewayListener,
-    GatewayServer,
-    gateway_hosts,
-    gateway_listeners,
-    gateway_ways,
-)
-from plait.mesh.inbound import InboundPort, inbound_ports
+from plait.mesh.gateway_servers import GatewayListener, GatewayServer, Serving, gateway_listeners
+from plait.mesh.gateways import GatewayHost, ServerWays, gateway_hosts, gateway_ways
+from plait.mesh.origin import Origin
 from plait.mesh.routes import ClusterRef, Route, RouteContext, referenced, rule_routes
 from plait.mesh.rules import Source
 from plait.mesh.tcp_routes import TCPWay, named_by, tcp_ways
-from plait.snapshot.keys import Labels, RuleEntry
+from plait.mesh.tls_routes import tls_ways
+from plait.snapshot.keys import SERVICE, RuleEntry
 from plait.snapshot.reader import Reader
-from plait.xds import inbound as xds_inbound
 from plait.xds import names
-from plait.xds.access_log import access_logs
-from plait.xds.encode import resource, resource_of_bytes
-from plait.xds.gateway import gateway_listener, gateway_tcp_listener
-from plait.xds.resource import CDS, EDS, LDS, RDS, Resource
-from plait.xds.route import empty_gateway_host, route_configuration, virtual_host_content, virtual_host_head
+from plait.xds.encode import resource_of_parts
+from plait.xds.gateway import gateway_listener, listener_name, routes_name, routes_of
+from plait.xds.manners import manners
+from plait.xds.resource import CDS, EDS, LDS, RDS, SDS, Resource
+from plait.xds.route import (
+    empty_gateway_host,
+    route_configuration_head,
+    route_element,
+    virtual_host_content,
+    virtual_host_element,
+    virtual_host_head,
+)
 from plait.xds.shared_fragments import (
     Entries,
     Lister,
@@ -39,54 +44,11 @@ from plait.xds.shared_fragments import (
     mesh_of,
     rules_of,
 )
+from plait.xds.tls import WantedCredential, client_credentials, secret_resource, server_credentials
 from plait.xds.views import ViewKey
 
-
-class InboundFragments:
-    """Makers of what a workload serves, and the lists of inbound views."""
-
-    def __init__(self, mesh: MeshConfig) -> None:
-        self.mesh = mesh
-
-    def makers(self) -> dict[str, Maker]:
-        """By kind."""
-        return {
-            "inbound-ports": self.inbound_ports,
-            "listener-inbound": self.listener_inbound,
-            "inbound-cluster": self.inbound_cluster,
-        }
-
-    def lists(self) -> dict[tuple[str, str], Lister]:
-        """By side of the view and type."""
-        return {("in", CDS): self._clusters, ("in", LDS): self._listeners}
-
-    def inbound_ports(
-        self, _tracker: Tracker, reader: Reader, namespace: str, labels: Labels
-    ) -> tuple[InboundPort, ...]:
-        """The declared ports of a workload."""
-        return inbound_ports(reader, namespace, labels)
-
-    def listener_inbound(self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels) -> Resource:
-        """`virtualInbound`."""
-        ports = tracker.need(("inbound-ports", namespace, labels))
-        mesh = mesh_of(tracker)
-        return listener_resource(
-            xds_inbound.virtual_inbound(ports, detection_timeout=mesh.detection_timeout, logs=access_logs(mesh))
-        )
-
-    def inbound_cluster(self, tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
-        """The application on one port."""
-        message = xds_inbound.inbound_cluster(port, connect_timeout=mesh_of(tracker).connect_timeout)
-        return resource(CDS, message.name, message)
-
-    def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        name = names.INBOUND_PASSTHROUGH_CLUSTER
-        yield name, ("fixed-cluster", name)
-        for port in tracker.need(("inbound-ports", view.namespace, view.labels)):
-            yield names.inbound_cluster(port.port), ("inbound-cluster", port)
-
-    def _listeners(self, _tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        yield names.VIRTUAL_INBOUND, ("listener-inbound", view.namespace, view.labels)
+#: Routes of gateways whose encoded form is remembered.
+_REMEMBERED: Final = 8192
 
 
 def _listener_at(tracker: Tracker, view: ViewKey, port: int, bind: str) -> GatewayListener | None:
@@ -99,6 +61,8 @@ class GatewayFragments:
 
     def __init__(self, mesh: MeshConfig) -> None:
         self.mesh = mesh
+        # The routes of a host come from many objects, of which one changes.
+        self._route_elements = IdentityCache(route_element, _REMEMBERED)
 
     def makers(self) -> dict[str, Maker]:
         """By kind."""
@@ -111,7 +75,10 @@ class GatewayFragments:
             "gateway-ways": self.gateway_ways,
             "gateway-clusters": self.gateway_clusters,
             "gateway-destinations": self.gateway_destinations,
+            "gateway-credentials": self.gateway_credentials,
             "listener-gateway": self.listener_gateway,
+            "credential": self.credential,
+            "secret": self.secret,
         }
 
     def lists(self) -> dict[tuple[str, str], Lister]:
@@ -121,6 +88,7 @@ class GatewayFragments:
             ("gw", EDS): self._endpoints,
             ("gw", LDS): self._listeners,
             ("gw", RDS): self._routes,
+            ("gw", SDS): self._secrets,
         }
 
     def gateway_listeners(self, _tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[GatewayListener, ...]:
@@ -142,9 +110,9 @@ class GatewayFragments:
         return rule_routes(reader, rule, found, context)
 
     def gateway_hosts(
-        self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str
+        self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str, name: str
     ) -> tuple[GatewayHost, ...]:
-        """The virtual hosts of one listener."""
+        """The virtual hosts of the route configuration `name` of one listener."""
         listener = _listener_at(tracker, view, port, bind)
         if listener is None:
             return ()
@@ -155,109 +123,146 @@ class GatewayFragments:
             return found
 
         return gateway_hosts(
-            listener, rules=lambda name: tracker.need(("gateway-rules", name, view.namespace)), routes=routes
+            (server for server in listener.servers if routes_name(listener, server) == name),
+            rules=lambda gateway: tracker.need(("gateway-rules", gateway, view.namespace)),
+            routes=routes,
         )
 
-    def gateway_routes(self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str) -> Resource:
-        """The route configuration of one listener."""
-        hosts: tuple[GatewayHost, ...] = tracker.need(("gateway-hosts", view, port, bind))
+    def gateway_routes(
+        self, tracker: Tracker, _reader: Reader, view: ViewKey, port: int, bind: str, name: str
+    ) -> Resource:
+        """One route configuration."""
+        hosts: tuple[GatewayHost, ...] = tracker.need(("gateway-hosts", view, port, bind, name))
+        element = self._route_elements.get
         encoded = [
-            virtual_host_head(names.virtual_host(host.host, port), (host.host,))
-            + virtual_host_content(host.routes, origin=host.origin, https_only=host.redirect)
+            virtual_host_element(
+                virtual_host_head(names.virtual_host(host.host, port), (host.host,))
+                + virtual_host_content(host.routes, origin=host.origin, https_only=host.redirect, element=element)
+            )
             for host in hosts
         ]
-        name = names.gateway_routes(port, bind)
-        return resource_of_bytes(RDS, name, route_configuration(name, encoded or [empty_gateway_host(port)]))
+        elements = encoded or [empty_gateway_host(port)]
+        return resource_of_parts(RDS, name, (route_configuration_head(name), *elements))
 
     def gateway_clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> frozenset[ClusterRef]:
         """What a gateway's routes name."""
         result: set[ClusterRef] = set()
         for listener in tracker.need(("gateway-listeners", view)):
             place = (view, listener.port, listener.bind)
-            if listener.tcp:
-                result |= named_by(tracker.need(("gateway-ways", *place)))
-                continue
-            for host in tracker.need(("gateway-hosts", *place)):
-                result |= referenced(host.routes)
+            for found in tracker.need(("gateway-ways", *place)):
+                result |= named_by(found.ways)
+            for name in routes_of(listener):
+                for host in tracker.need(("gateway-hosts", *place, name)):
+                    result |= referenced(host.routes)
         return frozenset(result)
 
     def gateway_destinations(self, tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[Destination, ...]:
         """The clusters of a gateway: only what its routes name, and of that only what exists."""
-        find = rules_of(tracker, self.mesh, view.namespace)
+        find = rules_of(tracker, self.mesh, view.namespace, view.labels)
         result: list[Destination] = []
         for wanted in tracker.need(("gateway-clusters", view)):
-            service = reader.host(wanted.host)
+            service = reader.host(wanted.host, viewer=view.namespace)
             if service is None or service.protocol(wanted.port) is None:
                 continue
             rules = find(wanted.host, service.namespace)
+            owner = service.namespace if service.kind != SERVICE else ""
             if not wanted.subset:
-                result.append(Destination(wanted.host, wanted.port, rules=rules))
+                result.append(Destination(wanted.host, wanted.port, rules=rules, owner=owner))
                 continue
             result.extend(
-                Destination(wanted.host, wanted.port, subset.name, subset.labels, rules)
+                Destination(wanted.host, wanted.port, subset.name, subset.labels, rules, owner)
                 for subset in subset_labels(reader, rules)
                 if subset.name == wanted.subset
             )
         return tuple(sorted(result))
 
-    def gateway_ways(self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str) -> tuple[TCPWay, ...]:
-        """Where connections to one listener go."""
+    def gateway_ways(
+        self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str
+    ) -> tuple[ServerWays, ...]:
+        """Where connections to one listener go, by server."""
         listener = _listener_at(tracker, view, port, bind)
-        if listener is None:
+        if listener is None or listener.serving is Serving.HTTP:
             return ()
         source = Source(view.namespace, view.labels)
 
-        def ways(entry: RuleEntry, server: GatewayServer) -> tuple[TCPWay, ...]:
+        def ways(entry: RuleEntry, server: GatewayServer, hosts: tuple[str, ...]) -> tuple[TCPWay, ...]:
             rule = reader.virtual_service(entry.key) if entry.connections else None
             if rule is None:
                 return ()
             gateways = frozenset({server.gateway_name})
             context = RouteContext(source=source, gateways=gateways, port=server.number, mesh=mesh_of(tracker))
+            if server.serving is Serving.PASSTHROUGH:
+                return tls_ways(reader, entry.key, rule, context, hosts)
             return tcp_ways(reader, entry.key, rule, context)
 
         return gateway_ways(
             listener, rules=lambda name: tracker.need(("gateway-rules", name, view.namespace)), ways=ways
         )
 
+    def gateway_credentials(self, tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
+        """The credentials that a gateway's servers and clusters ask for."""
+        found: dict[str, Origin] = {}
+        for listener in tracker.need(("gateway-listeners", view)):
+            for server in listener.servers:
+                if server.tls is not None and server.serving in {Serving.HTTPS, Serving.TLS}:
+                    origin = server.origin
+                    if origin.object == server.gateway:
+                        origin = Origin(origin.object, f"{origin.path}.tls")
+                    found.update((name, found.get(name, origin)) for name in server_credentials(server.tls))
+        for item in tracker.need(("gateway-destinations", view)):
+            effective = effective_policy(reader, item.rules, port=item.port, subset=item.subset)
+            if effective.policy.tls is not None and effective.origin is not None:
+                origin = effective.origin
+                found.update((name, found.get(name, origin)) for name in client_credentials(effective.policy.tls))
+        return tuple(WantedCredential(name, found[name]) for name in sorted(found))
+
+    def credential(self, _tracker: Tracker, reader: Reader, namespace: str, name: str) -> Credential:
+        """What a name stands for in a namespace."""
+        return credential(reader, name, namespace)
+
+    def secret(self, tracker: Tracker, _reader: Reader, namespace: str, name: str) -> Resource | None:
+        """A credential, as proxies of a namespace get it; None while there is none that could be used."""
+        value = tracker.need(("credential", namespace, name)).value
+        return secret_resource(name, value) if value is not None else None
+
     def listener_gateway(
         self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str
     ) -> Resource | None:
-        """One listener of a gateway; connections without a rule have none."""
+        """One listener of a gateway; one without any chain does not exist."""
         listener = _listener_at(tracker, view, port, bind)
         if listener is None:
             return None
-        logs = access_logs(mesh_of(tracker))
-        if not listener.tcp:
-            return listener_resource(gateway_listener(listener, logs=logs))
-        ways: tuple[TCPWay, ...] = tracker.need(("gateway-ways", view, port, bind))
-        find = rules_of(tracker, self.mesh, view.namespace)
+        ways: tuple[ServerWays, ...] = tracker.need(("gateway-ways", view, port, bind))
+        find = rules_of(tracker, self.mesh, view.namespace, view.labels)
 
         def policy(way: TCPWay) -> TrafficPolicy | None:
             first, _ = way.destinations[0]
-            service = reader.host(first.host)
+            service = reader.host(first.host, viewer=view.namespace)
             if service is None:
                 return None
             rules = find(first.host, service.namespace)
             return effective_policy(reader, rules, port=first.port, subset=first.subset).policy
 
-        found = tuple((way, policy(way)) for way in ways)
-        return listener_resource(gateway_tcp_listener(listener, found, logs=logs)) if found else None
+        found = tuple((item.server, tuple((way, policy(way)) for way in item.ways)) for item in ways)
+        message = gateway_listener(listener, found, manners=manners(mesh_of(tracker)))
+        return listener_resource(message) if message is not None else None
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         yield names.BLACKHOLE_CLUSTER, ("fixed-cluster", names.BLACKHOLE_CLUSTER)
-        yield from cluster_entries(tracker.need(("gateway-destinations", view)), gateway=True)
+        yield from cluster_entries(tracker.need(("gateway-destinations", view)), view.caller, gateway=True)
 
     def _endpoints(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        yield from endpoint_entries(tracker.need(("gateway-destinations", view)))
+        yield from endpoint_entries(tracker.need(("gateway-destinations", view)), view.caller)
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for listener in tracker.need(("gateway-listeners", view)):
-            name = names.listener(listener.bind or names.ANY_ADDRESS, listener.port)
-            yield name, ("listener-gateway", view, listener.port, listener.bind)
+            yield listener_name(listener), ("listener-gateway", view, listener.port, listener.bind)
 
     def _routes(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for listener in tracker.need(("gateway-listeners", view)):
-            if listener.tcp:
-                continue
-            name = names.gateway_routes(listener.port, listener.bind)
-            yield name, ("gateway-routes", view, listener.port, listener.bind)
+            for name in routes_of(listener):
+                yield name, ("gateway-routes", view, listener.port, listener.bind, name)
+
+    def _secrets(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
+        for wanted in tracker.need(("gateway-credentials", view)):
+            yield wanted.name, ("secret", view.namespace, wanted.name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
-from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -18,6 +17,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 
 from plait.xds.cluster import ads
 from plait.xds.encode import duration, packed
+from plait.xds.manners import PLAIN, Manners
 
 HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
 CORS: Final = "envoy.filters.http.cors"
@@ -26,9 +26,6 @@ ROUTER: Final = "envoy.filters.http.router"
 #: Order matters: a fault is made before the request is routed; the router is always last.
 _OUTBOUND_FILTERS: Final = ((FAULT, HTTPFault), (CORS, Cors), (ROUTER, Router))
 _INBOUND_FILTERS: Final = ((ROUTER, Router),)
-
-Logs: TypeAlias = tuple[AccessLog, ...]
-"""Loggers of requests or connections."""
 
 Side = Literal["outbound", "inbound", "gateway"]
 
@@ -39,7 +36,7 @@ def http_connection_manager(
     stat_prefix: str,
     route_name: str = "",
     routes: RouteConfiguration | None = None,
-    logs: Logs = (),
+    manners: Manners = PLAIN,
 ) -> Filter:
     """The filter; its routes are either inline or come by RDS under `route_name`."""
     manager = HttpConnectionManager(
@@ -51,12 +48,12 @@ def http_connection_manager(
             HttpConnectionManager.PASS_THROUGH if side == "inbound" else HttpConnectionManager.OVERWRITE
         ),
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
-        access_log=logs,
+        access_log=manners.logs,
     )
     # At the edge the peer is the client; inside, x-forwarded-for tells who it was.
     manager.use_remote_address.value = side == "gateway"
     manager.generate_request_id.value = True
-    manager.normalize_path.value = True
+    manners.tidy_paths(manager)
     manager.stream_idle_timeout.CopyFrom(duration(0))
     manager.upgrade_configs.add(upgrade_type="websocket")
     if side == "inbound":
@@ -64,7 +61,7 @@ def http_connection_manager(
         manager.set_current_client_cert_details.subject.value = True
         manager.set_current_client_cert_details.uri = True
     elif side == "gateway":
-        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+        manners.at_the_edge(manager)
     if routes is not None:
         manager.route_config.CopyFrom(routes)
     else:

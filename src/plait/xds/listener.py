@@ -17,21 +17,24 @@ from envoy.config.core.v3.base_pb2 import OUTBOUND
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-from plait.api.destinationrule import TrafficPolicy
+from plait.api.destinationrule import TrafficPolicy, Tunnel
 from plait.api.durations import parse_duration
-from plait.api.validate_gateway import PROXY_PORTS
+from plait.api.validate.gateway import PROXY_PORTS
 from plait.mesh.origin import Origin
 from plait.mesh.tcp_routes import TCPWay
 from plait.xds import names
 from plait.xds.encode import duration, packed
-from plait.xds.http_connection import Logs, http_connection_manager
+from plait.xds.http_connection import http_connection_manager
+from plait.xds.manners import PLAIN, Manners
 from plait.xds.origin import origin_metadata
 
 CAPTURE_PORT: Final = 15001
 TCP_PROXY: Final = "envoy.filters.network.tcp_proxy"
 HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
+TLS_INSPECTOR: Final = "envoy.filters.listener.tls_inspector"
 #: What the inspector calls plain HTTP.
 PLAIN_HTTP: Final = ("http/1.0", "http/1.1", "h2c")
 #: Ports of the sidecar itself; a second listener for them on any address would be refused.
@@ -43,11 +46,11 @@ def tcp_proxy(
     *,
     stat_prefix: str = "",
     policy: TrafficPolicy | None = None,
-    logs: Logs = (),
+    manners: Manners = PLAIN,
 ) -> Filter:
     """Bytes to a cluster, or to several by weight, within the limits that `policy` sets for connections."""
     shares = ((destinations, 1),) if isinstance(destinations, str) else destinations
-    proxy = TcpProxy(stat_prefix=stat_prefix or shares[0][0], access_log=logs)
+    proxy = TcpProxy(stat_prefix=stat_prefix or shares[0][0], access_log=manners.logs)
     if len(shares) == 1:
         proxy.cluster = shares[0][0]
     else:
@@ -63,35 +66,47 @@ def tcp_proxy(
             value = parse_duration(text) if text else None
             if value is not None:
                 field.CopyFrom(duration(value.total_seconds()))
+    if policy is not None and policy.tunnel is not None:
+        _tunnel(proxy, policy.tunnel)
     return Filter(name=TCP_PROXY, typed_config=packed(proxy))
 
 
-def virtual_outbound(*, registry_only: bool, logs: Logs = ()) -> Listener:
-    """The listener of the capture port: what no other listener takes passes through, or is refused."""
+def _tunnel(proxy: TcpProxy, tunnel: Tunnel) -> None:
+    """Connections go inside a request to a forward proxy: CONNECT, or POST (Istio: DestinationRule.tunnel)."""
+    host = f"[{tunnel.target_host}]" if ":" in tunnel.target_host else tunnel.target_host
+    proxy.tunneling_config.hostname = f"{host}:{tunnel.target_port}"
+    proxy.tunneling_config.use_post = tunnel.protocol == "POST"
+
+
+def virtual_outbound(*, unknown: str, manners: Manners = PLAIN) -> Listener:
+    """The listener of the capture port: what no other listener takes goes to the cluster `unknown`."""
     listener = _listener(names.VIRTUAL_OUTBOUND, names.ANY_ADDRESS, CAPTURE_PORT)
     listener.use_original_dst.value = True
     # Somebody called the capture port itself: without this the connection would go round in circles.
     loop = FilterChain(name=names.OUTBOUND_BLACKHOLE_CHAIN, filters=[tcp_proxy(names.BLACKHOLE_CLUSTER)])
     loop.filter_chain_match.destination_port.value = CAPTURE_PORT
-    target = names.BLACKHOLE_CLUSTER if registry_only else names.PASSTHROUGH_CLUSTER
-    rest = FilterChain(name=names.OUTBOUND_CATCHALL_CHAIN, filters=[tcp_proxy(target, logs=logs)])
+    rest = FilterChain(name=names.OUTBOUND_CATCHALL_CHAIN, filters=[tcp_proxy(unknown, manners=manners)])
     listener.filter_chains.extend((loop, rest))
     return listener
 
 
-def http_listener(port: int, *, detection_timeout: timedelta, registry_only: bool, logs: Logs = ()) -> Listener:
-    """All HTTP services of a port; what is not HTTP there passes through, as if the listener did not exist."""
-    listener = _unbound(names.ANY_ADDRESS, port)
-    listener.filter_chains.append(_http_chain(listener.name, names.sidecar_routes(port), logs))
-    target = names.BLACKHOLE_CLUSTER if registry_only else names.PASSTHROUGH_CLUSTER
-    rest = FilterChain(name=names.PASSTHROUGH_CHAIN, filters=[tcp_proxy(target, logs=logs)])
-    listener.default_filter_chain.CopyFrom(rest)
-    _sniff(listener, detection_timeout)
+def http_listener(port: int, *, detection_timeout: timedelta, unknown: str, manners: Manners = PLAIN) -> Listener:
+    """All HTTP services of a port; what is not HTTP there goes on as if the listener did not exist."""
+    listener = unbound(names.ANY_ADDRESS, port)
+    listener.filter_chains.append(http_chain(listener.name, names.sidecar_routes(port), manners))
+    listener.default_filter_chain.CopyFrom(rest_chain(unknown, manners))
+    sniff(listener, detection_timeout)
     return listener
 
 
-def _http_chain(name: str, routes: str, logs: Logs) -> FilterChain:
-    manager = http_connection_manager("outbound", stat_prefix=f"outbound_{name}", route_name=routes, logs=logs)
+def rest_chain(cluster: str, manners: Manners) -> FilterChain:
+    """What no other chain of a listener takes."""
+    return FilterChain(name=names.PASSTHROUGH_CHAIN, filters=[tcp_proxy(cluster, manners=manners)])
+
+
+def http_chain(name: str, routes: str, manners: Manners) -> FilterChain:
+    """Plain HTTP, by the route configuration `routes`."""
+    manager = http_connection_manager("outbound", stat_prefix=f"outbound_{name}", route_name=routes, manners=manners)
     chain = FilterChain(filters=[manager])
     chain.filter_chain_match.transport_protocol = "raw_buffer"
     chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP)
@@ -102,7 +117,8 @@ def _http_chain(name: str, routes: str, logs: Logs) -> FilterChain:
 class Connections:
     """One service's address and what becomes of connections to it.
 
-    `ways` are those of rules; what they leave goes to `cluster`. `policy` and `origin` are the service's.
+    `ways` are those of rules, each with the policy towards where it leads; what they leave goes to `cluster`. `policy`
+    and `origin` are the service's.
     """
 
     address: str
@@ -110,13 +126,16 @@ class Connections:
     cluster: str
     policy: TrafficPolicy
     origin: Origin
-    ways: tuple[TCPWay, ...] = ()
-    logs: Logs = ()
+    ways: tuple[tuple[TCPWay, TrafficPolicy | None], ...] = ()
+    manners: Manners = PLAIN
 
 
-def tcp_listener(to: Connections) -> Listener:
+def tcp_listener(to: Connections, *, detection_timeout: timedelta) -> Listener:
     """One TCP service, or one endpoint of a headless one."""
-    listener = _unbound(to.address, to.port)
+    listener = unbound(to.address, to.port)
+    if any(way.names for way, _ in to.ways):
+        listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
+        sniffing_timeout(listener, detection_timeout)
     *narrow, rest = tcp_chains(to)
     listener.filter_chains.extend(narrow)
     # Without conditions it is the chain of last resort.
@@ -126,55 +145,65 @@ def tcp_listener(to: Connections) -> Listener:
 
 def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timedelta) -> Listener:
     """One service whose protocol nobody declared: HTTP gets routes, anything else is passed on as bytes."""
-    listener = _unbound(to.address, to.port)
+    listener = unbound(to.address, to.port)
     *narrow, rest = tcp_chains(to)
     # Addresses are looked at before the protocol, so a range that has a chain needs one for HTTP too.
-    for subnets in dict.fromkeys(((), *(way.subnets for way in to.ways))):
-        http = _http_chain(listener.name, routes, to.logs)
+    for subnets in dict.fromkeys(((), *(way.subnets for way, _ in to.ways))):
+        http = http_chain(listener.name, routes, to.manners)
         http.metadata.CopyFrom(origin_metadata(to.origin))
-        http.filter_chain_match.prefix_ranges.extend(_range(text) for text in subnets)
+        http.filter_chain_match.prefix_ranges.extend(address_range(text) for text in subnets)
         listener.filter_chains.append(http)
     listener.filter_chains.extend(narrow)
     listener.default_filter_chain.CopyFrom(rest)
-    _sniff(listener, detection_timeout)
+    sniff(listener, detection_timeout)
     return listener
 
 
 def tcp_chains(to: Connections) -> list[FilterChain]:
     """A chain for each way; the last takes every connection that no other takes."""
-    ways = to.ways
-    chains = [way_chain(way, policy=to.policy, logs=to.logs) for way in ways]
-    if not ways or not ways[-1].takes_all:
-        rest = tcp_proxy(to.cluster, policy=to.policy, logs=to.logs)
+    chains = [way_chain(way, policy=policy, manners=to.manners) for way, policy in to.ways]
+    if not to.ways or not to.ways[-1][0].takes_all:
+        rest = tcp_proxy(to.cluster, policy=to.policy, manners=to.manners)
         chains.append(FilterChain(filters=[rest], metadata=origin_metadata(to.origin)))
     return chains
 
 
-def way_chain(way: TCPWay, *, policy: TrafficPolicy | None = None, logs: Logs = ()) -> FilterChain:
+def way_chain(way: TCPWay, *, policy: TrafficPolicy | None = None, manners: Manners = PLAIN) -> FilterChain:
     """The chain of one way of connections."""
     shares = tuple((names.outbound_cluster(c.host, c.port, c.subset), weight) for c, weight in way.destinations)
-    chain = FilterChain(filters=[tcp_proxy(shares, policy=policy, logs=logs)], metadata=origin_metadata(way.origin))
+    chain = FilterChain(
+        filters=[tcp_proxy(shares, policy=policy, manners=manners)], metadata=origin_metadata(way.origin)
+    )
     if not way.takes_all:
-        chain.filter_chain_match.prefix_ranges.extend(_range(text) for text in way.subnets)
-        chain.filter_chain_match.source_prefix_ranges.extend(_range(text) for text in way.sources)
+        chain.filter_chain_match.server_names.extend(way.names)
+        chain.filter_chain_match.prefix_ranges.extend(address_range(text) for text in way.subnets)
+        chain.filter_chain_match.source_prefix_ranges.extend(address_range(text) for text in way.sources)
     return chain
 
 
-def _range(text: str) -> CidrRange:
+def address_range(text: str) -> CidrRange:
+    """An address or a range as Envoy has it."""
     network = ip_network(text, strict=False)
     result = CidrRange(address_prefix=str(network.network_address))
     result.prefix_len.value = network.prefixlen
     return result
 
 
-def _sniff(listener: Listener, timeout: timedelta) -> None:
+def sniff(listener: Listener, timeout: timedelta) -> None:
+    """Look at the first bytes of a connection for HTTP."""
     listener.listener_filters.append(ListenerFilter(name=HTTP_INSPECTOR, typed_config=packed(HttpInspector())))
+    sniffing_timeout(listener, timeout)
+
+
+def sniffing_timeout(listener: Listener, timeout: timedelta) -> None:
+    """How long a listener waits for the client's first bytes."""
     listener.listener_filters_timeout.CopyFrom(duration(timeout.total_seconds()))
     # A server that speaks first keeps the client silent: after the timeout the connection is taken as bytes.
     listener.continue_on_listener_filters_timeout = True
 
 
-def _unbound(address: str, port: int) -> Listener:
+def unbound(address: str, port: int) -> Listener:
+    """A listener that is handed its connections by `virtualOutbound`."""
     listener = _listener(names.listener(address, port), address, port)
     listener.bind_to_port.value = False
     return listener

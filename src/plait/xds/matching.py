@@ -5,28 +5,41 @@ from __future__ import annotations
 from typing import Final
 
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from envoy.type.matcher.v3.metadata_pb2 import MetadataMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from envoy.type.matcher.v3.value_pb2 import ValueMatcher
 
+from plait.api.names import claim_path
 from plait.api.virtualservice import HTTPMatchRequest, StringMatch
 
 _METHOD: Final = ":method"
 _AUTHORITY: Final = ":authority"
 _SCHEME: Final = ":scheme"
+#: Where the filter that checks tokens leaves what they say.
+_TOKENS: Final = "envoy.filters.http.jwt_authn"
+_PAYLOAD: Final = "payload"
 
 
 def route_match(match: HTTPMatchRequest | None) -> RouteMatch:
     """The condition of one route; None is every request."""
     result = RouteMatch()
-    if match is None or match.uri is None:
+    if match is None or match.uri in {None, StringMatch()}:
         result.prefix = "/"
     else:
         _path(result, match.uri, ignore_case=match.ignore_uri_case)
     if match is None:
         return result
     for name, value in sorted(match.headers.items()):
-        result.headers.append(header_matcher(name, value))
+        if claim := claim_path(name):
+            result.dynamic_metadata.append(_claim(claim, value))
+        else:
+            result.headers.append(header_matcher(name, value))
     for name, value in sorted(match.without_headers.items()):
+        if claim := claim_path(name):
+            result.dynamic_metadata.append(_claim(claim, value))
+            result.dynamic_metadata[-1].invert = True
+            continue
         header = header_matcher(name, value)
         header.invert_match = True
         # Istio: a header that is absent is "without" it, whatever value is asked for.
@@ -46,7 +59,8 @@ def _path(result: RouteMatch, uri: StringMatch, *, ignore_case: bool) -> None:
     elif uri.prefix is not None:
         result.prefix = uri.prefix
     else:
-        result.safe_regex.CopyFrom(regex(f"(?i){uri.regex}" if ignore_case else uri.regex or ""))
+        # Istio: patterns keep their case; they have (?i).
+        result.safe_regex.CopyFrom(regex(uri.regex or ""))
     if ignore_case and uri.regex is None:
         result.case_sensitive.value = False
 
@@ -75,6 +89,21 @@ def header_matcher(name: str, match: StringMatch) -> HeaderMatcher:
     if _is_present(match):
         return HeaderMatcher(name=name, present_match=True)
     return HeaderMatcher(name=name, string_match=string_matcher(match))
+
+
+def _claim(path: tuple[str, ...], match: StringMatch) -> MetadataMatcher:
+    """A condition on what a checked token says; of a list one item must meet it (Istio's rule)."""
+    result = MetadataMatcher(filter=_TOKENS)
+    for key in (_PAYLOAD, *path):
+        result.path.add(key=key)
+    if _is_present(match):
+        result.value.present_match = True
+        return result
+    text = ValueMatcher(string_match=string_matcher(match))
+    item = ValueMatcher()
+    item.list_match.one_of.CopyFrom(text)
+    result.value.or_match.value_matchers.extend((item, text))
+    return result
 
 
 def _query(name: str, match: StringMatch) -> QueryParameterMatcher:

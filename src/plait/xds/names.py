@@ -14,9 +14,37 @@ OUTBOUND_BLACKHOLE_CHAIN: Final = "virtualOutbound-blackhole"
 OUTBOUND_CATCHALL_CHAIN: Final = "virtualOutbound-catchall-tcp"
 INBOUND_BLACKHOLE_CHAIN: Final = "virtualInbound-blackhole"
 INBOUND_CATCHALL_CHAIN: Final = "virtualInbound"
+HTTP_PROXY: Final = "http_proxy"
+"""The route configuration of an egress listener that serves as an HTTP proxy."""
 ALLOW_ANY: Final = "allow_any"
 BLOCK_ALL: Final = "block_all"
 ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 (a listener's address inside the pod, as in Istio's names)
+
+PROBE: Final = "plait_probe"
+"""The listener and route of a proxy through which istiod asks what it runs with: no part of the mesh."""
+PROBE_PORT: Final = 15004
+"""Its port: one of those that Istio keeps for its sidecars (there the debug port)."""
+
+
+def stat_name(
+    pattern: str, *, host: str, service: str, namespace: str, port: int, port_name: str, target: int = 0,
+    subset: str = "",
+) -> str:  # fmt: skip
+    """The name of a cluster in statistics by a pattern of the mesh's settings, ended by `;` (Istio).
+
+    `service` and `namespace` are a Kubernetes Service's; of other hosts the host itself stands for both names.
+    """
+    for variable, value in (
+        ("%SERVICE_FQDN%", host),
+        ("%SERVICE_NAME%", service or host),
+        ("%SERVICE_PORT_NAME%", port_name),
+        ("%SERVICE_PORT%", str(port)),
+        ("%SERVICE%", f"{service}.{namespace}" if service else host),
+        ("%TARGET_PORT%", str(target) if target else ""),
+        ("%SUBSET_NAME%", subset),
+    ):
+        pattern = pattern.replace(variable, value)
+    return f"{pattern};"
 
 
 def outbound_cluster(host: str, port: int, subset: str = "") -> str:
@@ -49,6 +77,12 @@ def gateway_routes(port: int, bind: str = "") -> str:
     return f"http.{port}.{bind}" if bind else f"http.{port}"
 
 
+def secure_gateway_routes(port: int, port_name: str, gateway: str, namespace: str, bind: str = "") -> str:
+    """The route configuration of one server of a Gateway at which TLS ends; `port` is the Gateway's."""
+    name = f"https.{port}.{port_name}.{gateway}.{namespace}"
+    return f"{name}.{bind}" if bind else name
+
+
 def virtual_host(host: str, port: int) -> str:
     """A service's or a rule's host on a port."""
     return f"{host}:{port}"
@@ -62,3 +96,7 @@ def blackhole_host(port: int) -> str:
 def inbound_virtual_host(port: int) -> str:
     """The one virtual host of inbound HTTP; `port` is the Service's."""
     return f"inbound|http|{port}"
+
+
+#: By which name the agent gives a workload's own certificate (SDS).
+WORKLOAD_CERTIFICATE: Final = "default"

@@ -7,17 +7,18 @@ response is a join of encoded parts (protobuf's wire format concatenates).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 TYPE_PREFIX = "type.googleapis.com/"
 CDS = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
 EDS = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LDS = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
 RDS = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+ECDS = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 SDS = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 
 #: Order in which one change travels on a stream: what is referred to goes before what refers to it.
-DELIVERY_ORDER = (CDS, EDS, LDS, RDS, SDS)
+DELIVERY_ORDER = (CDS, EDS, LDS, RDS, ECDS, SDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Resource:
     type_url: str
     name: str
     version: str
-    encoded: bytes
+    # It may hold a key.
+    encoded: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as BadBase64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from envoy.config.core.v3.base_pb2 import HeaderValueOption
@@ -25,8 +26,8 @@ from plait.mesh.origin import Origin
 from plait.mesh.routes import ClusterRef, Forward, Retries, Route
 from plait.xds import names
 from plait.xds.cors import cors_settings
-from plait.xds.encode import duration, joined, length_delimited, message_bytes, packed
-from plait.xds.fault import fault_settings, fraction
+from plait.xds.encode import Part, duration, length_delimited, message_bytes, packed, part
+from plait.xds.fault import LAST_STATUS, fault_settings, fraction
 from plait.xds.http_connection import CORS, FAULT
 from plait.xds.matching import regex, route_match
 from plait.xds.origin import origin_metadata
@@ -34,6 +35,7 @@ from plait.xds.origin import origin_metadata
 _NAME_FIELD: Final = 1
 _VIRTUAL_HOSTS_FIELD: Final = 2
 _DOMAINS_FIELD: Final = 2
+_ROUTES_FIELD: Final = 3
 _PREVIOUS_HOSTS: Final = "envoy.retry_host_predicates.previous_hosts"
 _PREVIOUS_PRIORITIES: Final = "envoy.retry_priorities.previous_priorities"
 #: Istio's choice: a retry turns to other localities after two tries.
@@ -50,32 +52,54 @@ def cluster_name(cluster: ClusterRef) -> str:
     return names.outbound_cluster(cluster.host, cluster.port, cluster.subset)
 
 
-def virtual_host_content(routes: Iterable[Route], *, origin: Origin, https_only: bool = False) -> bytes:
-    """An encoded VirtualHost without name and domains."""
+def virtual_host_content(
+    routes: Iterable[Route],
+    *,
+    origin: Origin,
+    https_only: bool = False,
+    element: Callable[[Route], bytes] | None = None,
+) -> bytes:
+    """An encoded VirtualHost without name and domains. `element` is `route_element`, or one that remembers."""
     host = pb.VirtualHost(include_request_attempt_count=True, metadata=origin_metadata(origin))
     if https_only:
         host.require_tls = pb.VirtualHost.ALL
-    host.routes.extend(envoy_route(route) for route in routes)
-    return message_bytes(host)
+    # In the order of the fields' numbers, as protobuf itself would write them.
+    return b"".join(map(element or route_element, routes)) + message_bytes(host)
 
 
-def virtual_host_head(name: str, domains: Iterable[str]) -> bytes:
+def route_element(route: Route) -> bytes:
+    """A route as an encoded field of a VirtualHost."""
+    return length_delimited(_ROUTES_FIELD, message_bytes(envoy_route(route)))
+
+
+@lru_cache(maxsize=8192)
+def virtual_host_head(name: str, domains: tuple[str, ...]) -> bytes:
     """Name and domains of an encoded VirtualHost; its content is appended."""
     head = length_delimited(_NAME_FIELD, name.encode())
     return head + b"".join(length_delimited(_DOMAINS_FIELD, domain.encode()) for domain in domains)
 
 
-def route_configuration(name: str, virtual_hosts: Iterable[bytes]) -> bytes:
-    """An encoded RouteConfiguration of encoded virtual hosts."""
-    head = RouteConfiguration(name=name, ignore_port_in_host_matching=True)
+def virtual_host_element(virtual_host: bytes) -> Part:
+    """An encoded VirtualHost as a field of a RouteConfiguration."""
+    return part(length_delimited(_VIRTUAL_HOSTS_FIELD, virtual_host))
+
+
+@lru_cache(maxsize=1024)
+def route_configuration_head(name: str, *, by_port: bool = False) -> Part:
+    """An encoded RouteConfiguration to which `virtual_host_element`s are appended. `by_port`: their domains say which
+    port is meant.
+    """
+    head = RouteConfiguration(name=name, ignore_port_in_host_matching=not by_port)
     # A route may name a cluster that does not exist (yet): it answers 503 instead of spoiling all the others.
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
-    return message_bytes(head) + joined(_VIRTUAL_HOSTS_FIELD, virtual_hosts)
+    return part(message_bytes(head))
 
 
-def catch_all_host(*, registry_only: bool) -> bytes:
-    """What hosts nobody knows get: where the caller meant to go, or 502."""
+@lru_cache(maxsize=64)
+def catch_all_host(cluster: str) -> Part:
+    """What hosts nobody knows get: the cluster for the unknown, or 502 where that leads nowhere."""
+    registry_only = cluster == names.BLACKHOLE_CLUSTER
     host = pb.VirtualHost(name=names.BLOCK_ALL if registry_only else names.ALLOW_ANY, domains=["*"])
     host.include_request_attempt_count = True
     route = host.routes.add(name=host.name)
@@ -83,14 +107,14 @@ def catch_all_host(*, registry_only: bool) -> bytes:
     if registry_only:
         route.direct_response.status = 502
     else:
-        route.route.cluster = names.PASSTHROUGH_CLUSTER
+        route.route.cluster = cluster
         route.route.timeout.CopyFrom(duration(0))
-    return message_bytes(host)
+    return virtual_host_element(message_bytes(host))
 
 
-def empty_gateway_host(port: int) -> bytes:
+def empty_gateway_host(port: int) -> Part:
     """A gateway port without routes: no route matches, which is 404."""
-    return message_bytes(pb.VirtualHost(name=names.blackhole_host(port), domains=["*"]))
+    return virtual_host_element(message_bytes(pb.VirtualHost(name=names.blackhole_host(port), domains=["*"])))
 
 
 def envoy_route(route: Route) -> pb.Route:
@@ -191,7 +215,7 @@ def _redirect(result: pb.RedirectAction, redirect: HTTPRedirect) -> None:
 
 
 def _direct_response(result: pb.DirectResponseAction, response: HTTPDirectResponse) -> None:
-    result.status = response.status
+    result.status = min(response.status, LAST_STATUS)
     if response.body is not None and response.body.string is not None:
         result.body.inline_string = response.body.string
     elif response.body is not None and response.body.bytes is not None:
@@ -207,7 +231,7 @@ def _headers(target: Any, headers: Headers | None) -> None:
         return
     if headers.request is not None:
         _operations(target.request_headers_to_add, target.request_headers_to_remove, headers.request)
-        for name, value in headers.request.set.items():
+        for name, value in (*headers.request.set.items(), *headers.request.add.items()):
             # Envoy does not let these be set like headers.
             if name.lower() in _HOST_HEADERS:
                 if not isinstance(target, pb.Route):

@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
+import msgspec
+
+from plait.api.destinationrule import ConsistentHash, DestinationRule, LoadBalancer, PortPolicy, TrafficPolicy
 from plait.api.meta import ObjectKey
-from plait.api.problem import Problem
 from plait.kit.memo import Key, Tracker
 from plait.mesh import endpoints as mesh_endpoints
-from plait.mesh.checks import check
 from plait.mesh.config import MeshConfig, mesh_config
-from plait.mesh.destination_rules import RuleTable, effective_policy, exported_rules, find_rules, local_rules
+from plait.mesh.destination_rules import (
+    EffectivePolicy,
+    RuleTable,
+    effective_policy,
+    exported_rules,
+    local_rules,
+)
 from plait.mesh.destinations import Destination
+from plait.mesh.locality import Caller
 from plait.mesh.origin import Origin
-from plait.snapshot.keys import Labels
+from plait.mesh.placing import groups, placed, placing
+from plait.snapshot.keys import Labels, Resolution, ServiceHost
 from plait.snapshot.reader import Reader
 from plait.xds import cluster as xds_cluster
 from plait.xds import names
 from plait.xds.encode import resource
-from plait.xds.endpoint import load_assignment
+from plait.xds.endpoint import load_assignment, placed_assignment
 from plait.xds.inbound import inbound_passthrough
+from plait.xds.resolving import resolve
 from plait.xds.resource import CDS, EDS, LDS, Resource
+from plait.xds.tls import WantedCredential, client_credentials
 from plait.xds.views import ViewKey
 
 Maker: TypeAlias = Callable[..., Any]
 """(tracker, reader, the rest of the fragment's key) -> its value."""
 
-Entries: TypeAlias = Iterator[tuple[str, Key]]
+Entries: TypeAlias = Iterable[tuple[str, Key]]
 """(resource name, fragment) of what a view consists of."""
 
 Lister: TypeAlias = Callable[[Tracker, Reader, ViewKey], Entries]
 
 
-def rules_of(tracker: Tracker, mesh: MeshConfig, namespace: str) -> Callable[[str, str], tuple[ObjectKey, ...]]:
-    """Finds the DestinationRules for (host, namespace of its Service), seen from `namespace`."""
-    tables: dict[str, RuleTable] = {}
-    local: RuleTable = tracker.need(("local-rules", namespace))
+#: Clusters that hold the names of their endpoints.
+RESOLVED: Final = frozenset({Resolution.DNS, Resolution.ROUND_ROBIN})
 
-    def exported(owner: str) -> RuleTable:
-        if owner not in tables:
-            tables[owner] = tracker.need(("exported-rules", owner, namespace))
-        return tables[owner]
+
+def deciding_labels(tracker: Tracker, view: ViewKey) -> Labels:
+    """Of a view's labels those that DestinationRules of its namespace select callers by."""
+    table: RuleTable = tracker.need(("local-rules", view.namespace))
+    asked = table.asked
+    return tuple(pair for pair in view.labels if pair[0] in asked) if asked else ()
+
+
+def rules_of(
+    tracker: Tracker, mesh: MeshConfig, namespace: str, labels: Labels = ()
+) -> Callable[[str, str], tuple[ObjectKey, ...]]:
+    """Finds the DestinationRules for (host, namespace of its Service), seen by callers in `namespace` with `labels`."""
+    steps: dict[str, list[tuple[RuleTable, Labels | None]]] = {}
+
+    def steps_of(owner: str) -> list[tuple[RuleTable, Labels | None]]:
+        """The tables to look into for Services of a namespace, without those that have nothing."""
+        local: RuleTable = tracker.need(("local-rules", namespace))
+        places = dict.fromkeys((owner, mesh.root_namespace))
+        exported: list[RuleTable] = [tracker.need(("exported-rules", place, namespace)) for place in places]
+        found: list[tuple[RuleTable, Labels | None]] = [(local, labels), *((table, None) for table in exported)]
+        return [step for step in found if step[0].exact or step[0].wildcards]
 
     def find(host: str, service_namespace: str) -> tuple[ObjectKey, ...]:
-        return find_rules(host, service_namespace, local=local, exported=exported, root_namespace=mesh.root_namespace)
+        chain = steps.get(service_namespace)
+        if chain is None:
+            chain = steps[service_namespace] = steps_of(service_namespace)
+        for table, asked in chain:
+            if found := table.find(host, asked):
+                return found
+        return ()
 
     return find
 
@@ -60,17 +95,86 @@ def listener_resource(message: Any) -> Resource:
     return resource(LDS, message.name, message)
 
 
-def cluster_entries(found: tuple[Destination, ...], *, gateway: bool) -> Entries:
-    """The clusters of a view."""
-    for item in found:
-        yield names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway)
+def cluster_entries(
+    found: tuple[Destination, ...], caller: Caller, *, gateway: bool, resolved: AbstractSet[str] | None = None
+) -> Entries:
+    """The clusters of a view, as `caller` sees them.
+
+    `resolved` are the hosts whose clusters may differ by caller, since they hold their endpoints; None: any may be.
+    """
+    if caller == Caller():
+        return [_cluster_entry(item, gateway) for item in found]
+    return [
+        (names.outbound_cluster(item.host, item.port, item.subset), ("placed-cluster", item, gateway, caller))
+        if resolved is None or item.host in resolved
+        else _cluster_entry(item, gateway)
+        for item in found
+    ]
 
 
-def endpoint_entries(found: tuple[Destination, ...]) -> Entries:
-    """The endpoint sets of a view."""
-    for item in found:
-        name = names.outbound_cluster(item.host, item.port, item.subset)
-        yield name, ("endpoints", item.host, item.port, item.subset, item.labels)
+def endpoint_entries(found: tuple[Destination, ...], caller: Caller) -> Entries:
+    """The endpoint sets of a view, as `caller` sees them."""
+    if caller == Caller():
+        return [_endpoints_entry(item) for item in found]
+    return [
+        (names.outbound_cluster(item.host, item.port, item.subset), ("placed-endpoints", item, caller))
+        for item in found
+    ]
+
+
+# The same entry is in the lists of all views that see it: one value takes less room, and lists compare sooner.
+
+
+@lru_cache(maxsize=16384)
+def _cluster_entry(item: Destination, gateway: bool) -> tuple[str, Key]:
+    return names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway)
+
+
+@lru_cache(maxsize=16384)
+def _endpoints_entry(item: Destination) -> tuple[str, Key]:
+    return names.outbound_cluster(item.host, item.port, item.subset), endpoints_key(item)
+
+
+def endpoints_key(item: Destination) -> Key:
+    """The endpoints of a destination, as everybody sees them to whom their places do not matter."""
+    return ("endpoints", item.host, item.port, item.subset, item.labels, item.owner)
+
+
+def rule_credentials(key: ObjectKey, rule: DestinationRule) -> tuple[WantedCredential, ...]:
+    """The credentials that clusters of sidecars ask for by one rule: those of a rule that selects them."""
+    if rule.spec.workload_selector is None:
+        return ()
+    policies = {"spec.trafficPolicy": rule.spec.traffic_policy}
+    policies |= {f"spec.subsets[{n}].trafficPolicy": item.traffic_policy for n, item in enumerate(rule.spec.subsets)}
+    levels: dict[str, TrafficPolicy | PortPolicy] = {}
+    for path, policy in policies.items():
+        if policy is not None:
+            levels[path] = policy
+            levels |= {f"{path}.portLevelSettings[{n}]": item for n, item in enumerate(policy.port_level_settings)}
+    found: dict[str, WantedCredential] = {}
+    for path, level in levels.items():
+        for name in client_credentials(level.tls) if level.tls is not None else ():
+            found.setdefault(name, WantedCredential(name, Origin(key, f"{path}.tls")))
+    return tuple(found.values())
+
+
+def policy_of(reader: Reader, destination: Destination, service: ServiceHost) -> EffectivePolicy:
+    """What holds towards a destination: its DestinationRules, and what the Service itself asks for."""
+    found = effective_policy(reader, destination.rules, port=destination.port, subset=destination.subset)
+    if found.policy.load_balancer is None and service.sticky:
+        balancer = LoadBalancer(consistent_hash=ConsistentHash(use_source_ip=True))
+        found = replace(found, policy=msgspec.structs.replace(found.policy, load_balancer=balancer))
+    tls = found.policy.tls
+    if tls is not None and not tls.subject_alt_names and service.entries:
+        # Istio: names in a rule take the place of those that the ServiceEntry has for its server.
+        tls = msgspec.structs.replace(tls, subject_alt_names=_names_of_server(reader, service))
+        found = replace(found, policy=msgspec.structs.replace(found.policy, tls=tls))
+    return found if found.origin is not None else replace(found, origin=Origin(service.key))
+
+
+def _names_of_server(reader: Reader, service: ServiceHost) -> tuple[str, ...]:
+    entries = (reader.service_entry(service.namespace, name) for name in service.entries)
+    return tuple(dict.fromkeys(name for entry in entries if entry is not None for name in entry.spec.subject_alt_names))
 
 
 class SharedFragments:
@@ -86,9 +190,11 @@ class SharedFragments:
             "local-rules": self.local_rules,
             "exported-rules": self.exported_rules,
             "cluster": self.cluster,
+            "placed-cluster": self.placed_cluster,
+            "rule-credentials": self.rule_credentials,
             "endpoints": self.endpoints,
+            "placed-endpoints": self.placed_endpoints,
             "fixed-cluster": self.fixed_cluster,
-            "check": self.check,
         }
 
     def mesh_config(self, _tracker: Tracker, reader: Reader) -> MeshConfig:
@@ -99,32 +205,87 @@ class SharedFragments:
         """DestinationRules of the caller's own namespace."""
         return local_rules(reader, namespace, self.mesh.root_namespace)
 
+    def rule_credentials(self, _tracker: Tracker, reader: Reader, rule: ObjectKey) -> tuple[WantedCredential, ...]:
+        """The credentials that sidecars need for a DestinationRule."""
+        found = reader.destination_rule(rule)
+        return rule_credentials(rule, found) if found is not None else ()
+
     def exported_rules(self, _tracker: Tracker, reader: Reader, owner: str, namespace: str) -> RuleTable:
         """DestinationRules of another namespace."""
         return exported_rules(reader, owner, namespace)
 
     def cluster(self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool) -> Resource | None:
         """One outbound cluster."""
-        service = reader.host(destination.host)
+        return self._cluster(tracker, reader, destination, gateway, Caller())
+
+    def placed_cluster(
+        self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, caller: Caller
+    ) -> Resource | None:
+        """One outbound cluster as callers of one place see it: another only if it has its endpoints inside."""
+        service = reader.host(destination.host, destination.owner)
+        if service is not None and service.resolution in RESOLVED:
+            policy = policy_of(reader, destination, service).policy
+            if not placing(policy, service, mesh_of(tracker).locality_lb).plain:
+                return self._cluster(tracker, reader, destination, gateway, caller)
+        everybody: Resource | None = tracker.need(("cluster", destination, gateway))
+        return everybody
+
+    @staticmethod
+    def _cluster(
+        tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, caller: Caller
+    ) -> Resource | None:
+        service = reader.host(destination.host, destination.owner)
         if service is None:
             return None
-        effective = effective_policy(reader, destination.rules, port=destination.port, subset=destination.subset)
-        if effective.origin is None:
-            key = ObjectKey("Service", service.namespace, service.service)
-            effective = type(effective)(policy=effective.policy, origin=Origin(key))
+        effective = policy_of(reader, destination, service)
         # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them.
         to_address = not gateway and (service.headless or xds_cluster.chooses_address(effective.policy))
+        mesh = mesh_of(tracker)
+        how = placing(effective.policy, service, mesh.locality_lb)
         message = xds_cluster.outbound_cluster(
-            destination, service, effective, connect_timeout=mesh_of(tracker).connect_timeout, to_address=to_address
+            destination,
+            service,
+            effective,
+            mesh=mesh,
+            to_address=to_address or service.resolution is Resolution.NONE,
+            credentials=gateway,
+            spread=how,
         )
+        if service.resolution not in {Resolution.ENDPOINTS, Resolution.NONE}:
+            place = (destination.host, destination.port, destination.labels, destination.owner)
+            found = mesh_endpoints.endpoints(reader, *place)
+            resolve(message, service.resolution, groups(found) if how.plain else placed(found, caller, how), mesh)
         return resource(CDS, message.name, message)
 
-    def endpoints(
-        self, _tracker: Tracker, reader: Reader, host: str, port: int, subset: str, labels: Labels
+    def endpoints(  # noqa: PLR0917 (the elements of a fragment's key)
+        self,
+        _tracker: Tracker,
+        reader: Reader,
+        host: str,
+        port: int,
+        subset: str,
+        labels: Labels,
+        owner: str,
     ) -> Resource:
         """The endpoints of one cluster."""
         name = names.outbound_cluster(host, port, subset)
-        return resource(EDS, name, load_assignment(name, mesh_endpoints.endpoints(reader, host, port, labels)))
+        return resource(EDS, name, load_assignment(name, mesh_endpoints.endpoints(reader, host, port, labels, owner)))
+
+    def placed_endpoints(
+        self, tracker: Tracker, reader: Reader, destination: Destination, caller: Caller
+    ) -> Resource | None:
+        """The endpoints of one cluster as callers of one place see them."""
+        service = reader.host(destination.host, destination.owner)
+        if service is not None:
+            policy = policy_of(reader, destination, service).policy
+            how = placing(policy, service, mesh_of(tracker).locality_lb)
+            if not how.plain:
+                place = (destination.host, destination.port, destination.labels, destination.owner)
+                found = placed(mesh_endpoints.endpoints(reader, *place), caller, how)
+                name = names.outbound_cluster(destination.host, destination.port, destination.subset)
+                return resource(EDS, name, placed_assignment(name, found))
+        everybody: Resource | None = tracker.need(endpoints_key(destination))
+        return everybody
 
     def fixed_cluster(self, tracker: Tracker, _reader: Reader, name: str) -> Resource:
         """Clusters that depend on no object."""
@@ -136,7 +297,3 @@ class SharedFragments:
         else:
             message = xds_cluster.passthrough_cluster(name, timeout)
         return resource(CDS, name, message)
-
-    def check(self, tracker: Tracker, reader: Reader, key: ObjectKey) -> tuple[Problem, ...]:
-        """What is wrong between one rule and the rest of the world."""
-        return check(reader, key, rules_of(tracker, self.mesh, key.namespace))

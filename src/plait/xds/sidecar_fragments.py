@@ -1,57 +1,59 @@
-"""Fragments of what a sidecar can call. Everything but route configurations is shared by all that see the same."""
+"""Fragments of what a sidecar can call. Everything but route configurations is shared by all that see the same.
+
+A `Scope` says who calls, as far as it decides what is seen: its clusters are those of all egress listeners together,
+its virtual hosts those of one listener.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Key, Tracker
-from plait.mesh import endpoints as mesh_endpoints
 from plait.mesh.config import MeshConfig
-from plait.mesh.destination_rules import effective_policy, subset_labels
+from plait.mesh.destination_rules import subset_labels
 from plait.mesh.destinations import Destination, destinations
+from plait.mesh.egress import all_ports, own_listeners, scope_ports, scope_rules
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, default_routes, rule_routes
 from plait.mesh.rules import MeshRules, Source, mesh_rules
-from plait.mesh.tcp_routes import TCPWay, tcp_ways
+from plait.mesh.scope import Scope
+from plait.mesh.unknown import UnknownPolicy, unknown_policy
 from plait.mesh.virtual_hosts import HostClaim, claims, foreign_hosts
 from plait.snapshot.indexes import MESH
-from plait.snapshot.keys import HostPort, Labels
+from plait.snapshot.keys import HostPort, Labels, Resolution, RuleEntry
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
-from plait.xds import listener as xds_listener
 from plait.xds import names
-from plait.xds.access_log import access_logs
-from plait.xds.encode import resource_of_bytes
-from plait.xds.resource import CDS, EDS, LDS, RDS, Resource
-from plait.xds.route import catch_all_host, route_configuration, virtual_host_content, virtual_host_head
+from plait.xds.egress_listener import egress_place
+from plait.xds.encode import NOTHING, Part, resource_of_parts
+from plait.xds.resource import CDS, EDS, RDS, SDS, Resource
+from plait.xds.route import (
+    catch_all_host,
+    route_configuration_head,
+    virtual_host_content,
+    virtual_host_element,
+    virtual_host_head,
+)
 from plait.xds.shared_fragments import (
+    RESOLVED,
     Entries,
     Lister,
     Maker,
     cluster_entries,
+    deciding_labels,
     endpoint_entries,
-    listener_resource,
     mesh_of,
     rules_of,
 )
+from plait.xds.tls import WantedCredential
 from plait.xds.views import ViewKey
 
 
-class RulesOfService(NamedTuple):
-    """What holds for connections to a service: DestinationRules, and the VirtualService with tcp rules, if any.
-
-    `source` tells callers apart only if that looks at them.
-    """
-
-    policy: tuple[ObjectKey, ...]
-    connections: ObjectKey | None
-    source: Source
-
-
 class SidecarFragments:
-    """Makers of these fragments, and the lists of outbound views."""
+    """Makers of these fragments, and the lists of outbound views but for listeners."""
 
     def __init__(self, mesh: MeshConfig) -> None:
         self.mesh = mesh
@@ -59,18 +61,21 @@ class SidecarFragments:
     def makers(self) -> dict[str, Maker]:
         """By kind."""
         return {
+            "scope-rules": self.scope_rules,
+            "scope-ports": self.scope_ports,
+            "all-ports": self.all_ports,
+            "unknown": self.unknown,
             "mesh-rules": self.mesh_rules,
             "foreign-hosts": self.foreign_hosts,
             "destinations": self.destinations,
             "host-claims": self.host_claims,
-            "headless": self.headless,
             "virtual-host": self.virtual_host,
+            "host-element": self.host_element,
             "route-parts": self.route_parts,
             "routes": self.routes,
             "service-routes": self.service_routes,
-            "listener-outbound": self.listener_outbound,
-            "listener-http": self.listener_http,
-            "listener-service": self.listener_service,
+            "proxy-routes": self.proxy_routes,
+            "sidecar-credentials": self.sidecar_credentials,
         }
 
     def lists(self) -> dict[tuple[str, str], Lister]:
@@ -78,36 +83,64 @@ class SidecarFragments:
         return {
             ("out", CDS): self._clusters,
             ("out", EDS): self._endpoints,
-            ("out", LDS): self._listeners,
             ("out", RDS): self._routes,
+            ("out", SDS): self._secrets,
         }
 
-    def mesh_rules(self, _tracker: Tracker, reader: Reader, namespace: str) -> MeshRules:
-        """The VirtualServices of sidecars."""
-        return mesh_rules(reader.virtual_services(MESH, namespace))
+    def scope_rules(self, _tracker: Tracker, reader: Reader, scope: Scope) -> tuple[RuleEntry, ...]:
+        """The VirtualServices that a scope sees."""
+        return scope_rules(reader, scope)
 
-    def foreign_hosts(self, tracker: Tracker, reader: Reader, namespace: str) -> dict[int, tuple[str, ...]]:
+    def scope_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+        """The ports that a scope sees."""
+        # Without a Sidecar the rules are not looked at.
+        rules = tracker.need(("scope-rules", scope)) if scope.sidecar is not None else ()
+        return scope_ports(reader, scope, rules)
+
+    def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+        """The ports of all egress listeners."""
+        own = [tracker.need(("scope-ports", part)) for part, _ in own_listeners(reader, scope)]
+        rest: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+        return all_ports((*own, rest)) if own else rest
+
+    def unknown(self, tracker: Tracker, reader: Reader, scope: Scope) -> str:
+        """The cluster of calls that nobody knows."""
+        return unknown_cluster(unknown_policy(reader, scope, mesh_of(tracker)))
+
+    def mesh_rules(self, tracker: Tracker, _reader: Reader, scope: Scope) -> MeshRules:
+        """The VirtualServices of sidecars, by host."""
+        return mesh_rules(tracker.need(("scope-rules", scope)))
+
+    def foreign_hosts(self, tracker: Tracker, _reader: Reader, scope: Scope) -> dict[int, tuple[str, ...]]:
         """Hosts that exist in rules only, by port."""
-        return foreign_hosts(tracker.need(("mesh-rules", namespace)), reader.ports(namespace))
+        return foreign_hosts(tracker.need(("mesh-rules", scope)), tracker.need(("scope-ports", scope)))
 
-    def destinations(self, tracker: Tracker, reader: Reader, namespace: str) -> tuple[Destination, ...]:
-        """Every cluster of the namespace's sidecars."""
+    def destinations(self, tracker: Tracker, reader: Reader, scope: Scope, labels: Labels) -> tuple[Destination, ...]:
+        """Every cluster of the scope's sidecars, of those with `labels` where DestinationRules select by them."""
         return destinations(
-            reader.ports(namespace),
-            rules_of=rules_of(tracker, self.mesh, namespace),
+            tracker.need(("all-ports", scope)),
+            rules_of=rules_of(tracker, self.mesh, scope.namespace, labels),
             subsets_of=lambda rules: subset_labels(reader, rules),
         )
 
-    def host_claims(self, tracker: Tracker, reader: Reader, namespace: str, port: int) -> tuple[HostClaim, ...]:
+    def host_claims(self, tracker: Tracker, reader: Reader, scope: Scope, port: int) -> tuple[HostClaim, ...]:
         """The virtual hosts of one port."""
-        foreign = tracker.need(("foreign-hosts", namespace)).get(port, ())
-        ports = [item for item in reader.ports_numbered(namespace, port) if item.protocol.may_be_http]
-        rules = tracker.need(("mesh-rules", namespace))
-        return claims(ports, rules, foreign, namespace=namespace, domain=self.mesh.domain)
-
-    def headless(self, _tracker: Tracker, reader: Reader, host: str, port: int) -> tuple[str, ...]:
-        """The addresses of a headless service."""
-        return tuple(sorted({item.address for item in mesh_endpoints.endpoints(reader, host, port)}))
+        foreign = tracker.need(("foreign-hosts", scope)).get(port, ())
+        numbered = (
+            reader.ports_numbered(scope.namespace, port)
+            if scope.sidecar is None
+            else tuple(item for item in tracker.need(("scope-ports", scope)) if item.port == port)
+        )
+        ports = [item for item in numbered if item.protocol.may_be_http]
+        rules = tracker.need(("mesh-rules", scope))
+        return claims(
+            ports,
+            rules,
+            foreign,
+            namespace=scope.namespace,
+            domain=self.mesh.domain,
+            aliases=[(alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace)],
+        )
 
     def virtual_host(  # noqa: PLR0917 (the elements of a fragment's key)
         self, tracker: Tracker, reader: Reader, host: str, port: int, rule: ObjectKey | None, source: Source
@@ -123,137 +156,144 @@ class SidecarFragments:
         service = reader.host(host)
         if service is None:
             return None
-        origin = Origin(ObjectKey("Service", service.namespace, service.service))
+        origin = Origin(service.key)
         return virtual_host_content(default_routes(host, port, origin, mesh), origin=origin)
 
     def route_parts(
-        self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, port: int
-    ) -> tuple[tuple[str, bytes, Key], ...]:
-        """(host, encoded head, fragment of the content) of each virtual host of a port: its structure, made once."""
-        found: tuple[HostClaim, ...] = tracker.need(("host-claims", namespace, port))
-        caller, anybody = Source(namespace, labels), Source("")
-        parts: list[tuple[str, bytes, Key]] = []
+        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, port: int
+    ) -> tuple[tuple[str, Key], ...]:
+        """(host, fragment of the encoded virtual host) of each virtual host of a port: its structure, made once."""
+        found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, port))
+        caller, anybody = Source(scope.namespace, labels), Source("")
+        parts: list[tuple[str, Key]] = []
         for claim in found:
-            rule = claim.rule.key if claim.rule is not None else None
-            # Callers that no rule tells apart share the content.
-            source = caller if claim.rule is not None and claim.rule.looks_at_source else anybody
-            head = virtual_host_head(names.virtual_host(claim.host, port), claim.domains)
-            parts.append((claim.host, head, ("virtual-host", claim.host, port, rule, source)))
+            entry = claim.rule
+            if entry is None:
+                parts.append(_host_part(claim.host, claim.domains, port, None, anybody))
+            else:
+                # Callers that no rule tells apart share the content.
+                source = caller if entry.looks_at_source else anybody
+                parts.append(_host_part(claim.host, claim.domains, port, entry.key, source))
         return tuple(parts)
 
-    def _route_configuration(self, tracker: Tracker, name: str, parts: Iterable[tuple[str, bytes, Key]]) -> Resource:
-        contents = ((head, tracker.need(key)) for _, head, key in parts)
-        hosts = [head + content for head, content in contents if content is not None]
-        hosts.append(catch_all_host(registry_only=mesh_of(tracker).registry_only))
-        return resource_of_bytes(RDS, name, route_configuration(name, hosts))
+    def host_element(self, tracker: Tracker, _reader: Reader, head: bytes, content: Key) -> Part:
+        """A virtual host as an element of route configurations; empty where it has no route."""
+        found: bytes | None = tracker.need(content)
+        return NOTHING if found is None else virtual_host_element(head + found)
 
-    def routes(self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, port: int) -> Resource:
+    @staticmethod
+    def _route_configuration(tracker: Tracker, scope: Scope, name: str, parts: Iterable[tuple[str, Key]]) -> Resource:
+        elements = tracker.need_all([key for _, key in parts])
+        last = catch_all_host(tracker.need(("unknown", scope.whole)))
+        return resource_of_parts(RDS, name, (route_configuration_head(name), *elements, last))
+
+    def routes(self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, port: int) -> Resource:
         """The route configuration that all HTTP services of a port share."""
-        parts = tracker.need(("route-parts", namespace, labels, port))
-        return self._route_configuration(tracker, names.sidecar_routes(port), parts)
+        parts = tracker.need(("route-parts", scope, labels, port))
+        return self._route_configuration(tracker, scope, names.sidecar_routes(port), parts)
 
     def service_routes(
-        self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, host: str, port: int
+        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int
     ) -> Resource:
         """The route configuration of one service with a listener of its own."""
-        parts = tracker.need(("route-parts", namespace, labels, port))
+        parts = tracker.need(("route-parts", scope, labels, port))
         mine = [part for part in parts if part[0] == host]
-        return self._route_configuration(tracker, names.service_routes(host, port), mine)
+        return self._route_configuration(tracker, scope, names.service_routes(host, port), mine)
 
-    def listener_outbound(self, tracker: Tracker, _reader: Reader) -> Resource:
-        """`virtualOutbound`."""
-        mesh = mesh_of(tracker)
-        return listener_resource(
-            xds_listener.virtual_outbound(registry_only=mesh.registry_only, logs=access_logs(mesh))
-        )
-
-    def listener_http(self, tracker: Tracker, _reader: Reader, port: int) -> Resource:
-        """All HTTP services of a port."""
-        mesh = mesh_of(tracker)
-        return listener_resource(
-            xds_listener.http_listener(
-                port,
-                detection_timeout=mesh.detection_timeout,
-                registry_only=mesh.registry_only,
-                logs=access_logs(mesh),
-            )
-        )
-
-    def listener_service(  # noqa: PLR0917 (the elements of a fragment's key)
-        self, tracker: Tracker, reader: Reader, host: str, port: int, address: str, rules: RulesOfService
-    ) -> Resource | None:
-        """One service that is not declared to be HTTP, at one address."""
-        service = reader.host(host)
-        protocol = service.protocol(port) if service is not None else None
-        if service is None or protocol is None:
-            return None
-        mesh = mesh_of(tracker)
-        found = reader.virtual_service(rules.connections) if rules.connections is not None else None
-        ways: tuple[TCPWay, ...] = ()
-        if rules.connections is not None and found is not None:
-            context = RouteContext(source=rules.source, gateways=frozenset({MESH}), port=port, mesh=mesh)
-            ways = tcp_ways(reader, rules.connections, found, context)
-        to = xds_listener.Connections(
-            address=address,
-            port=port,
-            cluster=names.outbound_cluster(host, port),
-            policy=effective_policy(reader, rules.policy, port=port).policy,
-            origin=Origin(ObjectKey("Service", service.namespace, service.service)),
-            ways=ways,
-            logs=access_logs(mesh),
-        )
-        if protocol is Protocol.AUTO:
-            message = xds_listener.sniffing_listener(
-                to, routes=names.service_routes(host, port), detection_timeout=mesh.detection_timeout
-            )
-        else:
-            message = xds_listener.tcp_listener(to)
-        return listener_resource(message)
+    def proxy_routes(self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, name: str) -> Resource:
+        """The route configuration of a listener that takes calls of any port, told by the authority they ask for."""
+        hosts: list[Part] = [route_configuration_head(name, by_port=True)]
+        taken: set[str] = set()
+        for number in http_ports(tracker, scope):
+            found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, number))
+            parts: tuple[tuple[str, Any], ...] = tracker.need(("route-parts", scope, labels, number))
+            contents: dict[str, Key] = {host: key[2] for host, key in parts}
+            for claim in found:
+                content = tracker.need(contents[claim.host])
+                named = [f"{domain}:{number}" for domain in claim.domains]
+                # Without a port the first is meant; 80 is what a client leaves out.
+                named += [domain for domain in claim.domains if domain not in taken]
+                taken.update(claim.domains)
+                if content is not None:
+                    head = virtual_host_head(names.virtual_host(claim.host, number), tuple(named))
+                    hosts.append(virtual_host_element(head + content))
+        hosts.append(catch_all_host(tracker.need(("unknown", scope.whole))))
+        return resource_of_parts(RDS, name, hosts)
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for name in (names.BLACKHOLE_CLUSTER, names.PASSTHROUGH_CLUSTER):
             yield name, ("fixed-cluster", name)
-        yield from cluster_entries(tracker.need(("destinations", view.namespace)), gateway=False)
+        found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
+        ports: tuple[HostPort, ...] = tracker.need(("all-ports", view.scope))
+        resolved = {port.host for port in ports if port.resolution in RESOLVED}
+        yield from cluster_entries(found, view.caller, gateway=False, resolved=resolved)
 
-    def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        headless = {port.host for port in reader.ports(view.namespace) if port.headless}
-        found: tuple[Destination, ...] = tracker.need(("destinations", view.namespace))
-        yield from endpoint_entries(tuple(item for item in found if item.host not in headless))
+    def _endpoints(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
+        resolved = {
+            port.host
+            for port in tracker.need(("all-ports", view.scope))
+            if port.headless or port.resolution is not Resolution.ENDPOINTS
+        }
+        found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
+        yield from endpoint_entries(tuple(item for item in found if item.host not in resolved), view.caller)
 
-    def _listeners(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        yield names.VIRTUAL_OUTBOUND, ("listener-outbound",)
-        find = rules_of(tracker, self.mesh, view.namespace)
-        own: MeshRules = tracker.need(("mesh-rules", view.namespace))
-        for port in reader.ports(view.namespace):
-            if port.protocol.is_http:
-                if port.port not in xds_listener.RESERVED_PORTS:
-                    yield names.listener(names.ANY_ADDRESS, port.port), ("listener-http", port.port)
-                continue
-            rule = own.find(port.host)
-            rules = RulesOfService(
-                policy=find(port.host, port.namespace),
-                connections=rule.key if rule is not None and rule.connections else None,
-                source=Source(view.namespace, view.labels) if rule is not None and rule.looks_at_source else Source(""),
-            )
-            for address in self._addresses(tracker, port):
-                key = ("listener-service", port.host, port.port, address, rules)
-                yield names.listener(address, port.port), key
-        for number in tracker.need(("foreign-hosts", view.namespace)):
-            if number not in xds_listener.RESERVED_PORTS:
-                yield names.listener(names.ANY_ADDRESS, number), ("listener-http", number)
+    def sidecar_credentials(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
+        """The credentials that a sidecar's clusters ask for."""
+        labels = deciding_labels(tracker, view)
+        if not labels:
+            return ()
+        destinations: tuple[Destination, ...] = tracker.need(("destinations", view.scope, labels))
+        found: dict[str, WantedCredential] = {}
+        for rule in dict.fromkeys(rule for item in destinations for rule in item.rules):
+            for wanted in tracker.need(("rule-credentials", rule)):
+                found.setdefault(wanted.name, wanted)
+        return tuple(found.values())
 
-    @staticmethod
-    def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
-        if not port.headless:
-            return port.addresses
-        found: tuple[str, ...] = tracker.need(("headless", port.host, port.port))
-        return found
+    def _secrets(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
+        for wanted in tracker.need(("sidecar-credentials", view)):
+            yield wanted.name, ("secret", view.namespace, wanted.name)
 
     def _routes(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        shared = {port.port for port in reader.ports(view.namespace) if port.protocol.is_http}
-        for number in sorted(shared.union(tracker.need(("foreign-hosts", view.namespace)))):
-            yield names.sidecar_routes(number), ("routes", view.namespace, view.labels, number)
-        for port in reader.ports(view.namespace):
+        for part, item in own_listeners(reader, view.scope):
+            place = egress_place(item)
+            if place is not None and place.proxy:
+                yield place.routes, ("proxy-routes", part, view.labels, place.routes)
+            elif place is not None and place.http:
+                yield place.routes, ("routes", part, view.labels, place.port)
+        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", view.scope))
+        for number in shared_http_ports(tracker, view.scope):
+            yield names.sidecar_routes(number), ("routes", view.scope, view.labels, number)
+        for port in ports:
             if port.protocol is Protocol.AUTO:
-                key = ("service-routes", view.namespace, view.labels, port.host, port.port)
+                key = ("service-routes", view.scope, view.labels, port.host, port.port)
                 yield names.service_routes(port.host, port.port), key
+
+
+@lru_cache(maxsize=16384)
+def _host_part(
+    host: str, domains: tuple[str, ...], port: int, rule: ObjectKey | None, source: Source
+) -> tuple[str, Key]:
+    """A host and the fragment of its element; one value for all views that have it."""
+    head = virtual_host_head(names.virtual_host(host, port), domains)
+    return host, ("host-element", head, ("virtual-host", host, port, rule, source))
+
+
+def shared_http_ports(tracker: Tracker, scope: Scope) -> list[int]:
+    """The ports with a route configuration that all HTTP services share."""
+    ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+    foreign: dict[int, tuple[str, ...]] = tracker.need(("foreign-hosts", scope))
+    return sorted({port.port for port in ports if port.protocol.is_http}.union(foreign))
+
+
+def http_ports(tracker: Tracker, scope: Scope) -> list[int]:
+    """The ports that have any HTTP, 80 first."""
+    ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+    found = {port.port for port in ports if port.protocol.may_be_http}.union(tracker.need(("foreign-hosts", scope)))
+    return sorted(found, key=lambda number: (number != 80, number))
+
+
+def unknown_cluster(policy: UnknownPolicy) -> str:
+    """The name of the cluster that takes unknown calls."""
+    if policy.proxy is not None:
+        return names.outbound_cluster(policy.proxy.host, policy.proxy.port, policy.proxy.subset)
+    return names.BLACKHOLE_CLUSTER if policy.registry_only else names.PASSTHROUGH_CLUSTER

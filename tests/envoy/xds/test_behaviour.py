@@ -201,9 +201,15 @@ def policy(**spec: Any) -> dict[str, Any]:
 
 
 def test_an_abort_by_grpc_status_is_a_grpc_answer(sidecar: Any) -> None:
-    caller = sidecar([{"fault": {"abort": {"grpcStatus": "UNAVAILABLE"}}, "route": [to("v1")]}])
+    abort = {"grpcStatus": "UNAVAILABLE", "percentage": {"value": 100}}
+    caller = sidecar([{"fault": {"abort": abort}, "route": [to("v1")]}])
     status, headers, _ = caller.ask(**{"content-type": "application/grpc"})
     assert (status, headers["grpc-status"]) == (200, "14")
+
+
+def test_a_fault_without_a_percentage_hits_nobody(sidecar: Any) -> None:
+    caller = sidecar([{"fault": {"abort": {"httpStatus": 500}}, "route": [to("v1")]}])
+    assert {caller.get()[0] for _ in range(20)} == {200}
 
 
 def test_a_preflight_is_answered_by_the_proxy_for_allowed_origins_only(sidecar: Any) -> None:
@@ -376,3 +382,66 @@ def until_lines(path: Path, mark: str, count: int) -> list[str]:
             return found
         time.sleep(0.05)  # polling a file of another process, bounded by the deadline
     pytest.fail(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("how", "paths"),
+    [
+        ("NONE", {"/a/../b": "/a/../b", "/a//b": "/a//b", "/a%2Fb": "/a%2Fb"}),
+        ("BASE", {"/a/../b": "/b", "/a//b": "/a//b", "/a%2Fb": "/a%2Fb"}),
+        ("MERGE_SLASHES", {"/a/../b": "/b", "/a//b": "/a/b", "/a%2Fb": "/a%2Fb"}),
+        ("DECODE_AND_MERGE_SLASHES", {"/a/../b": "/b", "/a//b": "/a/b", "/a%2Fb": "/a/b"}),
+    ],
+)
+def test_paths_are_made_plain_as_far_as_the_mesh_says(sidecar: Any, how: str, paths: dict[str, str]) -> None:
+    caller = sidecar([{"route": [to("v1")]}], settings(f"pathNormalization: {{normalization: {how}}}"))
+    assert {path: caller.get(path)[1].split(" ")[1] for path in paths} == paths
+
+
+def test_an_ingress_leads_by_whole_elements_of_its_paths(
+    mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]
+) -> None:
+    def path(kind: str, text: str) -> dict[str, Any]:
+        return {"pathType": kind, "path": text, "backend": {"service": {"name": "web", "port": {"name": "http"}}}}
+
+    paths = [path("Exact", "/exact"), path("Prefix", "/shop"), path("ImplementationSpecific", "/files/*")]
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "web",
+            "namespace": "shop",
+            "annotations": {"kubernetes.io/ingress.class": "istio"},
+        },
+        "spec": {"rules": [{"host": "shop.example", "http": {"paths": paths}}]},
+    }
+    node = mesh.node(
+        kind="router", ip="127.0.0.1", pod="gw", namespace="istio-system", labels=(("istio", "ingressgateway"),)
+    )
+    proxy = mesh.proxy([*shop(versions), ingress], node)
+    caller = Caller(run_envoy(proxy, ["0.0.0.0_80"])["0.0.0.0_80"])
+    wanted = {
+        "/exact": 200, "/exact/x": 404, "/shop": 200, "/shop/x": 200, "/shopping": 404, "/files/a": 200, "/files": 404,
+    }  # fmt: skip
+    assert {text: caller.get(text, host="shop.example")[0] for text in wanted} == wanted
+
+
+def test_a_gateway_believes_the_proxies_in_front_of_it(
+    mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]
+) -> None:
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    gateway = istio("Gateway", "edge", {"selector": {"istio": "ingressgateway"}, "servers": [server]})
+    told = {"request": {"set": {"x-added": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}}
+    rule = {"hosts": ["*"], "gateways": ["edge"], "http": [{"headers": told, "route": [to("v1")]}]}
+    topology = settings("defaultConfig: {gatewayTopology: {numTrustedProxies: 1, proxyProtocol: {}}}")
+    node = mesh.node(
+        kind="router", ip="127.0.0.1", pod="gw", namespace="istio-system", labels=(("istio", "ingressgateway"),)
+    )
+    proxy = mesh.proxy([*shop(versions), gateway, istio("VirtualService", "edge", rule), topology], node)
+    port = run_envoy(proxy, ["0.0.0.0_80"])["0.0.0.0_80"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 4000 80\r\n")
+        client.sendall(b"GET / HTTP/1.1\r\nhost: shop\r\nx-forwarded-for: 203.0.113.9, 198.51.100.1\r\n")
+        client.sendall(b"connection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.endswith(b" 198.51.100.1")

@@ -96,6 +96,30 @@ def destination_rule(
     }
 
 
+def service_entry(name: str, namespace: str = "shop", *, protocol: str = "HTTP", **spec: Any) -> dict[str, Any]:
+    ports = [{"number": 443 if protocol == "TLS" else 80, "name": protocol.lower(), "protocol": protocol}]
+    return {
+        "apiVersion": ISTIO,
+        "kind": "ServiceEntry",
+        "metadata": meta(name, namespace),
+        "spec": {"ports": ports, **spec},
+    }
+
+
+def workload_entry(name: str, namespace: str = "shop", *, address: str, **labels: str) -> dict[str, Any]:
+    spec = {"address": address, "labels": labels}
+    return {"apiVersion": ISTIO, "kind": "WorkloadEntry", "metadata": meta(name, namespace), "spec": spec}
+
+
+def sidecar_object(name: str, namespace: str = "shop", *, hosts: list[str], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": ISTIO,
+        "kind": "Sidecar",
+        "metadata": meta(name, namespace),
+        "spec": {"egress": [{"hosts": hosts}], **spec},
+    }
+
+
 def gateway(name: str = "edge", namespace: str = "shop", *, hosts: Any = ("*",), **server: Any) -> dict[str, Any]:
     entry = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": list(hosts), **server}
     return {
@@ -169,6 +193,9 @@ def k8s() -> SimpleNamespace:
         endpoints=endpoints,
         virtual_service=virtual_service,
         destination_rule=destination_rule,
+        service_entry=service_entry,
+        workload_entry=workload_entry,
+        sidecar_object=sidecar_object,
         gateway=gateway,
         to=to,
         sidecar=sidecar,

@@ -46,6 +46,16 @@ ENDPOINT = like(
     targetRef=like(kind=st.just("Pod"), name=TEXT),
     zone=TEXT,
 )
+LISTENER_PORT = like(number=NUMBER, name=TEXT, protocol=TEXT)
+ENTRY = st.sampled_from(["*/*", "./*", "~/*", "shop/*", "*/a", "shop/a.shop.svc.cluster.local", "x"])
+WORKLOAD = like(
+    address=TEXT,
+    ports=st.dictionaries(TEXT, NUMBER, max_size=2),
+    labels=LABELS,
+    network=TEXT,
+    locality=TEXT,
+    weight=NUMBER,
+)
 BODIES = {
     "Service": like(spec=like(clusterIP=TEXT, selector=LABELS, ports=st.lists(PORT, max_size=3), type=TEXT)),
     "EndpointSlice": like(endpoints=st.lists(ENDPOINT, max_size=3), ports=st.lists(PORT, max_size=2), addressType=TEXT),
@@ -66,6 +76,27 @@ BODIES = {
     ),
     "DestinationRule": like(spec=like(host=TEXT, subsets=st.lists(SUBSET, max_size=2), exportTo=st.lists(TEXT))),
     "Gateway": like(spec=like(selector=LABELS, servers=st.lists(SERVER, max_size=2))),
+    "ServiceEntry": like(
+        spec=like(
+            hosts=st.lists(TEXT, max_size=2),
+            addresses=st.lists(TEXT, max_size=2),
+            ports=st.lists(like(number=NUMBER, name=TEXT, protocol=TEXT, targetPort=NUMBER), max_size=2),
+            location=st.sampled_from(["MESH_EXTERNAL", "MESH_INTERNAL"]),
+            resolution=st.sampled_from(["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]),
+            endpoints=st.lists(WORKLOAD, max_size=2),
+            workloadSelector=like(labels=LABELS),
+            exportTo=st.lists(TEXT, max_size=2),
+        )
+    ),
+    "WorkloadEntry": like(spec=WORKLOAD),
+    "Sidecar": like(
+        spec=like(
+            workloadSelector=like(labels=LABELS),
+            egress=st.lists(like(hosts=st.lists(ENTRY, max_size=2), port=LISTENER_PORT, bind=TEXT), max_size=2),
+            ingress=st.lists(like(port=LISTENER_PORT, defaultEndpoint=TEXT, bind=TEXT), max_size=2),
+            outboundTrafficPolicy=like(mode=st.sampled_from(["ALLOW_ANY", "REGISTRY_ONLY"])),
+        )
+    ),
 }
 
 
@@ -80,7 +111,7 @@ def objects(draw: Any) -> dict[str, Any]:
         metadata |= {"name": "istio", "namespace": "istio-system"}
     if kind == "EndpointSlice":
         metadata["labels"] = {"kubernetes.io/service-name": "a"}
-    body = draw(BODIES[kind])
+    body = draw(BODIES.get(kind, like(spec=ANY)))
     return {**body, "apiVersion": f"{group}/v1" if group else "v1", "kind": kind, "metadata": metadata}
 
 

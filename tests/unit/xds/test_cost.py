@@ -80,7 +80,7 @@ def test_a_route_change_computes_one_virtual_host_and_joins_each_views_routes(
         changed = k8s.virtual_service("svc-8", "ns-8", hosts=["svc-8"], http=[{"route": [k8s.to("svc-8", "v2")]}])
         mesh.apply([Upsert(changed)])
         updates = mesh.take()
-    assert spent == {"virtual-host": 1, "routes": 3}
+    assert spent == {"virtual-host": 1, "host-element": 1, "routes": 3}
     assert {update.type_url for update in updates} == {RDS}
 
 
@@ -99,7 +99,7 @@ def test_a_new_service_computes_its_own_resources_and_the_lists(mesh: Engine, k8
         mesh.apply([Upsert(k8s.service("new", "ns-3", ip="10.43.99.1"))])
         updates = mesh.take()
     assert spent["cluster"] == spent["endpoints"] == spent["virtual-host"] == 1
-    assert sum(spent.values()) < 40
+    assert sum(spent.values()) < 45
     assert sum(len(update.upserts) for update in updates) == 9
     mesh.apply([Remove("", "Service", "ns-3", "new")])
     removed = mesh.take()

@@ -28,6 +28,9 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
     named = [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "odd", "port": 9000, "protocol": "TCP"}]
     match = {"headers": {"end-user": {"exact": "jason"}}}
     caller = {"match": [{"sourceLabels": {"app": "x"}}], "route": [k8s.to("db", "v1")]}
+    listed = [{"address": "10.0.0.11"}, {"address": "198.51.100.2"}]
+    chosen = {"labels": {"app": "a"}}
+    served = [{"port": {"number": 9080, "name": "http", "protocol": "HTTP"}, "defaultEndpoint": "127.0.0.1:80"}]
     hashed = {"consistentHash": {"httpHeaderName": "x-user"}}
     objects = [
         k8s.service("a", ip="10.42.128.1"),
@@ -57,6 +60,17 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.virtual_service("edge", hosts=["*"], gateways=["edge"], http=[{"route": [k8s.to("a", "v1")]}]),
         k8s.virtual_service("edge", hosts=["shop.example"], gateways=["edge"], http=[{"route": [k8s.to("db")]}]),
         k8s.destination_rule("a", host="a", subsets=["v1", "v2"]),
+        k8s.service_entry("api", hosts=["api.example"], resolution="DNS"),
+        k8s.service_entry("api", hosts=["api.example"], exportTo=["."], resolution="STATIC", endpoints=listed),
+        k8s.service_entry("api", "bank", hosts=["api.example", "a.shop.svc.cluster.local"], resolution="DNS"),
+        k8s.service_entry("files", hosts=["*.files.example"], protocol="TLS", resolution="NONE"),
+        k8s.service_entry("both", hosts=["both.example"], resolution="STATIC", workloadSelector=chosen),
+        k8s.workload_entry("vm", address="10.9.0.1", app="a"),
+        k8s.workload_entry("vm", address="10.9.0.2", app="b"),
+        k8s.sidecar_object("default", hosts=["./*", "bank/api.example"]),
+        k8s.sidecar_object("default", hosts=["*/a.shop.svc.cluster.local"], outboundTrafficPolicy={}),
+        k8s.sidecar_object("default", "istio-system", hosts=["*/*.example"]),
+        k8s.sidecar_object("web", hosts=["~/*"], workloadSelector=chosen, ingress=served),
         k8s.destination_rule("a", host="a", subsets=["v1"]),
         k8s.destination_rule("limits", host="a", trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 2}}}),
         k8s.destination_rule("a", "bank", host="a.shop.svc.cluster.local", subsets=["v2"]),
@@ -95,7 +109,7 @@ def key_of(obj: dict[str, Any]) -> tuple[str, str, str]:
     return obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
-OBJECTS = 39
+OBJECTS = 50
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("upsert"), st.integers(0, OBJECTS - 1)),

@@ -1,0 +1,75 @@
+"""A listener that a Sidecar asks for by port, address or socket."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from envoy.config.core.v3.base_pb2 import OUTBOUND
+from envoy.config.listener.v3.listener_pb2 import Listener
+
+from plait.api.sidecar import EgressListener
+from plait.mesh.config import MeshConfig
+from plait.mesh.entry_endpoints import UNIX
+from plait.snapshot.protocols import protocol_named
+from plait.xds import names
+from plait.xds.listener import Connections, http_chain, rest_chain, sniff, tcp_chains
+from plait.xds.manners import Manners
+
+
+class Place(NamedTuple):
+    """Where it listens: an IP address and a port, or `unix://PATH`.
+
+    `bound`: connections are not captured for it. `proxy`: it takes calls of any port, by the authority they ask for.
+    """
+
+    address: str
+    port: int
+    http: bool
+    bound: bool
+    proxy: bool = False
+
+    @property
+    def name(self) -> str:
+        """The listener's name."""
+        return self.address if self.address.startswith(UNIX) else names.listener(self.address, self.port)
+
+    @property
+    def routes(self) -> str:
+        """The name of its route configuration."""
+        if self.address.startswith(UNIX):
+            return self.address
+        return names.HTTP_PROXY if self.proxy else names.sidecar_routes(self.port)
+
+
+def egress_place(item: EgressListener) -> Place | None:
+    """Where an egress listener listens; None without a port or a socket."""
+    port = item.port
+    if port is None or (not port.number and not item.bind):
+        return None
+    bound = item.capture_mode == "NONE"
+    address = item.bind or ("127.0.0.1" if bound else names.ANY_ADDRESS)
+    proxy = port.protocol.upper() == "HTTP_PROXY" or not port.number
+    http = proxy or protocol_named(port.protocol, port.number).may_be_http
+    return Place(address=address, port=port.number, http=http, bound=bound or proxy, proxy=proxy)
+
+
+def egress_listener(
+    place: Place, to: Connections | None, *, mesh: MeshConfig, unknown: str, manners: Manners
+) -> Listener | None:
+    """HTTP by routes, or connections to one service; None when there is none."""
+    listener = Listener(name=place.name, traffic_direction=OUTBOUND)
+    if place.address.startswith(UNIX):
+        listener.address.pipe.path = place.address.removeprefix(UNIX)
+    else:
+        listener.address.socket_address.address = place.address
+        listener.address.socket_address.port_value = place.port
+        listener.bind_to_port.value = place.bound
+    if place.http:
+        listener.filter_chains.append(http_chain(listener.name, place.routes, manners))
+        listener.default_filter_chain.CopyFrom(rest_chain(unknown, manners))
+        sniff(listener, mesh.detection_timeout)
+        return listener
+    if to is None:
+        return None
+    listener.filter_chains.extend(tcp_chains(to))
+    return listener

@@ -1,0 +1,57 @@
+"""What the mesh's settings say of every listener alike."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
+from envoy.config.listener.v3.listener_components_pb2 import ListenerFilter
+from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+
+from plait.api.mesh_settings import GatewayTopology, Normalization
+from plait.mesh.config import MeshConfig
+from plait.xds.access_log import access_logs
+from plait.xds.encode import packed
+
+_PROXY_PROTOCOL: Final = "envoy.filters.listener.proxy_protocol"
+
+
+class Manners(NamedTuple):
+    """Where requests and connections are logged, and how the paths of requests are made plain before any rule."""
+
+    logs: tuple[AccessLog, ...] = ()
+    paths: Normalization = "DEFAULT"
+    topology: GatewayTopology = GatewayTopology()
+
+    def tidy_paths(self, manager: HttpConnectionManager) -> None:
+        """Istio: BASE is the default, each further one does more than the one before."""
+        manager.normalize_path.value = self.paths != "NONE"
+        if self.paths in {"MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"}:
+            manager.merge_slashes = True
+        if self.paths == "DECODE_AND_MERGE_SLASHES":
+            manager.path_with_escaped_slashes_action = HttpConnectionManager.UNESCAPE_AND_FORWARD
+
+    def at_the_edge(self, manager: HttpConnectionManager) -> None:
+        """What a gateway believes of those who call it, and passes on of them."""
+        manager.xff_num_trusted_hops = self.topology.num_trusted_proxies
+        details = self.topology.forward_client_cert_details
+        manager.forward_client_cert_details = HttpConnectionManager.ForwardClientCertDetails.Value(
+            "SANITIZE_SET" if details == "UNDEFINED" else details
+        )
+
+    def before_tls(self) -> list[ListenerFilter]:
+        """What a gateway reads in front of everything else."""
+        if self.topology.proxy_protocol is None:
+            return []
+        return [ListenerFilter(name=_PROXY_PROTOCOL, typed_config=packed(ProxyProtocol()))]
+
+
+PLAIN: Final = Manners()
+
+
+def manners(mesh: MeshConfig) -> Manners:
+    """Those of the mesh as it is set now."""
+    return Manners(access_logs(mesh), mesh.path_normalization, mesh.gateway_topology or GatewayTopology())

@@ -1,0 +1,1 @@
+"""EnvoyFilters: patches on what has been generated."""

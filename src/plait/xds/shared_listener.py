@@ -1,0 +1,118 @@
+"""`0.0.0.0_PORT`: HTTP services of a port beside services that have no address to tell them by.
+
+Istio's rules. HTTP goes by routes. A TLS service is told by the name that clients ask for (SNI), a range of addresses
+by the address; of other services without an address the first takes every connection. What is left goes on as
+unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain, ListenerFilter
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
+
+from plait.mesh.config import MeshConfig
+from plait.snapshot.protocols import Protocol
+from plait.xds import names
+from plait.xds.encode import packed
+from plait.xds.listener import (
+    TLS_INSPECTOR,
+    Connections,
+    address_range,
+    http_chain,
+    rest_chain,
+    sniff,
+    sniffing_timeout,
+    tcp_chains,
+    unbound,
+)
+from plait.xds.manners import PLAIN, Manners
+from plait.xds.resolving import resolve_what_is_asked_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedService:
+    """One service without an address; `routes` are for HTTP where nobody declared the protocol.
+
+    `dynamic`: whatever name was asked for is resolved.
+    """
+
+    host: str
+    protocol: Protocol
+    ranges: tuple[str, ...]
+    routes: str
+    to: Connections
+    dynamic: bool = False
+
+
+class _Chains:
+    """Filter chains, each match once: the first holds, since a proxy refuses a listener with two alike."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.rest: FilterChain | None = None
+        self._seen: set[bytes] = set()
+
+    def add(self, chain: FilterChain) -> None:
+        match = chain.filter_chain_match.SerializeToString(deterministic=True)
+        if not match:
+            # Without conditions it is the chain of last resort.
+            self.rest = self.rest or chain
+        elif match not in self._seen:
+            self._seen.add(match)
+            self.listener.filter_chains.append(chain)
+
+
+def shared_listener(
+    port: int,
+    services: tuple[SharedService, ...],
+    *,
+    http: bool,
+    dynamic_http: bool,
+    unknown: str,
+    mesh: MeshConfig,
+    manners: Manners = PLAIN,
+) -> Listener:
+    """The listener of a port. `http`: there are HTTP services too, by the port's routes."""
+    listener = unbound(names.ANY_ADDRESS, port)
+    chains = _Chains(listener)
+    if http:
+        chain = http_chain(listener.name, names.sidecar_routes(port), manners)
+        if dynamic_http:
+            resolve_what_is_asked_for(chain, port, mesh)
+        chains.add(chain)
+    for service in services:
+        _add(chains, service, mesh, manners)
+    listener.default_filter_chain.CopyFrom(chains.rest or rest_chain(unknown, manners))
+    # A listener without chains is refused: what is left over can be the only one.
+    if not listener.filter_chains:
+        listener.filter_chains.append(listener.default_filter_chain)
+        listener.ClearField("default_filter_chain")
+    if any(service.protocol is Protocol.TLS for service in services):
+        listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
+        sniffing_timeout(listener, mesh.detection_timeout)
+    if http or any(service.protocol is Protocol.AUTO for service in services):
+        sniff(listener, mesh.detection_timeout)
+    return listener
+
+
+def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Manners) -> None:
+    if service.protocol is Protocol.AUTO:
+        chain = http_chain(chains.listener.name, service.routes, manners)
+        chain.filter_chain_match.prefix_ranges.extend(address_range(text) for text in service.ranges)
+        if service.dynamic:
+            resolve_what_is_asked_for(chain, service.to.port, mesh)
+        chains.add(chain)
+    for chain in tcp_chains(service.to):
+        match = chain.filter_chain_match
+        if service.protocol is Protocol.TLS and not match.server_names:
+            # `*` is every name, though only of clients that ask for one.
+            match.server_names.extend([service.host] if service.host != "*" else [])
+            match.transport_protocol = "" if match.server_names else "tls"
+        if not match.prefix_ranges:
+            match.prefix_ranges.extend(address_range(text) for text in service.ranges)
+        if service.dynamic and service.protocol is Protocol.TLS:
+            resolve_what_is_asked_for(chain, service.to.port, mesh)
+        chains.add(chain)

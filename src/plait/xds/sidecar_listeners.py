@@ -1,0 +1,257 @@
+"""Fragments of a sidecar's outbound listeners. A listener is shared by all that see the same behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from plait.api.destinationrule import TrafficPolicy
+from plait.api.meta import ObjectKey
+from plait.kit.memo import Tracker
+from plait.mesh import endpoints as mesh_endpoints
+from plait.mesh.config import MeshConfig
+from plait.mesh.destination_rules import effective_policy
+from plait.mesh.egress import own_listeners
+from plait.mesh.origin import Origin
+from plait.mesh.routes import RouteContext
+from plait.mesh.rules import MeshRules, Source
+from plait.mesh.scope import Scope
+from plait.mesh.tcp_routes import TCPWay, tcp_ways
+from plait.mesh.tls_routes import tls_ways
+from plait.snapshot.indexes import MESH
+from plait.snapshot.keys import HostPort, Labels, Resolution
+from plait.snapshot.protocols import Protocol
+from plait.snapshot.reader import Reader
+from plait.xds import listener as xds_listener
+from plait.xds import names
+from plait.xds.egress_listener import Place, egress_listener, egress_place
+from plait.xds.manners import manners
+from plait.xds.resource import LDS, Resource
+from plait.xds.shared_fragments import (
+    Entries,
+    Lister,
+    Maker,
+    listener_resource,
+    mesh_of,
+    rules_of,
+)
+from plait.xds.shared_listener import SharedService, shared_listener
+from plait.xds.sidecar_fragments import shared_http_ports
+from plait.xds.views import ViewKey
+
+
+class RulesOfService(NamedTuple):
+    """What holds for connections to a service: DestinationRules, and the VirtualService with rules for them, if any.
+
+    `source` tells callers apart only if that looks at them. `towards` are the DestinationRules of hosts it leads to.
+    """
+
+    policy: tuple[ObjectKey, ...]
+    connections: ObjectKey | None = None
+    source: Source = Source("")
+    towards: tuple[tuple[str, tuple[ObjectKey, ...]], ...] = ()
+
+
+class SharedPart(NamedTuple):
+    """One service on a shared listener; only connections to `ranges`, if any are set."""
+
+    port: HostPort
+    rules: RulesOfService
+    ranges: tuple[str, ...] = ()
+
+
+class SidecarListeners:
+    """Makers of outbound listeners, and their list."""
+
+    def __init__(self, mesh: MeshConfig) -> None:
+        self.mesh = mesh
+
+    def makers(self) -> dict[str, Maker]:
+        """By kind."""
+        return {
+            "headless": self.headless,
+            "listener-outbound": self.listener_outbound,
+            "listener-http": self.listener_http,
+            "listener-shared": self.listener_shared,
+            "listener-service": self.listener_service,
+            "listener-egress": self.listener_egress,
+        }
+
+    def lists(self) -> dict[tuple[str, str], Lister]:
+        """By side of the view and type."""
+        return {("out", LDS): self._listeners}
+
+    def headless(self, _tracker: Tracker, reader: Reader, host: str, port: int) -> tuple[str, ...]:
+        """The addresses of a headless service."""
+        return tuple(sorted({item.address for item in mesh_endpoints.endpoints(reader, host, port)}))
+
+    def listener_outbound(self, tracker: Tracker, _reader: Reader, unknown: str) -> Resource:
+        """`virtualOutbound`."""
+        return listener_resource(xds_listener.virtual_outbound(unknown=unknown, manners=manners(mesh_of(tracker))))
+
+    def listener_http(self, tracker: Tracker, _reader: Reader, port: int, unknown: str) -> Resource:
+        """All HTTP services of a port, where there are no others."""
+        mesh = mesh_of(tracker)
+        return listener_resource(
+            xds_listener.http_listener(
+                port, detection_timeout=mesh.detection_timeout, unknown=unknown, manners=manners(mesh)
+            )
+        )
+
+    def listener_shared(  # noqa: PLR0917 (the elements of a fragment's key)
+        self,
+        tracker: Tracker,
+        reader: Reader,
+        port: int,
+        http: bool,
+        dynamic_http: bool,
+        parts: tuple[SharedPart, ...],
+        unknown: str,
+    ) -> Resource:
+        """All HTTP services of a port, and what has no address of its own to tell it by."""
+        mesh = mesh_of(tracker)
+        services = tuple(
+            SharedService(
+                host=part.port.host,
+                protocol=part.port.protocol,
+                ranges=part.ranges,
+                routes=names.service_routes(part.port.host, port),
+                to=self._connections(tracker, reader, part.port, names.ANY_ADDRESS, part.rules),
+                dynamic=part.port.resolution is Resolution.DYNAMIC,
+            )
+            for part in parts
+        )
+        message = shared_listener(
+            port,
+            services,
+            http=http,
+            dynamic_http=dynamic_http,
+            unknown=unknown,
+            mesh=mesh,
+            manners=manners(mesh),
+        )
+        return listener_resource(message)
+
+    def listener_service(
+        self, tracker: Tracker, reader: Reader, port: HostPort, address: str, rules: RulesOfService
+    ) -> Resource:
+        """One service that is not declared to be HTTP, at one address."""
+        to = self._connections(tracker, reader, port, address, rules)
+        if port.protocol is not Protocol.AUTO:
+            timeout = mesh_of(tracker).detection_timeout
+            return listener_resource(xds_listener.tcp_listener(to, detection_timeout=timeout))
+        routes = names.service_routes(port.host, port.port)
+        timeout = mesh_of(tracker).detection_timeout
+        return listener_resource(xds_listener.sniffing_listener(to, routes=routes, detection_timeout=timeout))
+
+    def listener_egress(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, scope: Scope, labels: Labels, place: Place, unknown: str
+    ) -> Resource | None:
+        """An egress listener of a Sidecar with a port of its own."""
+        mesh = mesh_of(tracker)
+        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+        to = None
+        if not place.http and ports:
+            rules = self._rules(
+                tracker, reader, ViewKey("out", scope.namespace, labels, scope.sidecar), scope, ports[0]
+            )
+            to = self._connections(tracker, reader, ports[0], place.address, rules)
+        message = egress_listener(place, to, mesh=mesh, unknown=unknown, manners=manners(mesh))
+        return listener_resource(message) if message is not None else None
+
+    def _connections(
+        self, tracker: Tracker, reader: Reader, port: HostPort, address: str, rules: RulesOfService
+    ) -> xds_listener.Connections:
+        mesh = mesh_of(tracker)
+        found = reader.virtual_service(rules.connections) if rules.connections is not None else None
+        ways: tuple[tuple[TCPWay, TrafficPolicy | None], ...] = ()
+        if rules.connections is not None and found is not None:
+            context = RouteContext(source=rules.source, gateways=frozenset({MESH}), port=port.port, mesh=mesh)
+            by_name = tls_ways(reader, rules.connections, found, context) if port.protocol is Protocol.TLS else ()
+            own = by_name + tcp_ways(reader, rules.connections, found, context)
+            ways = tuple((way, _policy(reader, way, dict(rules.towards))) for way in own)
+        return xds_listener.Connections(
+            address=address,
+            port=port.port,
+            cluster=names.outbound_cluster(port.host, port.port),
+            policy=effective_policy(reader, rules.policy, port=port.port).policy,
+            origin=Origin(port.key),
+            ways=ways,
+            manners=manners(mesh),
+        )
+
+    def _rules(self, tracker: Tracker, reader: Reader, view: ViewKey, scope: Scope, port: HostPort) -> RulesOfService:
+        own: MeshRules = tracker.need(("mesh-rules", scope))
+        find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
+        return _rules_of(reader, view, port, own, find)
+
+    def _listeners(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
+        scope = view.scope
+        unknown: str = tracker.need(("unknown", scope))
+        yield names.VIRTUAL_OUTBOUND, ("listener-outbound", unknown)
+        for part, item in own_listeners(reader, scope):
+            place = egress_place(item)
+            if place is not None and place.port not in xds_listener.RESERVED_PORTS:
+                yield place.name, ("listener-egress", part, view.labels, place, unknown)
+        find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
+        own: MeshRules = tracker.need(("mesh-rules", scope))
+        shared: dict[int, list[SharedPart]] = {}
+        # Where two services want one place the older has it (Istio's rule).
+        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+        for port in sorted(ports, key=lambda port: port.created):
+            if port.protocol.is_http:
+                continue
+            rules = _rules_of(reader, view, port, own, find)
+            ranges = tuple(address for address in port.addresses if "/" in address)
+            if ranges or not (port.addresses or port.headless):
+                shared.setdefault(port.port, []).append(SharedPart(port, rules, ranges))
+            for address in self._addresses(tracker, port):
+                yield names.listener(address, port.port), ("listener-service", port, address, rules)
+        dynamic = {p.port for p in ports if p.protocol.is_http and p.resolution is Resolution.DYNAMIC}
+        http = {number: number in dynamic for number in shared_http_ports(tracker, scope)}
+        yield from _shared(shared, http, unknown)
+
+    @staticmethod
+    def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
+        if not port.headless:
+            return tuple(address for address in port.addresses if "/" not in address)
+        found: tuple[str, ...] = tracker.need(("headless", port.host, port.port))
+        return found
+
+
+def _rules_of(
+    reader: Reader,
+    view: ViewKey,
+    port: HostPort,
+    own: MeshRules,
+    find: Callable[[str, str], tuple[ObjectKey, ...]],
+) -> RulesOfService:
+    """What holds for callers of `view` towards one port; `find` tells the DestinationRules of (host, namespace)."""
+    policy = find(port.host, port.namespace)
+    rule = own.find(port.host)
+    if rule is None or not rule.connections:
+        return RulesOfService(policy)
+    source = Source(view.namespace, view.labels) if rule.looks_at_source else Source("")
+    towards = []
+    for host in sorted({host for host, _ in reader.targets(rule.key)}):
+        service = reader.host(host, viewer=view.namespace)
+        if service is not None:
+            towards.append((host, find(host, service.namespace)))
+    return RulesOfService(policy, rule.key, source, tuple(towards))
+
+
+def _policy(reader: Reader, way: TCPWay, towards: dict[str, tuple[ObjectKey, ...]]) -> TrafficPolicy:
+    """The policy for a way: that towards the first of its destinations (Istio's rule)."""
+    first, _ = way.destinations[0]
+    return effective_policy(reader, towards.get(first.host, ()), port=first.port, subset=first.subset).policy
+
+
+def _shared(parts: dict[int, list[SharedPart]], http: dict[int, bool], unknown: str) -> Entries:
+    """The listeners that services share. `http`: ports with HTTP, and whether names are resolved as asked for."""
+    for number in sorted({*http, *parts} - xds_listener.RESERVED_PORTS):
+        name = names.listener(names.ANY_ADDRESS, number)
+        if number in parts or http[number]:
+            content = tuple(parts.get(number, ()))
+            yield name, ("listener-shared", number, number in http, http.get(number, False), content, unknown)
+        else:
+            yield name, ("listener-http", number, unknown)

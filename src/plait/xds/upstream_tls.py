@@ -1,0 +1,107 @@
+"""How bytes reach a destination: TLS that the proxy begins, and the PROXY protocol in front of it.
+
+ISTIO_MUTUAL waits for workload certificates: until proxies have them, traffic inside the mesh stays as the application
+sends it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
+from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
+from envoy.config.core.v3.proxy_protocol_pb2 import ProxyProtocolConfig
+from envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2 import (
+    ProxyProtocolUpstreamTransport,
+)
+from envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, SubjectAltNameMatcher
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+
+from plait.api.destinationrule import ClientTLS, TrafficPolicy
+from plait.api.names import is_ip
+from plait.mesh.credentials import authorities_name, credential_name
+from plait.xds.encode import packed
+
+TLS_SOCKET: Final = "envoy.transport_sockets.tls"
+_RAW_SOCKET: Final = "envoy.transport_sockets.raw_buffer"
+_PROXY_SOCKET: Final = "envoy.transport_sockets.upstream_proxy_protocol"
+#: Where Debian keeps the authorities that a machine trusts.
+SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
+_H2: Final = "h2"
+
+
+def begins_tls(policy: TrafficPolicy) -> ClientTLS | None:
+    """The TLS that the proxy begins, if it does."""
+    return policy.tls if policy.tls is not None and policy.tls.mode in {"SIMPLE", "MUTUAL"} else None
+
+
+def transport_socket(policy: TrafficPolicy, *, http2: bool, credentials: bool) -> TransportSocket | None:
+    """The socket of a cluster; None: plain bytes. `credentials`: Secrets may be used."""
+    tls = begins_tls(policy)
+    if tls is not None and tls.credential_name and not credentials:
+        # Istio: a sidecar gets Secrets by rules that select it, and only gateways by any other.
+        tls = msgspec.structs.replace(tls, credential_name="", mode="SIMPLE")
+    inner = _tls_socket(tls, http2=http2) if tls is not None else None
+    if policy.proxy_protocol is None:
+        return inner
+    version = ProxyProtocolConfig.V2 if policy.proxy_protocol.version == "V2" else ProxyProtocolConfig.V1
+    wrapped = ProxyProtocolUpstreamTransport(
+        config=ProxyProtocolConfig(version=version),
+        transport_socket=inner or TransportSocket(name=_RAW_SOCKET, typed_config=packed(RawBuffer())),
+    )
+    return TransportSocket(name=_PROXY_SOCKET, typed_config=packed(wrapped))
+
+
+def _tls_socket(tls: ClientTLS, *, http2: bool) -> TransportSocket:
+    context = UpstreamTlsContext(sni=tls.sni)
+    common = context.common_tls_context
+    if http2:
+        common.alpn_protocols.append(_H2)
+    if tls.mode == "MUTUAL":
+        _own_certificate(common, tls)
+    if not tls.insecure_skip_verify:
+        _trust(common, tls)
+    return TransportSocket(name=TLS_SOCKET, typed_config=packed(context))
+
+
+def _own_certificate(common: CommonTlsContext, tls: ClientTLS) -> None:
+    if tls.credential_name:
+        common.tls_certificate_sds_secret_configs.append(_by_ads(credential_name(tls.credential_name)))
+        return
+    common.tls_certificates.add(
+        certificate_chain=DataSource(filename=tls.client_certificate), private_key=DataSource(filename=tls.private_key)
+    )
+
+
+def _trust(common: CommonTlsContext, tls: ClientTLS) -> None:
+    """Istio: the authority given, else that of the credential, else those that the machine trusts."""
+    rules = CertificateValidationContext(
+        match_typed_subject_alt_names=[
+            SubjectAltNameMatcher(san_type=_kind_of(name), matcher=StringMatcher(exact=name))
+            for name in tls.subject_alt_names
+        ]
+    )
+    if tls.credential_name:
+        combined = common.combined_validation_context
+        combined.default_validation_context.CopyFrom(rules)
+        combined.validation_context_sds_secret_config.CopyFrom(_by_ads(authorities_name(tls.credential_name)))
+        return
+    rules.trusted_ca.filename = tls.ca_certificates or SYSTEM_ROOTS
+    if tls.ca_crl:
+        rules.crl.filename = tls.ca_crl
+    common.validation_context.CopyFrom(rules)
+
+
+def _kind_of(name: str) -> SubjectAltNameMatcher.SanType.ValueType:
+    if "://" in name:
+        return SubjectAltNameMatcher.URI
+    return SubjectAltNameMatcher.IP_ADDRESS if is_ip(name) else SubjectAltNameMatcher.DNS
+
+
+def _by_ads(name: str) -> SdsSecretConfig:
+    source = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+    return SdsSecretConfig(name=name, sds_config=source)

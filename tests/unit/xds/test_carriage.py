@@ -1,0 +1,94 @@
+"""Which objects a publication carries, and to which views."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from plait.api.meta import ObjectKey
+from plait.xds.engine import Engine, Remove, Upsert
+
+
+def numbered(obj: dict[str, Any], generation: int) -> Upsert:
+    obj["metadata"]["generation"] = generation
+    return Upsert(obj)
+
+
+@pytest.fixture
+def engine(k8s: SimpleNamespace) -> Engine:
+    """Two namespaces with a service each that only their own sidecars see, and a gateway."""
+    made = Engine()
+    for namespace in ("red", "blue"):
+        made.apply(
+            [
+                Upsert(k8s.service("web", namespace, annotations={"networking.istio.io/exportTo": "."})),
+                Upsert(k8s.endpoints("web", namespace, pods={"web-1": "10.1.0.1"})),
+            ]
+        )
+        made.attach(k8s.sidecar(namespace, app="caller"))
+    made.apply([Upsert(k8s.gateway("edge", "red"))])
+    made.attach(k8s.router())
+    made.take()
+    made.carried()
+    return made
+
+
+def rule(k8s: SimpleNamespace, namespace: str, path: str, generation: int) -> Upsert:
+    http = [{"match": [{"uri": {"prefix": path}}], "route": [k8s.to("web")]}]
+    return numbered(k8s.virtual_service("web", namespace, hosts=["web"], http=http, exportTo=["."]), generation)
+
+
+def take(engine: Engine) -> dict[str, tuple[int, set[str], bool]]:
+    engine.take()
+    return {str(c.object): (c.generation, set(c.views), c.endpoints_only) for c in engine.carried()}
+
+
+def test_one_object_answers_for_everything(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1)])
+    assert take(engine) == {"VirtualService/red/web": (1, {"out/red"}, False)}
+    assert engine.carried() == ()
+
+
+def test_several_objects_answer_for_what_they_changed(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1), rule(k8s, "blue", "/a", 1)])
+    take(engine)
+    engine.apply([rule(k8s, "red", "/b", 2)])
+    engine.apply([rule(k8s, "blue", "/b", 2), Upsert(k8s.endpoints("web", "red", pods={"web-1": "10.1.0.2"}))])
+    assert take(engine) == {
+        "VirtualService/red/web": (2, {"out/red"}, False),
+        "VirtualService/blue/web": (2, {"out/blue"}, False),
+    }
+
+
+def test_what_makes_no_difference_concerns_nobody(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1)])
+    take(engine)
+    again = rule(k8s, "red", "/a", 2)
+    again.obj["metadata"]["labels"] = {"team": "x"}
+    engine.apply([again])
+    assert take(engine) == {"VirtualService/red/web": (2, set(), False)}
+    nowhere = k8s.virtual_service("web", "green", hosts=["web"], http=[{"route": [k8s.to("web")]}], exportTo=["."])
+    engine.apply([numbered(nowhere, 1)])
+    assert take(engine) == {"VirtualService/green/web": (1, set(), False)}
+
+
+def test_deletions_and_other_kinds_are_not_carried(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1)])
+    engine.apply([Remove("networking.istio.io", "VirtualService", "red", "web"), Upsert(k8s.service("new", "red"))])
+    assert take(engine) == {}
+
+
+def test_where_an_object_has_a_part_can_be_asked(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1), rule(k8s, "blue", "/a", 1)])
+    engine.take()
+    assert engine.concerned(ObjectKey("VirtualService", "red", "web")) == {"out/red"}
+    assert engine.concerned(ObjectKey("VirtualService", "red", "missing")) == frozenset()
+
+
+def test_the_path_of_a_refused_resource_is_known(engine: Engine, k8s: SimpleNamespace) -> None:
+    engine.apply([rule(k8s, "red", "/a", 1)])
+    rds = next(u for u in engine.take() if u.view == "out/red")
+    key = ObjectKey("VirtualService", "red", "web")
+    assert engine.path_of(key, rds.type_url, rds.upserts[0].name, rds.upserts[0].version) == "spec.http[0]"
