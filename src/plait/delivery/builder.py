@@ -11,9 +11,12 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
+from plait.api.meta import ObjectKey
 from plait.delivery.debounce import Debounce
+from plait.delivery.follower import Follower, Refusal
 from plait.delivery.frames import (
     Assign,
     Connected,
@@ -21,6 +24,7 @@ from plait.delivery.frames import (
     Disconnected,
     Drop,
     Fill,
+    Own,
     Progress,
     Refused,
     Serve,
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
     from plait.delivery.engine import Engine
     from plait.mesh.node import ProxyNode
+
+__all__ = ["Builder", "Outlet", "Refusal", "Totals"]
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +59,6 @@ class Outlet(Protocol):
     def close(self) -> None:
         """Give it up; the process ends."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A NACK: which proxy refused which resources, why, and the objects (`Kind/namespace/name`) they come from."""
-
-    proxy: str
-    type_url: str
-    names: tuple[str, ...]
-    message: str
-    origins: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -92,6 +87,7 @@ class Builder:
     """See the module. `keep` is how long views outlive their last proxy, in seconds: a proxy that reconnects, or all
     of them after a restart of delivery, find them ready. A delivery process that reads nothing for `stuck` seconds is
     given up.
+    `patience` is how long a change waits for its other half: a route for its subset, a subset's end for the route's.
     """
 
     def __init__(
@@ -99,9 +95,12 @@ class Builder:
         engine: Engine,
         *,
         refused: Callable[[Refusal], None],
+        published: Callable[[], None] | None = None,
+        follower: Follower | None = None,
         debounce: Debounce | None = None,
         keep: float = 30.0,
         stuck: float = 30.0,
+        patience: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.proxies = Proxies()
@@ -110,9 +109,16 @@ class Builder:
         self.port: int | None = None
         self._engine = engine
         self._refused = refused
+        self._published = published
+        self._follower = follower
+        if follower is not None:
+            follower.bind(lambda connection, updates: self._post(Own(connection, updates)))
+        self._batch = 0
         self._debounce = debounce or Debounce()
         self._keep = keep
         self._stuck = stuck
+        self._patience = patience
+        self._waiting: dict[Any, float] = {}
         self._clock = clock
         self._outlet: Outlet | None = None
         self._synced = False
@@ -133,7 +139,8 @@ class Builder:
         """Take in changes; they reach proxies by way of `publishing`."""
         began = time.perf_counter()
         changes = tuple(changes)
-        self._engine.apply(changes)
+        self._engine.apply(changes, patient=self._synced)
+        self._wait_for_halves()
         self.totals.changes += len(changes)
         self.totals.build_seconds += time.perf_counter() - began
         if self._synced:
@@ -150,7 +157,9 @@ class Builder:
     async def publishing(self) -> None:
         """Publish changes when they are due, until cancelled."""
         while True:
-            due = self._debounce.due()
+            due = min(self._waiting.values(), default=None)
+            if (other := self._debounce.due()) is not None and (due is None or other <= due):
+                due = other
             wait = None if due is None else due - self._clock()
             if wait is None or wait > 0:
                 self._wake.clear()
@@ -160,8 +169,21 @@ class Builder:
                 except TimeoutError:
                     continue
             else:
+                self._wait_no_longer()
                 self._publish(self._debounce.published(self._clock()))
                 await self._drain()
+
+    def _wait_for_halves(self) -> None:
+        """Note until when what the engine holds may wait; a newer state of an object has what time is left."""
+        held, until = self._engine.held, self._clock() + self._patience
+        self._waiting = {key: self._waiting.get(key, until) for key in held}
+
+    def _wait_no_longer(self) -> None:
+        now = self._clock()
+        if over := [key for key, until in self._waiting.items() if until <= now]:
+            log.info("taken as they are: %s", ", ".join(sorted(map(str, over))))
+            self._engine.release(over)
+            self._wait_for_halves()
 
     async def _drain(self) -> None:
         outlet = self._outlet
@@ -179,15 +201,26 @@ class Builder:
         moved = self._engine.moved()
         updates = self._engine.take()
         self.totals.build_seconds += time.perf_counter() - began
-        if updates and self.mirror.apply(updates):
-            self.totals.publications += 1
-            self._post(Fill(updates, since))
+        changed = bool(updates) and bool(self.mirror.apply(updates))
+        if changed or moved:
+            self._batch += 1
         unused: list[str] = []
+        assigns: list[Assign] = []
         for node, views in moved:
             unused += self._use(node, views)
             for proxy in self.proxies.of(node):
                 proxy.views = views
-                self._post(Assign(proxy.connection, views))
+                assigns.append(Assign(proxy.connection, views))
+                if self._follower is not None:
+                    self._follower.placed(proxy, self._batch)
+        if changed or assigns:
+            self.totals.publications += changed
+            self._post(Fill(updates, since, self._batch, tuple(assigns)))
+        carried = self._engine.carried()
+        if self._follower is not None:
+            self._follower.published(self._batch, updates, carried)
+        if self._published is not None:
+            self._published()
         self._drop(unused)
 
     # to and from delivery
@@ -202,7 +235,7 @@ class Builder:
                 ViewUpdate(view.name, type_url, tuple(view.head(type_url).resources.values()))
                 for type_url in view.types()
             )
-            self._post(Fill(updates))
+            self._post(Fill(updates, batch=self._batch))
         if self._synced:
             self._post(Serve())
 
@@ -211,6 +244,8 @@ class Builder:
         self._outlet = None
         self.port = None
         for proxy in self.proxies.clear():
+            if self._follower is not None:
+                self._follower.disconnected(proxy.connection)
             self._release(proxy)
 
     def receive(self, frame: object) -> None:
@@ -219,14 +254,20 @@ class Builder:
             case Serving():
                 self.port = frame.port
                 log.info("serving proxies on port %d", frame.port)
+                if self._follower is not None:
+                    self._follower.serving()
             case Connected():
                 self._connected(frame)
             case Disconnected():
                 if (proxy := self.proxies.remove(frame.connection)) is not None:
                     log.info("proxy %s disconnected (connection %d)", proxy.id, frame.connection)
+                    if self._follower is not None:
+                        self._follower.disconnected(frame.connection)
                     self._release(proxy)
             case Progress():
                 self.proxies.update(frame.statuses)
+                if self._follower is not None:
+                    self._follower.progressed(frame.levels, frame.statuses)
                 self.totals.add(self._counted, frame.counters)
                 self._counted = frame.counters
             case Refused():
@@ -241,20 +282,40 @@ class Builder:
         self._use(frame.caller.node, views)
         # Views come before who sees them. Changes that wait to be published go along.
         self._publish(self._debounce.published(self._clock()) if self._debounce.due() is not None else None)
-        self._post(Assign(frame.connection, views))
+        own = self._follower.connected(proxy) if self._follower is not None else ()
+        self._post(Assign(frame.connection, views, own))
 
     def _on_refused(self, frame: Refused) -> None:
         proxy = self.proxies.get(frame.connection)
-        origins = {origin: None for name in frame.names for origin in self._engine.origin_of(frame.type_url, name)}
-        self._refused(
-            Refusal(
-                proxy=proxy.id if proxy else f"connection {frame.connection}",
-                type_url=frame.type_url,
-                names=frame.names,
-                message=frame.message,
-                origins=tuple(origins),
-            )
+        found = tuple(zip_longest(frame.names, frame.versions, fillvalue=""))
+        known = {o: None for name, version in found for o in self._engine.origin_of(frame.type_url, name, version)}
+        origins: tuple[str, ...] = tuple(known)
+        if self._follower is not None:
+            origins = self._follower.culprits(frame.type_url, found, origins)
+        paths = {origin: self._path(origin, frame.type_url, found) for origin in known}
+        message = " ".join(frame.message.split())
+        if withdrawn := self._engine.refused(frame.type_url, found, message):
+            message += f" ({withdrawn} is out of service until it changes)"
+            origins = (withdrawn,)
+            self._debounce.note(self._clock(), endpoints_only=False)
+            self._wake.set()
+        refusal = Refusal(
+            proxy=proxy.id if proxy else f"connection {frame.connection}",
+            type_url=frame.type_url,
+            names=frame.names,
+            message=message,
+            origins=origins,
+            paths=tuple(paths.get(origin, "") for origin in origins),
+            withdrawn=bool(withdrawn),
         )
+        if self._follower is not None:
+            self._follower.refused(frame.connection, refusal)
+        self._refused(refusal)
+
+    def _path(self, origin: str, type_url: str, found: Iterable[tuple[str, str]]) -> str:
+        key = ObjectKey.parse(origin)
+        paths = (self._engine.path_of(key, type_url, name, version) for name, version in found)
+        return next((path for path in paths if path), "")
 
     def _release(self, proxy: Proxy) -> None:
         """Let the views of a proxy go, after a while."""

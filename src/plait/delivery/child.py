@@ -17,6 +17,7 @@ from plait.delivery.frames import (
     Disconnected,
     Drop,
     Fill,
+    Own,
     Progress,
     Refused,
     Serve,
@@ -29,7 +30,7 @@ from plait.delivery.store import ViewStore
 if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator
     from plait.delivery.store import Push
-    from plait.delivery.stream import Reaction
+    from plait.delivery.stream import Reaction, TypeStatus
     from plait.delivery.transport import Transport
     from plait.delivery.wire import Caller
 
@@ -74,7 +75,8 @@ class Reporter:
         push = reaction.push
         if reaction.error is not None:
             self._rejects[push.type_url] = self._rejects.get(push.type_url, 0) + 1
-            self._channel.post(Refused(connection, push.type_url, reaction.refused, reaction.error))
+            versions = tuple(push.versions.get(name, "") for name in reaction.refused)
+            self._channel.post(Refused(connection, push.type_url, reaction.refused, reaction.error, versions))
         elif push.since is not None:
             seconds = time.monotonic() - push.since
             self._convergence[bucket(seconds)] += 1
@@ -87,11 +89,16 @@ class Reporter:
             await asyncio.sleep(_GATHER)
             self._signal.clear()
             dirty, self._dirty = self._dirty, {}
-            statuses = {connection: status for connection in dirty if (status := delivery.status(connection))}
+            alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], list[int]]] = {}
+            for connection in dirty:
+                if status := delivery.status(connection):
+                    # Equal parts are one value (see ProxyStream.status), so identity will do, and is quicker.
+                    alike.setdefault(tuple(map(id, status)), (status, []))[1].append(connection)
+            statuses = tuple((status, tuple(connections)) for status, connections in alike.values())
             counters = Counters(
                 dict(self._pushes), dict(self._rejects), tuple(self._convergence), self._convergence_sum
             )
-            self._channel.post(Progress(statuses, counters))
+            self._channel.post(Progress(statuses, counters, {each: delivery.level(each) for each in dirty}))
             await self._channel.drain()
 
 
@@ -106,9 +113,14 @@ async def run_delivery(
         while (frame := await channel.receive()) is not None:
             match frame:
                 case Fill():
-                    delivery.apply(frame.updates, since=frame.since)
+                    # One step: nobody is at this batch before being told of its views.
+                    delivery.apply(frame.updates, since=frame.since, batch=frame.batch)
+                    for each in frame.assigns:
+                        delivery.assign(each.connection, each.views)
                 case Assign():
-                    delivery.assign(frame.connection, frame.views)
+                    delivery.assign(frame.connection, frame.views, frame.own)
+                case Own():
+                    delivery.amend(frame.connection, frame.updates)
                 case Drop():
                     delivery.drop(frame.views)
                 case Serve():

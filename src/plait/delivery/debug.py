@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator
     from plait.delivery.builder import Builder
     from plait.delivery.objects import Objects
+    from plait.delivery.settled.settling import Settling
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MEANINGS = {
     "/debug/syncz": "what was sent to each proxy and acknowledged by it",
+    "/debug/settledz": "objects that are not in effect everywhere yet, and what they wait for; ?all=1 for all",
     "/debug/config_dump": "the configuration of one proxy: ?proxyID=POD.NAMESPACE",
     "/debug/endpointz": "endpoints of every cluster",
     "/debug/registryz": "services",
@@ -55,6 +57,7 @@ class DebugServer:
     objects: Objects
     authenticator: Authenticator
     istiod: str
+    settling: Settling | None = None
     version: str
     namespace: str = "istio-system"
     is_local: Callable[[web.Request], bool] = _on_loopback
@@ -68,7 +71,9 @@ class DebugServer:
                 web.get("/version", self._version),
                 web.get("/metrics", self._metrics),
                 web.get("/debug", self._index),
+                web.get("/debug/", self._index),
                 web.get("/debug/syncz", self._syncz),
+                web.get("/debug/settledz", self._settledz),
                 web.get("/debug/config_dump", self._config_dump),
                 web.get("/debug/endpointz", self._endpointz),
                 web.get("/debug/registryz", self._registryz),
@@ -103,7 +108,12 @@ class DebugServer:
         return _json(_MEANINGS)
 
     async def _syncz(self, _: web.Request) -> web.Response:
-        return _json(self.builder.proxies.syncz(istiod=self.istiod, version=self.version))
+        known = self.settling.data_plane if self.settling is not None else lambda _: {}
+        return _json(self.builder.proxies.syncz(istiod=self.istiod, version=self.version, data_plane=known))
+
+    async def _settledz(self, request: web.Request) -> web.Response:
+        found = self.settling.shown(everything=bool(request.query.get("all"))) if self.settling is not None else []
+        return _json(found)
 
     async def _config_dump(self, request: web.Request) -> web.Response:
         wanted = request.query.get("proxyID", "")
@@ -148,6 +158,12 @@ class DebugServer:
         out.add("pilot_push_triggers", "counter", "Changes of views sent to delivery.", totals.publications)
         out.add("plait_build_seconds_total", "counter", "Time spent building configuration.", totals.build_seconds)
         out.add("plait_delivery_starts_total", "counter", "Delivery processes started.", totals.deliveries)
+        if self.settling is not None:
+            waiting = len(self.settling.ledger.pending)
+            out.add("plait_unsettled_objects", "gauge", "Objects that are not in effect everywhere yet.", waiting)
+            meaning = "Seconds from the publication of an object's generation until it is in effect everywhere."
+            out.add_histogram("plait_settle_seconds", meaning, self.settling.seconds, self.settling.seconds_sum)
+            out.add("plait_probes_total", "counter", "Questions to proxies' data planes.", self.settling.probes)
         for name, (kind, meaning) in _KINDS.items():
             out.add(name, "gauge", meaning, self.objects.count(kind))
         usage = resource.getrusage(resource.RUSAGE_SELF)

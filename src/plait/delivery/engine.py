@@ -7,15 +7,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from plait.api.meta import ObjectKey
+    from plait.api.problem import Problem
     from plait.mesh.node import ProxyNode
+    from plait.xds.carriage import Carried
     from plait.xds.resource import ViewUpdate
 
 
 class Engine(Protocol):
     """Objects in, changes of views out; pure and synchronous."""
 
-    def apply(self, changes: Iterable[Any]) -> None:
-        """Take in `plait.xds.engine` changes."""
+    def apply(self, changes: Iterable[Any], *, patient: bool = False) -> None:
+        """Take in `plait.xds.engine` changes; with `patient` those of which the other half is missing wait."""
+        ...
+
+    @property
+    def held(self) -> frozenset[Any]:
+        """The keys of what waits for its other half."""
+        ...
+
+    def release(self, keys: Iterable[Any]) -> None:
+        """Let these wait no longer."""
         ...
 
     def attach(self, node: ProxyNode) -> tuple[str, ...]:
@@ -34,6 +46,26 @@ class Engine(Protocol):
         """What changed in live views since the last take; the first for a view is complete."""
         ...
 
-    def origin_of(self, type_url: str, name: str) -> tuple[str, ...]:
+    def carried(self) -> tuple[Carried, ...]:
+        """The objects that changed before the last take, and the views it told of because of them; told once."""
+        ...
+
+    def concerned(self, key: ObjectKey) -> frozenset[str]:
+        """The live views that an object has a part in."""
+        ...
+
+    def problems_of(self, key: ObjectKey) -> tuple[Problem, ...]:
+        """What is wrong with an object in itself."""
+        ...
+
+    def path_of(self, key: ObjectKey, type_url: str, name: str, version: str = "") -> str:
+        """The path in an object that a resource comes from, if it can be told."""
+        ...
+
+    def refused(self, type_url: str, resources: Iterable[tuple[str, str]], reason: str) -> str:
+        """A proxy refused resources (name and version): the object taken out of service for it, if there is one."""
+        ...
+
+    def origin_of(self, type_url: str, name: str, version: str = "") -> tuple[str, ...]:
         """Objects that contributed to a resource, as `Kind/namespace/name`."""
         ...

@@ -25,17 +25,30 @@ _BUFFER = 1 << 20
 
 
 class Fill(msgspec.Struct, frozen=True, tag=True):
-    """Builder: views changed. The first for a view is complete."""
+    """Builder: views changed. The first for a view is complete.
+
+    `batch` counts publications; `assigns` are proxies whose views became others with this one.
+    """
 
     updates: tuple[ViewUpdate, ...]
     since: float | None = None
+    batch: int = 0
+    assigns: tuple[Assign, ...] = ()
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):
-    """Builder: what a proxy sees."""
+    """Builder: what a proxy sees, and resources (as a view of its own) that no other has."""
 
     connection: int
     views: tuple[str, ...]
+    own: tuple[ViewUpdate, ...] = ()
+
+
+class Own(msgspec.Struct, frozen=True, tag=True):
+    """Builder: a proxy's own resources changed."""
+
+    connection: int
+    updates: tuple[ViewUpdate, ...]
 
 
 class Drop(msgspec.Struct, frozen=True, tag=True):
@@ -77,22 +90,27 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """Delivery: where streams stand whose status may have changed."""
+    """Delivery: where streams stand whose status may have changed: each status with the connections that have it.
 
-    statuses: dict[int, tuple[TypeStatus, ...]]
+    `levels` is the batch that each connection has acknowledged.
+    """
+
+    statuses: tuple[tuple[tuple[TypeStatus, ...], tuple[int, ...]], ...]
     counters: Counters
+    levels: dict[int, int] = {}
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Delivery: a proxy sent a NACK about these resources."""
+    """Delivery: a proxy sent a NACK about these resources, in these versions."""
 
     connection: int
     type_url: str
     names: tuple[str, ...]
     message: str
+    versions: tuple[str, ...] = ()
 
 
-Down = Fill | Assign | Drop | Serve
+Down = Fill | Assign | Own | Drop | Serve
 Up = Serving | Connected | Disconnected | Progress | Refused
 
 

@@ -48,6 +48,15 @@ class GrpcStream:
         message = await self._context.read()
         return None if message is grpc.aio.EOF else cast("bytes", message)
 
+    async def listen(self, take: Callable[[bytes], None]) -> None:
+        """See Stream."""
+        while (message := await self.receive()) is not None:
+            take(message)
+
+    def offer(self, message: bytes) -> bool:  # noqa: ARG002 -- gRPC does not say whether it would wait
+        """See Stream."""
+        return False
+
     async def send(self, message: bytes) -> None:
         """See Stream."""
         try:

@@ -12,7 +12,21 @@ Key = tuple[str, str, str]
 
 
 #: Kinds that are kept: what users write, and Services.
-KEPT = frozenset({"Service", "VirtualService", "DestinationRule", "Gateway"})
+KEPT = frozenset(
+    {
+        "Service",
+        "VirtualService",
+        "DestinationRule",
+        "EnvoyFilter",
+        "Gateway",
+        "ServiceEntry",
+        "WorkloadEntry",
+        "Sidecar",
+    }
+)
+#: What is written by istiod itself, or by the API server with every write, and makes no configuration.
+_BOOKKEEPING = frozenset({"resourceVersion", "managedFields"})
+_OWN_STATUS = frozenset({"conditions", "observedGeneration", "proxies", "validationMessages"})
 
 
 class Objects:
@@ -21,12 +35,16 @@ class Objects:
     def __init__(self) -> None:
         self._known: dict[str, dict[Key, Mapping[str, Any]]] = {}
 
-    def put(self, obj: Mapping[str, Any]) -> None:
-        """Keep the newest state of an object, if its kind is kept."""
+    def put(self, obj: Mapping[str, Any]) -> bool:
+        """Keep the newest state of an object, if its kind is kept; False when only what istiod writes is new in it."""
         meta = obj["metadata"]
         kind = str(obj["kind"])
-        if kind in KEPT:
-            self._known.setdefault(kind, {})[kind, meta.get("namespace") or "", meta["name"]] = obj
+        if kind not in KEPT:
+            return True
+        known = self._known.setdefault(kind, {})
+        key = (kind, meta.get("namespace") or "", meta["name"])
+        before, known[key] = known.get(key), obj
+        return before is None or _meant(before) != _meant(obj)
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Forget an object."""
@@ -45,6 +63,17 @@ class Objects:
     def registryz(self, domain: str = "cluster.local") -> list[dict[str, Any]]:
         """Services as Istio's /debug/registryz shows them."""
         return [_service(obj, domain) for _, obj in sorted(self._known.get("Service", {}).items())]
+
+
+def _meant(obj: Mapping[str, Any]) -> tuple[Any, ...]:
+    """An object without what istiod notes in it."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    return (
+        obj.get("apiVersion"),
+        obj.get("spec"),
+        {name: value for name, value in meta.items() if name not in _BOOKKEEPING},
+        {name: value for name, value in status.items() if name not in _OWN_STATUS},
+    )
 
 
 def _service(obj: Mapping[str, Any], domain: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plait.delivery.metrics import SHORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from plait.delivery.stream import TypeStatus
     from plait.delivery.wire import Caller
@@ -67,24 +67,30 @@ class Proxies:
         self._known.clear()
         return gone
 
-    def update(self, statuses: Mapping[int, tuple[TypeStatus, ...]]) -> None:
-        """Take over new statuses; those of streams that ended meanwhile are dropped."""
-        for connection, status in statuses.items():
-            if (proxy := self._known.get(connection)) is not None:
-                proxy.status = status
+    def update(self, statuses: Iterable[tuple[tuple[TypeStatus, ...], Iterable[int]]]) -> None:
+        """Take over new statuses, each with its streams; those of streams that ended meanwhile are dropped."""
+        for status, connections in statuses:
+            for connection in connections:
+                if (proxy := self._known.get(connection)) is not None:
+                    proxy.status = status
 
     def find(self, identifier: str) -> Proxy | None:
         """By `pod.namespace` or node id; of two the one that connected last."""
         found = [proxy for proxy in self if identifier in {proxy.id, proxy.caller.node.id}]
         return max(found, key=lambda proxy: proxy.connection, default=None)
 
-    def syncz(self, *, istiod: str, version: str) -> list[dict[str, Any]]:
-        """Istio's /debug/syncz, each proxy once; our own fields are under `plait`."""
+    def syncz(
+        self, *, istiod: str, version: str, data_plane: Callable[[int], Mapping[str, Any]] = lambda _: {}
+    ) -> list[dict[str, Any]]:
+        """Istio's /debug/syncz, each proxy once; our own fields are under `plait`.
+
+        `data_plane` says of a connection what is known beyond acknowledgements.
+        """
         newest = {proxy.id: proxy for proxy in sorted(self, key=lambda proxy: proxy.connection)}
-        return [_syncz(proxy, istiod, version) for _, proxy in sorted(newest.items())]
+        return [_syncz(proxy, istiod, version, data_plane(proxy.connection)) for _, proxy in sorted(newest.items())]
 
 
-def _syncz(proxy: Proxy, istiod: str, version: str) -> dict[str, Any]:
+def _syncz(proxy: Proxy, istiod: str, version: str, data_plane: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "cluster_id": proxy.caller.cluster_id or "Kubernetes",
         "proxy": proxy.id,
@@ -103,4 +109,5 @@ def _syncz(proxy: Proxy, istiod: str, version: str) -> dict[str, Any]:
             "error": status.error,
             "rejected": list(status.rejected),
         }
-    return answer | {"plait": {"id": proxy.caller.node.id, "istiod": istiod, "types": own}}
+    plait = {"id": proxy.caller.node.id, "istiod": istiod, "types": own}
+    return answer | {"plait": plait | ({"data_plane": dict(data_plane)} if data_plane else {})}

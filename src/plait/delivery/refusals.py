@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.delivery.metrics import SHORT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from plait.delivery.builder import Refusal
     from plait.delivery.objects import Objects
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _WORDS = {"cds": "cluster", "eds": "endpoints", "lds": "listener", "rds": "route configuration", "sds": "secret"}
 REASON = "ProxyRejected"
+_SHOWN = 3
 
 
 class Records(Protocol):
@@ -30,16 +32,28 @@ class Records(Protocol):
 def tell(refusal: Refusal, objects: Objects, recorder: Records) -> None:
     """Log it and note the Events. The Event does not name the proxy: a hundred proxies make one Event, counted."""
     short = SHORT.get(refusal.type_url, refusal.type_url)
-    what = f"{_WORDS.get(short, short)} {', '.join(refusal.names) or '(unnamed)'}"
+    what = f"{_WORDS.get(short, short)} {_named(refusal.names)}"
     log.warning(
         "NACK: proxy %s refused %s from %s: %s",
         refusal.proxy,
         what,
-        ", ".join(refusal.origins) or "no object",
+        ", ".join(f"{origin} {path}".rstrip() for origin, path in _places(refusal)) or "no object",
         refusal.message,
     )
-    for origin in refusal.origins:
+    for origin, path in _places(refusal):
         obj = objects.find(origin)
         if obj is not None:
-            message = f"Envoy refused {what}, the version before stays in use: {refusal.message}"
-            recorder.record(obj, reason=REASON, message=message, type="Warning")
+            where = f"{path}: " if path else ""
+            message = f"{where}Envoy refused {what}, the version before stays in use: {refusal.message}"
+            recorder.record(obj, reason=REASON, message=message, type="Warning", field=path)
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few: the end of a long Event is cut off, and at the end stand Envoy's own words."""
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "") or "(unnamed)"
+
+
+def _places(refusal: Refusal) -> list[tuple[str, str]]:
+    """Each object, with the place in it as far as it is known."""
+    return list(zip_longest(refusal.origins, refusal.paths, fillvalue=""))

@@ -1,15 +1,16 @@
 """Delivery: the streams of all proxies, and what reaches them of every change.
 
-Each stream has one reader and one writer. The writer asks the state machine what to send only when the message before
-is on its way, so a slow proxy has no queue: it skips what it was too slow for and gets the newest.
+A request is taken where it comes in, and what there is to send is sent where it is known: no task is woken for either
+as long as the proxy keeps up. For one that does not, a writer waits until the message before is on its way and then
+asks the state machine again, so a slow proxy has no queue: it skips what it was too slow for and gets the newest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedError, bearer, check
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _NAMES = 200_000
 _UNACKNOWLEDGED = 1_000
+#: Sessions flushed before the loop looks at what else has come.
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Limits:
 
     first: float = 10.0
     write: float = 30.0
-    patience: float = 1.0
+    patience: float = 5.0
 
 
 class Observer(Protocol):
@@ -70,18 +73,25 @@ class Observer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Session:
-    """One stream being served."""
+    """One stream being served. `over` has the reason why we end it; `writer` sends what could not be sent at once."""
 
     connection: int
     stream: Stream
     state: ProxyStream
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    impatient: bool = False
+    over: asyncio.Future[tuple[Refusal, str] | None]
+    views: tuple[str, ...] = ()
+    writer: asyncio.Task[None] | None = None
+    patience: asyncio.TimerHandle | None = None
 
-    def lose_patience(self) -> None:
-        """Let the writer send what waits for another type."""
-        self.impatient = True
-        self.wake.set()
+    def end(self, code: Refusal | None, reason: str = "") -> None:
+        """End the stream; of two reasons the first."""
+        if not self.over.done():
+            self.over.set_result(None if code is None else (code, reason))
+
+    def fail(self, error: Exception) -> None:
+        """End the stream because of a fault of our own, which its handler raises."""
+        if not self.over.done():
+            self.over.set_exception(error)
 
 
 class Delivery:
@@ -100,19 +110,32 @@ class Delivery:
         self._observer = observer
         self._limits = limits
         self._sessions: dict[int, _Session] = {}
+        self._viewers: dict[str, dict[int, _Session]] = {}
+        self._due: dict[int, _Session] = {}
         self._connections = 0
 
-    def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None) -> None:
-        """Take in changes; `since` is when their cause was seen (monotonic seconds)."""
-        if self._store.apply(updates, since=since):
-            for session in self._sessions.values():
-                session.wake.set()
+    def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None, batch: int = 0) -> None:
+        """Take in changes; `since` is when their cause was seen (monotonic seconds), `batch` their publication."""
+        self._store.batch = max(self._store.batch, batch)
+        for view in sorted(self._store.apply(updates, since=since)):
+            for session in self._viewers.get(view, {}).values():
+                self._soon(session)
 
-    def assign(self, connection: int, views: Iterable[str]) -> None:
+    def assign(self, connection: int, views: Iterable[str], own: Iterable[ViewUpdate] = ()) -> None:
         """Say what a proxy sees; nothing happens when its stream is over."""
         if (session := self._sessions.get(connection)) is not None:
-            session.state.assign(views)
-            session.wake.set()
+            self._look_away(session)
+            session.views = tuple(views)
+            for view in session.views:
+                self._viewers.setdefault(view, {})[connection] = session
+            session.state.assign(session.views, own)
+            self._soon(session)
+
+    def amend(self, connection: int, own: Iterable[ViewUpdate]) -> None:
+        """Change what only this proxy has; nothing happens when its stream is over."""
+        if (session := self._sessions.get(connection)) is not None:
+            session.state.amend(own)
+            self._soon(session)
 
     def drop(self, views: Iterable[str]) -> None:
         """Forget views no proxy has."""
@@ -128,6 +151,11 @@ class Delivery:
         session = self._sessions.get(connection)
         return session.state.status() if session else ()
 
+    def level(self, connection: int) -> int:
+        """The batch that a stream has acknowledged whole, -1 when there is none."""
+        session = self._sessions.get(connection)
+        return session.state.level if session else -1
+
     async def handle(self, stream: Stream) -> None:
         """Serve one stream until it ends (a transport's Handler)."""
         first = await self._first(stream)
@@ -135,7 +163,8 @@ class Delivery:
             return
         caller, request = await self._caller(stream, first)
         self._connections += 1
-        session = _Session(self._connections, stream, ProxyStream(self._store))
+        over = asyncio.get_running_loop().create_future()
+        session = _Session(self._connections, stream, ProxyStream(self._store), over)
         self._sessions[session.connection] = session
         try:
             session.state.note(request)
@@ -143,7 +172,17 @@ class Delivery:
             await self._converse(session)
         finally:
             del self._sessions[session.connection]
+            self._due.pop(session.connection, None)
+            self._look_away(session)
             self._observer.disconnected(session.connection)
+
+    def _look_away(self, session: _Session) -> None:
+        """Forget what a session sees."""
+        for view in session.views:
+            if (viewers := self._viewers.get(view)) is not None:
+                viewers.pop(session.connection, None)
+                if not viewers:
+                    del self._viewers[view]
 
     async def _first(self, stream: Stream) -> bytes | None:
         try:
@@ -168,64 +207,109 @@ class Delivery:
         return caller, request
 
     async def _converse(self, session: _Session) -> None:
-        """Read and write until the proxy ends the stream, stops reading, or breaks the rules."""
-        refusals: list[tuple[Refusal, str]] = []
-        reader = asyncio.create_task(self._read(session), name=f"read {session.connection}")
-        writer = asyncio.create_task(self._write(session), name=f"write {session.connection}")
+        """Listen until the proxy ends the stream, stops reading, or breaks the rules."""
+        listening = asyncio.create_task(
+            session.stream.listen(lambda message: self._take(session, message)), name=f"listen {session.connection}"
+        )
         try:
-            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-            refusals.extend(refusal for task in done if (refusal := task.result()) is not None)
+            await asyncio.wait((listening, session.over), return_when=asyncio.FIRST_COMPLETED)
+            refusal = (session.over if session.over.done() else listening).result()
         finally:
-            for task in (reader, writer):
-                task.cancel()
-            for task in (reader, writer):
-                with suppress(asyncio.CancelledError):
-                    await task
-        if refusals:
-            log.warning("closing the stream of connection %d: %s", session.connection, refusals[0][1])
-            await session.stream.refuse(*refusals[0])
+            session.end(None)
+            if session.patience is not None:
+                session.patience.cancel()
+            for task in (listening, session.writer):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait((task,))
+        if refusal is not None:
+            log.warning("closing the stream of connection %d: %s", session.connection, refusal[1])
+            await session.stream.refuse(*refusal)
 
-    async def _read(self, session: _Session) -> tuple[Refusal, str] | None:
-        while (message := await session.stream.receive()) is not None:
-            try:
-                request = decode_request(message)
-            except MalformedRequestError as error:
-                return Refusal.INVALID_ARGUMENT, str(error)
-            reaction = session.state.note(request)
-            if reaction is not None:
-                self._observer.reacted(session.connection, reaction)
-            if session.state.names > _NAMES or session.state.unacknowledged > _UNACKNOWLEDGED:
-                return Refusal.RESOURCE_EXHAUSTED, "too many subscriptions or unacknowledged responses"
-            if session.state.pending:
-                session.wake.set()
-            else:
-                self._observer.progressed(session.connection)
-        return None
-
-    async def _write(self, session: _Session) -> tuple[Refusal, str] | None:
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle | None = None
+    def _take(self, session: _Session, message: bytes) -> None:
+        """One request."""
+        if session.over.done():
+            return
         try:
-            while True:
-                await session.wake.wait()
-                session.wake.clear()
-                pushes = session.state.flush(patience_over=session.impatient)
-                if session.impatient:
-                    session.impatient, timer = False, None
+            request = decode_request(message)
+        except MalformedRequestError as error:
+            session.end(Refusal.INVALID_ARGUMENT, str(error))
+            return
+        reaction = session.state.note(request)
+        if reaction is not None:
+            self._observer.reacted(session.connection, reaction)
+        if session.state.names > _NAMES or session.state.unacknowledged > _UNACKNOWLEDGED:
+            session.end(Refusal.RESOURCE_EXHAUSTED, "too many subscriptions or unacknowledged responses")
+        elif session.state.pending:
+            self._flush(session)
+        else:
+            self._observer.progressed(session.connection)
+
+    # out
+
+    def _soon(self, session: _Session) -> None:
+        """Flush a session in its turn: what concerns many does not keep the loop from what else there is to do."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._flush_due)
+        self._due[session.connection] = session
+
+    def _flush_due(self) -> None:
+        for connection in (*islice(self._due, _AT_ONCE),):
+            session = self._due.pop(connection)
+            try:
+                self._flush(session)
+            except Exception as error:  # noqa: BLE001 -- a fault of one stream: its handler ends with it
+                session.fail(error)
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._flush_due)
+
+    def _flush(self, session: _Session, *, patience_over: bool = False) -> None:
+        """Send what there is to send; a writer that is at work does it when it has sent what it has."""
+        if session.writer is not None or session.over.done():
+            return
+        pushes = session.state.flush(patience_over=patience_over)
+        for place, push in enumerate(pushes):
+            if not session.stream.offer(push.body):
+                name = f"write {session.connection}"
+                session.writer = asyncio.create_task(self._write(session, pushes[place:]), name=name)
+                return
+            self._observer.pushed(push)
+        self._flushed(session)
+
+    async def _write(self, session: _Session, pushes: tuple[Push, ...]) -> None:
+        """Send pushes that have to wait, and what there is afterwards."""
+        try:
+            while pushes:
                 for push in pushes:
                     async with asyncio.timeout(self._limits.write):
                         await session.stream.send(push.body)
                     self._observer.pushed(push)
-                self._observer.progressed(session.connection)
-                if timer is not None and not session.state.blocked:
-                    timer.cancel()
-                    timer = None
-                elif timer is None and session.state.blocked:
-                    timer = loop.call_later(self._limits.patience, session.lose_patience)
+                pushes = session.state.flush()
+                self._flushed(session)
         except TimeoutError:
-            return Refusal.RESOURCE_EXHAUSTED, f"the proxy did not read a response for {self._limits.write:g} s"
+            reason = f"the proxy did not read a response for {self._limits.write:g} s"
+            session.end(Refusal.RESOURCE_EXHAUSTED, reason)
         except ConnectionError:
-            return None
+            session.end(None)
+        except Exception as error:  # noqa: BLE001 -- see _flush_due
+            session.fail(error)
         finally:
-            if timer is not None:
-                timer.cancel()
+            session.writer = None
+
+    def _flushed(self, session: _Session) -> None:
+        """What could be sent is on its way; what waits for another type does so for a while only."""
+        self._observer.progressed(session.connection)
+        if session.patience is not None and not session.state.blocked:
+            session.patience.cancel()
+            session.patience = None
+        elif session.patience is None and session.state.blocked and not session.over.done():
+            loop = asyncio.get_running_loop()
+            session.patience = loop.call_later(self._limits.patience, self._lose_patience, session)
+
+    def _lose_patience(self, session: _Session) -> None:
+        """Send what waits for another type."""
+        session.patience = None
+        try:
+            self._flush(session, patience_over=True)
+        except Exception as error:  # noqa: BLE001 -- see _flush_due
+            session.fail(error)

@@ -9,7 +9,7 @@ different resources.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ class Push:
 
     type_url: str
     nonce: str
-    body: bytes
+    body: bytes = field(repr=False)
     versions: Mapping[str, str]
     removed: tuple[str, ...]
     revision: int
@@ -71,9 +71,12 @@ class View:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        #: The store's revision when anything here changed last.
+        self.revision = 0
         self._heads: dict[str, Snapshot] = {}
         self._logs: dict[str, deque[tuple[int, tuple[str, ...]]]] = {}
         self._diffs: OrderedDict[tuple[int, int], Difference] = OrderedDict()
+        self._wanted: OrderedDict[tuple[int, int, frozenset[str]], Difference] = OrderedDict()
 
     def head(self, type_url: str) -> Snapshot:
         """The newest resources of a type."""
@@ -96,6 +99,10 @@ class View:
         for resource in upserts:
             resources[resource.name] = resource
         self._heads[update.type_url] = Snapshot(revision, resources)
+        self.revision = revision
+        # What led to a snapshot that is no longer the newest is not asked again, and would keep its resources alive.
+        self._diffs.clear()
+        self._wanted.clear()
         log = self._logs.setdefault(update.type_url, deque(maxlen=_LOG))
         log.append((revision, (*(r.name for r in upserts), *removed)))
         return True
@@ -112,6 +119,20 @@ class View:
             self._diffs[key] = found
             if len(self._diffs) > _DIFFS:
                 self._diffs.popitem(last=False)
+        return found
+
+    def wanted(self, type_url: str, base: Snapshot, names: frozenset[str]) -> Difference:
+        """What a proxy that has `base` lacks of `names`: the same for all that subscribe to the same."""
+        key = (base.revision, self.head(type_url).revision, names)
+        found = self._wanted.get(key)
+        if found is None:
+            whole = self.difference(type_url, base)
+            upserts = tuple(r for r in whole.upserts if r.name in names)
+            # A name is new where the base has not got it, whoever asked for it.
+            found = Difference(upserts, tuple(pair for pair in whole.removed if pair[0] in names), whole.adds)
+            self._wanted[key] = found
+            if len(self._wanted) > _DIFFS:
+                self._wanted.popitem(last=False)
         return found
 
     def _touched(self, type_url: str, base: Snapshot) -> Iterable[str]:
@@ -158,6 +179,8 @@ class ViewStore:
         self._bytes = 0
         self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
         self._since: float | None = None
+        #: The publication that is in here as a whole.
+        self.batch = 0
 
     @property
     def revision(self) -> int:
@@ -187,6 +210,11 @@ class ViewStore:
             self._pushes.clear()
             self._bytes = 0
         return frozenset(changed)
+
+    def amend(self, view: View, updates: Iterable[ViewUpdate]) -> None:
+        """Change a view that only one proxy has, and that is in no store: the pushes of all others stay as they are."""
+        for update in updates:
+            self._revision += view.apply(update, self._revision + 1)
 
     def drop(self, names: Iterable[str]) -> None:
         """Forget views that no proxy has any more."""

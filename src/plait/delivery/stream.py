@@ -18,18 +18,19 @@ is answered at once, known or not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from plait.delivery.store import Difference
+from plait.delivery.store import Difference, View
 from plait.delivery.subscription import Sent, Subscription
 from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from plait.delivery.store import Push, View, ViewStore
+    from plait.delivery.store import Push, ViewStore
     from plait.delivery.wire import Request
-    from plait.xds.resource import Resource
+    from plait.xds.resource import Resource, ViewUpdate
 
 State = Literal["SYNCED", "STALE", "NOT SENT", "NACK"]
 
@@ -69,9 +70,12 @@ class ProxyStream:
     def __init__(self, store: ViewStore) -> None:
         self._store = store
         self._views: tuple[View, ...] | None = None
+        self._own = View("")
         self._types: dict[str, Subscription] = {}
         self._resumed = False
         self._blocked = False
+        self._sequence: list[Subscription] = []
+        self._calm: tuple[int, ...] | None = None
 
     # in and out at once: what tests and simple callers use
 
@@ -96,6 +100,9 @@ class ProxyStream:
         subscription = self._types.get(request.type_url)
         if subscription is None:
             subscription = self._types[request.type_url] = Subscription.begin(request)
+            self._sequence = [self._types[t] for t in DELIVERY_ORDER if t in self._types]
+            self._sequence += [s for t, s in self._types.items() if t not in DELIVERY_ORDER]
+            self._calm = None
             self._resumed = self._resumed or bool(request.initial_versions)
         reaction = None
         if request.nonce and (push := subscription.settle(request)) is not None:
@@ -104,15 +111,25 @@ class ProxyStream:
                 reaction = Reaction(push=push)
             elif refused or not push.versions:
                 reaction = Reaction(push=push, error=request.error, refused=refused)
+        if request.error is not None:
+            self._calm = None
         if request.subscribe or request.unsubscribe:
+            self._calm = None
             subscription.change(request, self._store)
         return reaction
 
-    def assign(self, views: Iterable[str]) -> None:
+    def assign(self, views: Iterable[str], own: Iterable[ViewUpdate] = ()) -> None:
         """Set the views; what the proxy already has stays known."""
         for subscription in self._types.values():
             subscription.materialize()
-        self._views = tuple(self._store.view(name) for name in views)
+            subscription.told = subscription.level = -1
+        self._calm = None
+        self.amend(own)
+        self._views = (*(self._store.view(name) for name in views), self._own)
+
+    def amend(self, own: Iterable[ViewUpdate]) -> None:
+        """Change what this proxy has beside its views."""
+        self._store.amend(self._own, own)
 
     # out
 
@@ -124,21 +141,38 @@ class ProxyStream:
         self._blocked = False
         self._resumed = self._resumed and not patience_over
         out: list[Push] = []
-        for subscription in self._ordered():
+        self._calm = None
+        for subscription in self._sequence:
             if subscription.idle(views):
                 subscription.waiting = False
                 continue
             self._send(subscription, views, out, patience_over=patience_over)
+            subscription.sent_all()
         for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
             if (late := self._types.get(type_url)) is not None and late.held:
                 self._remove(late, out)
+        if not any(s.held or not s.idle(views) for s in self._sequence):
+            self._calm = tuple(view.revision for view in views)
         return tuple(out)
 
     @property
     def pending(self) -> bool:
         """Whether `flush` may have something to do: after most ACKs it has not."""
         views = self._views
-        return views is not None and any(s.held or not s.idle(views) for s in self._types.values())
+        if views is None or (self._calm is not None and self._calm == tuple([view.revision for view in views])):
+            return False
+        return any(s.held or not s.idle(views) for s in self._sequence)
+
+    @property
+    def level(self) -> int:
+        """The store's batch that the proxy has acknowledged whole; -1 while it has not asked for listeners."""
+        views = self._views
+        if views is None or LDS not in self._types:
+            return -1
+        if self._calm is not None and self._calm == tuple([view.revision for view in views]):
+            # The usual case: nothing to send, so only what is unanswered counts.
+            return min([s.level if s.outstanding or s.waiting else self._store.batch for s in self._sequence])
+        return min(subscription.reached(views, self._store.batch) for subscription in self._types.values())
 
     @property
     def blocked(self) -> bool:
@@ -148,16 +182,12 @@ class ProxyStream:
     @property
     def names(self) -> int:
         """Names subscribed to, over all types: what a stream costs."""
-        return sum(len(s.names) for s in self._types.values())
+        return sum([len(s.names) for s in self._sequence])
 
     @property
     def unacknowledged(self) -> int:
         """Pushes sent and not answered, over all types."""
-        return sum(len(s.outstanding) for s in self._types.values())
-
-    def _ordered(self) -> Sequence[Subscription]:
-        known = [self._types[t] for t in DELIVERY_ORDER if t in self._types]
-        return (*known, *(s for t, s in self._types.items() if t not in DELIVERY_ORDER))
+        return sum([len(s.outstanding) for s in self._sequence])
 
     def _send(
         self, subscription: Subscription, views: tuple[View, ...], out: list[Push], *, patience_over: bool
@@ -177,7 +207,8 @@ class ProxyStream:
                 removed.extend(name for name, _ in lacking.removed)
             else:
                 subscription.held.update(lacking.removed)
-        caused = in_step and bool(upserts or removed) and not subscription.urgent
+        own = self._own.head(subscription.type_url).resources
+        caused = in_step and not (upserts.keys() <= own.keys() and not removed) and not subscription.urgent
         adds = lacking.adds and bool(upserts)
         for name in (*subscription.urgent, *subscription.forced):
             resource = _find(views, subscription.type_url, name)
@@ -191,7 +222,7 @@ class ProxyStream:
         must = subscription.fresh and subscription.wildcard
         subscription.urgent, subscription.forced, subscription.fresh = {}, {}, False
         if not subscription.waiting:
-            subscription.advance(views)
+            subscription.advance(views, self._store.batch)
         elif not (lacking.upserts or lacking.removed):
             subscription.waiting = False
         elif clusters_first:
@@ -201,6 +232,9 @@ class ProxyStream:
             if resource is not None and resource.version == version and name not in upserts:
                 self._emit(subscription, (resource,), (), out, caused=False, adds=False)
         subscription.single = {}
+        if alone := [upserts.pop(name) for name in own if name in upserts]:
+            # The rest is the same for many proxies, and made once.
+            self._emit(subscription, alone, (), out, caused=False, adds=False)
         if upserts or removed or must:
             self._emit(subscription, tuple(upserts.values()), removed, out, caused=caused, adds=adds)
             if subscription.type_url == CDS and (endpoints := self._types.get(EDS)) is not None:
@@ -245,7 +279,55 @@ class ProxyStream:
 
     def status(self) -> tuple[TypeStatus, ...]:
         """Each type the proxy subscribed to, in delivery order."""
-        return tuple(_status(subscription, self._views) for subscription in self._ordered())
+        views = self._views
+        calm = views is not None and self._calm == tuple([view.revision for view in views])
+        return tuple([self._status(subscription, views, calm=calm) for subscription in self._sequence])
+
+    def _status(self, subscription: Subscription, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
+        state: State = "SYNCED"
+        if subscription.rejected:
+            state = "NACK"
+        elif views is None or subscription.fresh:
+            state = "NOT SENT"
+        elif subscription.outstanding or not (
+            calm or (not subscription.held and subscription.lacks(views) == Difference())
+        ):
+            state = "STALE"
+        sent, acked = subscription.sent, subscription.acked
+        return _status_of(
+            subscription.type_url,
+            state,
+            sent.nonce if sent else "",
+            sent.revision if sent else 0,
+            acked.nonce if acked else "",
+            acked.revision if acked else 0,
+            subscription.error,
+            tuple(sorted(subscription.rejected)) if subscription.rejected else (),
+        )
+
+
+@lru_cache(maxsize=4096)
+def _status_of(  # noqa: PLR0917 (the fields of TypeStatus)
+    type_url: str,
+    state: State,
+    sent_nonce: str,
+    sent_version: int,
+    acked_nonce: str,
+    acked_version: int,
+    error: str,
+    rejected: tuple[str, ...],
+) -> TypeStatus:
+    """One value for all streams that stand the same: they are sent the same pushes."""
+    return TypeStatus(
+        type_url=type_url,
+        state=state,
+        sent_nonce=sent_nonce,
+        sent_version=sent_version,
+        acked_nonce=acked_nonce,
+        acked_version=acked_version,
+        error=error,
+        rejected=rejected,
+    )
 
 
 def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:
@@ -253,24 +335,3 @@ def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:
         if (found := view.head(type_url).resources.get(name)) is not None:
             return found
     return None
-
-
-def _status(subscription: Subscription, views: tuple[View, ...] | None) -> TypeStatus:
-    state: State = "SYNCED"
-    if subscription.rejected:
-        state = "NACK"
-    elif views is None or subscription.fresh:
-        state = "NOT SENT"
-    elif subscription.outstanding or subscription.held or subscription.lacks(views) != Difference():
-        state = "STALE"
-    sent, acked = subscription.sent, subscription.acked
-    return TypeStatus(
-        type_url=subscription.type_url,
-        state=state,
-        sent_nonce=sent.nonce if sent else "",
-        sent_version=sent.revision if sent else 0,
-        acked_nonce=acked.nonce if acked else "",
-        acked_version=acked.revision if acked else 0,
-        error=subscription.error,
-        rejected=tuple(sorted(subscription.rejected)),
-    )

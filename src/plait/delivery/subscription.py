@@ -36,7 +36,8 @@ class Subscription:
     The proxy has either `bases` (one snapshot per view, as far as subscribed) or, after a reconnect or a change of
     views, `own` versions by name. `ahead` are answers given since then; `held` are removals that wait for others;
     `urgent` are names it asked for and waits for; `forced` must be sent although equal; `single` are names (with
-    versions) of a refused push, each to be sent alone.
+    versions) of a refused push, each to be sent alone. `told` is the store's batch up to which everything was sent,
+    `level` that up to which everything was answered.
     """
 
     type_url: str
@@ -51,6 +52,8 @@ class Subscription:
     single: dict[str, str] = field(default_factory=dict)
     fresh: bool = True
     waiting: bool = False
+    told: int = -1
+    level: int = -1
     outstanding: list[Sent] = field(default_factory=list)
     rejected: dict[str, str] = field(default_factory=dict)
     error: str = ""
@@ -113,7 +116,12 @@ class Subscription:
             self.rejected.update({name: push.versions.get(name, "") for name in blamed(push, request.error)})
         if not self.rejected:
             self.error = ""
+        self._climb()
         return push
+
+    def _climb(self) -> None:
+        if not self.outstanding and not self.single:
+            self.level = self.told
 
     # what it lacks
 
@@ -149,15 +157,15 @@ class Subscription:
         """What changed since the proxy was last told, as far as it is subscribed."""
         if self.own is not None:
             return self._compare(views)
-        parts = [
-            view.difference(self.type_url, base)
-            for view, base in zip(views, self.bases, strict=True)
-            if base is not view.head(self.type_url)
-        ]
-        if not parts:
+        moved = [pair for pair in zip(views, self.bases, strict=True) if pair[1] is not pair[0].head(self.type_url)]
+        if not moved:
             return _NOTHING
-        if not self.ahead and len(parts) == 1 and self.wildcard:
-            return parts[0]
+        if len(moved) == 1 and not self.ahead:
+            ((view, base),) = moved
+            if self.wildcard:
+                return view.difference(self.type_url, base)
+            return view.wanted(self.type_url, base, self.names)
+        parts = [view.difference(self.type_url, base) for view, base in moved]
         return Difference(
             tuple(r for part in parts for r in part.upserts if self._lacks(r)),
             tuple(
@@ -188,8 +196,9 @@ class Subscription:
             any(resource.name not in own for resource in upserts),
         )
 
-    def advance(self, views: Sequence[View]) -> None:
-        """The proxy has been sent everything there is."""
+    def advance(self, views: Sequence[View], batch: int) -> None:
+        """The proxy has been sent everything there is, or is about to be."""
+        self.told = batch
         self.bases = tuple(view.head(self.type_url) for view in views)
         self.own = None
         self.ahead = {}
@@ -206,6 +215,19 @@ class Subscription:
     def filter_held(self, upserts: Iterable[Resource]) -> list[Resource]:
         """Without what came back, unchanged, before its removal was sent."""
         return [r for r in upserts if not (r.name in self.held and self.held.pop(r.name) == r.version)]
+
+    def sent_all(self) -> None:
+        """What `advance` announced is on its way: without an unanswered push there was nothing to send."""
+        self._climb()
+
+    def reached(self, views: Sequence[View], batch: int) -> int:
+        """The batch up to which the proxy has answered everything; removals that wait for others do not count.
+
+        A refused resource is answered too: it is for `rejected` to say.
+        """
+        if self.waiting or self.outstanding or not self.idle(views):
+            return self.level
+        return batch
 
     @property
     def settled(self) -> bool:

@@ -32,6 +32,17 @@ class Stream(Protocol):
         """The next message; None when the peer has ended its side or is gone."""
         ...
 
+    async def listen(self, take: Callable[[bytes], None]) -> None:
+        """Give every further message to `take`, until the peer has ended its side or is gone.
+
+        Instead of `receive` from then on: nobody is woken for a message. What `take` raises ends the listening.
+        """
+        ...
+
+    def offer(self, message: bytes) -> bool:
+        """Send a message at once; False, and nothing sent, where `send` would have to wait, or cannot tell."""
+        ...
+
     async def send(self, message: bytes) -> None:
         """Hand over a message; waits while the peer does not read. Raises ConnectionError when it is gone."""
         ...

@@ -7,6 +7,7 @@ the few fields that differ: type_url 4, nonce 5, removed_resources 6.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
@@ -22,6 +23,8 @@ WILDCARD = "*"
 
 _TYPE_URL, _NONCE, _REMOVED = 4, 5, 6
 _NODE_PARTS = 4
+#: Bytes of a request that is worth remembering: an ACK has a type and a nonce.
+_SHORT = 256
 
 
 class MalformedRequestError(Exception):
@@ -53,6 +56,11 @@ class Request:
 
 def decode_request(message: bytes) -> Request:
     """Read one request, without its node; raises MalformedRequestError."""
+    # The ACKs of one push are the same bytes from everybody.
+    return _decode_known(message) if len(message) <= _SHORT else _decode(message)
+
+
+def _decode(message: bytes) -> Request:
     parsed = _parse(message)
     request = Request(
         type_url=parsed.type_url,
@@ -67,6 +75,9 @@ def decode_request(message: bytes) -> Request:
     if not request.type_url:
         raise MalformedRequestError("the request has no type_url")
     return request
+
+
+_decode_known = lru_cache(maxsize=256)(_decode)
 
 
 def decode_caller(message: bytes) -> Caller:

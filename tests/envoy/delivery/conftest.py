@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from google.protobuf.json_format import ParseDict
 
 from plait.delivery.auth import Identity, UnauthenticatedError
 from plait.delivery.grpc_transport import GrpcTransport
+from plait.delivery.http2 import Http2Transport
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import Push, ViewStore
 from plait.delivery.stream import Reaction
+from plait.delivery.transport import Transport
 from plait.delivery.wire import Caller, encode_element
 from plait.proxy.envoy import Envoy, run_envoy
 from plait.xds.resource import CDS, EDS, LDS, RDS, Resource, ViewUpdate
@@ -141,9 +143,10 @@ class Watcher:
 class Server:
     """A delivery server that can be stopped and started again on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Callable[[str], Transport]) -> None:
         self.watcher = Watcher()
         self.store = ViewStore("test")
+        self._transport = transport
         self.port = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -153,7 +156,7 @@ class Server:
         delivery = Delivery(self.store, Tokens(), self.watcher, limits=Limits(patience=0.3))
         self.watcher.delivery = delivery
         started = asyncio.get_running_loop().create_future()
-        transport = GrpcTransport(f"127.0.0.1:{self.port}")
+        transport = self._transport(f"127.0.0.1:{self.port}")
         self._task = asyncio.create_task(transport.serve(delivery.handle, started=started.set_result))
         await asyncio.wait((started, self._task), return_when=asyncio.FIRST_COMPLETED)
         self.port = started.result() if started.done() else await self._task
@@ -290,11 +293,11 @@ class Bench:
             yield running
 
 
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+@pytest.fixture(params=[Http2Transport, GrpcTransport], ids=["http2", "grpc"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     # Unix sockets have short paths: pytest's own folders can be too long.
     with tempfile.TemporaryDirectory(prefix="ads") as name:
-        made = Bench(Path(name), Server())
+        made = Bench(Path(name), Server(request.param))
         backends = [await answer(made.folder / f"{each}.sock", each) for each in ("a", "b", "c")]
         await made.server.start()
         yield made
@@ -313,4 +316,5 @@ def make() -> Any:
 
     made = Make()
     made.cluster, made.endpoints, made.listener, made.routes, made.ask = cluster, endpoints, listener, routes, ask
+    made.resource, made.bootstrap, made.tokens, made.answer = resource, bootstrap, Tokens, answer
     return made

@@ -35,8 +35,15 @@ class Core:
 
     def __init__(self):
         self.world, self.live, self.updates, self.relocated = {}, {}, [], []
+        self.held = frozenset()
+        self.released = []
+        self.carries = ()
 
-    def apply(self, changes):
+    def release(self, keys):
+        self.released += keys
+        self.held -= frozenset(keys)
+
+    def apply(self, changes, *, patient):  # noqa: ARG002
         for view, name, version in changes:
             self.world.setdefault(view, {})[name] = version
             if view in self.live:
@@ -62,7 +69,17 @@ class Core:
         updates, self.updates = tuple(self.updates), []
         return updates
 
-    def origin_of(self, _type_url, name):
+    def carried(self):
+        carried, self.carries = self.carries, ()
+        return carried
+
+    def path_of(self, _key, _type_url, _name, _version=""):
+        return "spec.trafficPolicy"
+
+    def refused(self, _type_url, _resources, _reason):
+        return ""
+
+    def origin_of(self, _type_url, name, _version=""):
         return (f"DestinationRule/shop/{name}",)
 
 
@@ -82,7 +99,11 @@ class Outlet:
     def take(self):
         frames, self.frames = self.frames, []
         return [
-            (type(f).__name__, [(u.view, *(f"{r.name}={r.version}" for r in u.upserts)) for u in f.updates])
+            (
+                type(f).__name__,
+                [(u.view, *(f"{r.name}={r.version}" for r in u.upserts)) for u in f.updates],
+                *((f.assigns,) if f.assigns else ()),
+            )
             if isinstance(f, Fill)
             else f
             for f in frames
@@ -212,8 +233,7 @@ async def test_a_proxy_that_belongs_elsewhere_now_is_moved(builder, core, outlet
     core.updates.append(ViewUpdate("shop/labelled", CDS, (cluster("z"),)))
     builder.receive(connected(2, "b-1", "other"))
     assert outlet.take() == [
-        ("Fill", [("shop/labelled", "z=1"), ("other",)]),
-        Assign(1, ("shop/labelled",)),
+        ("Fill", [("shop/labelled", "z=1"), ("other",)], (Assign(1, ("shop/labelled",)),)),
         Drop(("shop",)),
         Assign(2, ("other",)),
     ]
@@ -228,8 +248,8 @@ async def test_statuses_become_syncz(builder, outlet):
         type_url=CDS, state="SYNCED", sent_nonce="n2", sent_version=2, acked_nonce="n2", acked_version=2
     )
     counters = Counters({CDS: 2}, {}, (1,) + (0,) * 14, 0.001)
-    builder.receive(Progress({1: (status,), 99: (status,)}, counters))
-    builder.receive(Progress({}, Counters({CDS: 3}, {CDS: 1}, (2,) + (0,) * 14, 0.002)))
+    builder.receive(Progress((((status,), (1, 99)),), counters))
+    builder.receive(Progress((), Counters({CDS: 3}, {CDS: 1}, (2,) + (0,) * 14, 0.002)))
     (proxy,) = builder.proxies.syncz(istiod="istiod-1", version="x")
     assert proxy["proxy"] == "a-1.shop"
     assert proxy["istio_version"] == "0.1.0"
@@ -242,10 +262,10 @@ async def test_statuses_become_syncz(builder, outlet):
 
 async def test_totals_go_on_counting_after_a_restart_of_delivery(builder, outlet):
     builder.connect(outlet)
-    builder.receive(Progress({}, Counters({CDS: 5})))
+    builder.receive(Progress((), Counters({CDS: 5})))
     builder.disconnect()
     builder.connect(outlet)
-    builder.receive(Progress({}, Counters({CDS: 2})))
+    builder.receive(Progress((), Counters({CDS: 2})))
     assert builder.totals.pushes == {CDS: 7}
 
 
@@ -284,3 +304,29 @@ async def test_delivery_that_does_not_read_is_replaced(core, refusals):
         while not stuck.closed:
             await asyncio.sleep(0.001)
     task.cancel()
+
+
+async def test_what_waits_for_its_other_half_waits_no_longer_than_patience(core, refusals, outlet):
+    now = [100.0]
+    builder = Builder(core, refused=refusals.append, patience=2.0, clock=lambda: now[0])
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    outlet.take()
+    core.held = frozenset({"route"})
+    builder.apply([], endpoints_only=False)
+    now[0] = 101.0
+    core.held = frozenset({"route", "rule"})
+    builder.apply([("shop", "a", "1")], endpoints_only=False)
+    async with asyncio.timeout(5):
+        task = asyncio.create_task(builder.publishing())
+        while not outlet.frames:
+            await asyncio.sleep(0)
+        assert outlet.take() == [("Fill", [("shop", "a=1")])], "what needs nobody does not wait"
+        assert core.released == []
+        now[0] = 102.0
+        builder.apply([], endpoints_only=False)
+        while not core.released:
+            await asyncio.sleep(0)
+        task.cancel()
+    assert core.released == ["route"]

@@ -54,6 +54,9 @@ class Nothing:
     def moved(self):
         return ()
 
+    def carried(self):
+        return ()
+
 
 @pytest.fixture
 def local():
@@ -80,7 +83,8 @@ async def client(local):
 async def test_local_callers_see_everything(client):
     assert await (await client.get("/debug/syncz")).json() == []
     assert await (await client.get("/debug/registryz")).json() == []
-    assert "/debug/syncz" in await (await client.get("/debug")).json()
+    for path in ("/debug", "/debug/"):
+        assert "/debug/syncz" in await (await client.get(path)).json()
     assert await (await client.get("/version")).text() == "0.1.0\n"
     assert (await client.get("/debug/config_dump")).status == 400
     assert (await client.get("/debug/config_dump?proxyID=a.b")).status == 404
@@ -149,7 +153,8 @@ class Recorder:
     def __init__(self):
         self.events = []
 
-    def record(self, obj, *, reason, message, type):  # noqa: A002
+    def record(self, obj, *, reason, message, type, field=""):  # noqa: A002
+        assert not field or message.startswith(f"{field}: ")
         self.events.append((obj["metadata"]["name"], reason, type, message))
 
 
@@ -162,10 +167,24 @@ def test_a_refusal_is_an_event_on_known_objects_and_names_no_proxy():
         names=("0.0.0.0_80",),
         message="unknown filter",
         origins=("VirtualService/shop/a", "VirtualService/shop/gone"),
+        paths=("spec.http[0]", ""),
     )
     tell(refusal, objects, recorder)
-    text = "Envoy refused listener 0.0.0.0_80, the version before stays in use: unknown filter"
+    text = "spec.http[0]: Envoy refused listener 0.0.0.0_80, the version before stays in use: unknown filter"
     assert recorder.events == [("a", "ProxyRejected", "Warning", text)]
+
+
+def test_a_refusal_of_much_leaves_room_for_envoys_words():
+    objects, recorder = Objects(), Recorder()
+    objects.put({"kind": "EnvoyFilter", "metadata": {"name": "a", "namespace": "shop"}})
+    names = tuple(f"outbound|{port}||web.shop.svc.cluster.local" for port in range(500))
+    origin = ("EnvoyFilter/shop/a",)
+    tell(Refusal(proxy="x-1.shop", type_url=CDS, names=names, message="no prime", origins=origin, paths=("",)),
+         objects, recorder)  # fmt: skip
+    ((_, _, _, message),) = recorder.events
+    assert "and 497 more" in message
+    assert message.endswith(": no prime")
+    assert len(message) < 300
 
 
 def test_objects_keep_only_what_is_asked_for():

@@ -29,6 +29,16 @@ class Stream:
     async def receive(self):
         return await self.inbox.get()
 
+    async def listen(self, take):
+        while (message := await self.inbox.get()) is not None:
+            take(message)
+
+    def offer(self, message):
+        if not self.open.is_set():
+            return False
+        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))
+        return True
+
     async def send(self, message):
         await self.open.wait()
         self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))

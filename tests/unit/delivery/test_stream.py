@@ -6,7 +6,7 @@ import pytest
 
 from plait.delivery.stream import ProxyStream
 from plait.delivery.wire import Request
-from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
+from plait.xds.resource import CDS, EDS, LDS, RDS, SDS, ViewUpdate
 
 
 def versions(shop, type_url):
@@ -347,3 +347,55 @@ class TestSharing:
         assert shop.ask(EDS, "x7") == ["eds +x7"]
         shop.ack(EDS)
         assert shop.ack(EDS) == ["eds +b"]
+
+
+def test_a_level_is_reached_when_everything_of_a_batch_is_answered(shop):
+    assert shop.stream.level == -1
+    shop.store.batch = 3
+    shop.start()
+    assert shop.stream.level == 3
+    shop.store.batch = 4
+    shop.change(RDS, "80=2")
+    assert shop.stream.level == 3
+    # A change that comes before the answer is of the next batch.
+    shop.store.batch = 5
+    shop.change(RDS, "80=3")
+    shop.ack(RDS)
+    assert shop.stream.level == 4
+    shop.settle()
+    assert shop.stream.level == 5
+    # Nothing in it for this proxy.
+    shop.store.batch = 6
+    assert shop.stream.level == 6
+    shop.store.batch = 7
+    shop.change(CDS, "a=2")
+    shop.settle()
+    assert shop.stream.level == 7
+
+
+def test_a_refusal_is_an_answer_too(shop):
+    shop.start()
+    shop.store.batch = 1
+    shop.have(LDS, "81")
+    shop.change(LDS, "80=bad")
+    shop.ack(LDS, "listener 80 is bad")
+    shop.settle()
+    assert shop.stream.level == 1
+    assert shop.status()["lds"][0] == "NACK"
+
+
+def test_what_is_one_proxys_own_is_sent_to_it_beside_its_views(shop):
+    shop.start()
+    shop.have(LDS, "own", view="elsewhere")
+    own = shop.store.view("elsewhere").head(LDS).resources["own"]
+    shop.stream.amend([ViewUpdate("", LDS, (own,))])
+    (push,) = shop.stream.on_update()
+    assert (dict(push.versions), push.since) == ({"own": own.version}, None)
+    shop.settle()
+    shop.store.batch = 1
+    assert shop.change(LDS, "81") == ["lds +81"]
+    shop.settle()
+    assert shop.stream.level == 1
+    shop.stream.amend([ViewUpdate("", LDS, (), ("own",))])
+    (push,) = shop.stream.on_update()
+    assert (push.versions, push.removed) == ({}, ("own",))

@@ -1,0 +1,50 @@
+"""Certificates that are missing or unusable: in the log, and as a Warning Event on the object that asks for them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from plait.delivery.objects import Objects
+    from plait.delivery.refusals import Records
+    from plait.xds.engine import CredentialStatus
+
+log = logging.getLogger(__name__)
+
+UNUSABLE: Final = "CredentialUnusable"
+IN_USE: Final = "CredentialInUse"
+
+Secrets: TypeAlias = tuple[tuple[str, str], ...]
+"""(namespace, name) of those that decide about a credential."""
+
+
+class CredentialReports:
+    """Says once what is wrong, and once when it is right again."""
+
+    def __init__(self, objects: Objects, recorder: Records) -> None:
+        self._objects = objects
+        self._recorder = recorder
+        self._told: dict[tuple[str, str, Secrets], str] = {}
+
+    def tell(self, statuses: Iterable[CredentialStatus]) -> None:
+        """Tell what is new in `statuses`: of every credential that somebody asks for and that was looked for."""
+        found: dict[tuple[str, str, Secrets], str] = {}
+        for each in statuses:
+            found[str(each.object), each.path, each.secrets] = each.problem
+        # One Secret may be missing under two names, that of its certificate and that of its authorities.
+        news = {(*key[:2], problem) for key, problem in found.items() if problem != self._told.get(key, "")}
+        for origin, path, problem in sorted(news):
+            obj = self._objects.find(origin)
+            if problem:
+                log.warning("%s %s: %s", origin, path, problem)
+                if obj is not None:
+                    self._recorder.record(obj, reason=UNUSABLE, message=f"{path}: {problem}", type="Warning")
+            else:
+                log.info("%s %s: the credential is in use", origin, path)
+                if obj is not None:
+                    message = f"{path}: the credential is in use"
+                    self._recorder.record(obj, reason=IN_USE, message=message, type="Normal")
+        self._told = found

@@ -1,0 +1,417 @@
+"""One HTTP/2 connection of a client as a protocol of asyncio: frames in, calls out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, cast
+
+from hpack import Decoder, HPACKError
+
+from plait.delivery.http2 import framing
+from plait.delivery.http2.call import STATUS, WINDOW, Call
+from plait.delivery.http2.fields import MalformedFieldsError, request, trailers
+from plait.delivery.http2.frames import (
+    DEFAULT_WINDOW,
+    LARGEST_FRAME,
+    LARGEST_WINDOW,
+    Code,
+    ConnectionFault,
+    Cutter,
+    Flag,
+    Frame,
+    Setting,
+    StreamFault,
+    Type,
+    check,
+    depends_on_itself,
+    settings,
+    unpadded,
+)
+
+#: Bytes a peer may send ahead on all its streams together.
+_CONNECTION_WINDOW: Final = 16 << 20
+_STREAMS: Final = 100
+_FIELDS: Final = 64 << 10
+#: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
+_AT_ONCE: Final = 128 << 10
+_HIGH_WATER: Final = 64 << 10
+#: Frames that cost the peer nothing: empty ones, resets, and answers it does not read.
+_NUISANCES: Final = 1000
+#: Numbers of closed streams that are remembered, to tell late frames from wrong ones.
+_CLOSED: Final = 100
+
+_HELLO: Final = framing.settings(streams=_STREAMS, window=WINDOW, fields=_FIELDS) + framing.window_update(
+    0, _CONNECTION_WINDOW - DEFAULT_WINDOW
+)
+
+Start = Callable[[Call], None]
+"""Starts the handler of a call."""
+
+
+class Connection(asyncio.Protocol):
+    """Serves calls of one method (`/service/Name`) and refuses others. `start` is told of each call."""
+
+    def __init__(self, method: str, framer: framing.Framer, start: Start, closed: Callable[[Connection], None]) -> None:
+        self.greeted = False
+        self.heard = True
+        self._method = method
+        self._framer = framer
+        self._start = start
+        self._closed = closed
+        self._transport: asyncio.Transport | None = None
+        self._cutter = Cutter()
+        self._decoder = Decoder(max_header_list_size=_FIELDS)
+        self._calls: dict[int, Call] = {}
+        self._ended: deque[int] = deque(maxlen=_CLOSED)
+        self._last = 0
+        self._block: tuple[int, int, bytearray] | None = None
+        self._window = DEFAULT_WINDOW
+        self._initial = DEFAULT_WINDOW
+        self._largest = LARGEST_FRAME
+        self._left = _CONNECTION_WINDOW
+        self._nuisances = 0
+        self._paused = False
+        self._failed = False
+        self._queue: deque[Call] = deque()
+        self._take: dict[int, Callable[[Frame], None]] = {
+            Type.DATA: self._data,
+            Type.HEADERS: self._headers,
+            Type.PRIORITY: lambda frame: depends_on_itself(frame.stream, frame.payload),
+            Type.RST_STREAM: self._reset_by_peer,
+            Type.SETTINGS: self._settings,
+            Type.PUSH_PROMISE: self._push_promise,
+            Type.PING: self._ping,
+            Type.WINDOW_UPDATE: self._window_update,
+            Type.CONTINUATION: self._continuation,
+        }
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._transport.write(_HELLO)
+
+    def data_received(self, data: bytes) -> None:
+        """Frames, whole or in part."""
+        self.heard = True
+        if self._failed:
+            return
+        try:
+            for frame in self._cutter.feed(data):
+                try:
+                    self._frame(frame)
+                except StreamFault as fault:
+                    self._reset(fault.stream, fault.code)
+        except ConnectionFault as fault:
+            self.close(fault.code, str(fault))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- why it ended makes no difference
+        """End every call."""
+        self._transport = None
+        self._queue.clear()
+        for call in (*self._calls.values(),):
+            self._forget(call)
+        self._closed(self)
+
+    def pause_writing(self) -> None:
+        """The network has to catch up."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self._paused = False
+        self._nuisances = 0
+        self._pump()
+
+    # for calls
+
+    def try_send(self, call: Call, message: bytes) -> bool:
+        """See Carrier."""
+        transport = self._transport
+        if transport is None or self._paused or self._queue or len(message) > _AT_ONCE:
+            return False
+        framed = self._framer.frame(message, call.number, self._largest)
+        if framed.size > self._window or framed.size > call.window:
+            return False
+        self._begin(call)
+        self._window -= framed.size
+        call.window -= framed.size
+        transport.write(framed.data)
+        return True
+
+    def send_later(self, call: Call) -> None:
+        """See Carrier."""
+        self._queue.append(call)
+        self._pump()
+
+    def finish(self, call: Call, code: int, message: str) -> None:
+        """See Carrier."""
+        if call.gone:
+            return
+        self._write(framing.status(call.number, code, message, alone=not call.begun))
+        if not call.ended:
+            self._write(framing.reset(call.number, Code.NO_ERROR))
+        self._forget(call)
+
+    def grant(self, stream: int, size: int) -> None:
+        """See Carrier."""
+        self._write(framing.window_update(stream, size))
+
+    # for the transport
+
+    @property
+    def busy(self) -> bool:
+        """Whether it carries a call."""
+        return bool(self._calls)
+
+    def ping(self) -> None:
+        """Ask whether the peer is there."""
+        self._write(framing.frame(Type.PING, 0, 0, bytes(8)))
+
+    def close(self, code: Code = Code.NO_ERROR, reason: str = "") -> None:
+        """Say goodbye; what is written still goes out."""
+        if self._transport is not None and not self._failed:
+            self._failed = True
+            self._transport.write(framing.goaway(self._last, code, reason))
+            self._transport.close()
+
+    def abort(self) -> None:
+        """The peer is not there."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # frames
+
+    def _frame(self, frame: Frame) -> None:
+        if not self.greeted:
+            if frame.type != Type.SETTINGS or frame.flags & Flag.ACK:
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            self.greeted = True
+        if self._block is not None and (frame.type != Type.CONTINUATION or frame.stream != self._block[0]):
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block is not continued")
+        check(frame)
+        take = self._take.get(frame.type)
+        if take is not None:
+            take(frame)
+
+    def _data(self, frame: Frame) -> None:
+        size = len(frame.payload)
+        self._left -= size
+        if self._left < 0:
+            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than was allowed")
+        # The connection's window is only against one frame too many: what waits is bounded stream by stream.
+        if _CONNECTION_WINDOW - self._left >= _CONNECTION_WINDOW // 4:
+            self._write(framing.window_update(0, _CONNECTION_WINDOW - self._left))
+            self._left = _CONNECTION_WINDOW
+        payload = unpadded(frame)
+        call = self._calls.get(frame.stream)
+        if call is None or call.ended:
+            self._not_idle(frame.stream)
+            raise StreamFault(frame.stream, Code.STREAM_CLOSED, "data on a closed stream")
+        ends = bool(frame.flags & Flag.END_STREAM)
+        if not payload and not ends:
+            self._nuisance()
+        call.feed(payload, size)
+        if ends and not call.gone:
+            self._end(call)
+
+    def _headers(self, frame: Frame) -> None:
+        if frame.stream % 2 == 0:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a stream of a client has an even number")
+        if frame.stream <= self._last and frame.stream not in self._calls and frame.stream not in self._ended:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a stream's number is not larger than those before")
+        fault: StreamFault | None = None
+        try:
+            fragment = unpadded(frame)
+        except StreamFault as late:
+            # The block must be decoded all the same, or the next one is not understood.
+            fault, fragment = late, frame.payload[5:] if not frame.flags & Flag.PADDED else frame.payload[6:]
+        self._block = (frame.stream, frame.flags & Flag.END_STREAM, bytearray(fragment))
+        self._last = max(self._last, frame.stream)
+        if frame.flags & Flag.END_HEADERS:
+            self._fields(fault)
+        elif fault is not None:
+            raise ConnectionFault(fault.code, str(fault))
+
+    def _continuation(self, frame: Frame) -> None:
+        if self._block is None:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        if not frame.payload:
+            self._nuisance()
+        self._block[2].extend(frame.payload)
+        if len(self._block[2]) > _FIELDS:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"more than {_FIELDS} bytes of header fields")
+        if frame.flags & Flag.END_HEADERS:
+            self._fields(None)
+
+    def _fields(self, fault: StreamFault | None) -> None:
+        """A header block is complete."""
+        assert self._block is not None  # noqa: S101 -- the callers have just seen it
+        number, ends, block = self._block
+        self._block = None
+        try:
+            fields = [(str(name), str(value)) for name, value in self._decoder.decode(bytes(block))]
+        except (HPACKError, UnicodeDecodeError) as error:
+            raise ConnectionFault(Code.COMPRESSION_ERROR, f"header fields: {error}") from error
+        if fault is not None:
+            raise fault
+        call = self._calls.get(number)
+        try:
+            if call is not None:
+                self._trailers(call, fields, ends=bool(ends))
+            elif number in self._ended:
+                raise ConnectionFault(Code.STREAM_CLOSED, "header fields on a closed stream")
+            else:
+                self._open(number, fields, ends=bool(ends))
+        except MalformedFieldsError as error:
+            raise StreamFault(number, Code.PROTOCOL_ERROR, str(error)) from error
+
+    def _trailers(self, call: Call, fields: list[tuple[str, str]], *, ends: bool) -> None:
+        if call.ended:
+            raise StreamFault(call.number, Code.STREAM_CLOSED, "header fields after the end")
+        if not ends:
+            raise StreamFault(call.number, Code.PROTOCOL_ERROR, "trailers that do not end the stream")
+        trailers(fields)
+        self._end(call)
+
+    def _open(self, number: int, fields: list[tuple[str, str]], *, ends: bool) -> None:
+        if len(self._calls) >= _STREAMS:
+            raise StreamFault(number, Code.REFUSED_STREAM, f"more than {_STREAMS} streams")
+        asked = request(fields)
+        if ends and asked.length:
+            raise StreamFault(number, Code.PROTOCOL_ERROR, "content-length without content")
+        call = Call(self, number, asked, window=self._initial)
+        self._calls[number] = call
+        if not asked.is_grpc:
+            # Plain HTTP is heard to its end first, as its clients expect.
+            call.unserved = framing.refusal(number, 415 if asked.method == "POST" else 405)
+            if ends:
+                self._end(call)
+            return
+        if asked.path != self._method:
+            call.ended = ends
+            self.finish(call, STATUS["UNIMPLEMENTED"], "no such method")
+            return
+        if ends:
+            call.end()
+        self._start(call)
+
+    def _end(self, call: Call) -> None:
+        """The peer has said all."""
+        call.end()
+        if call.unserved:
+            self._write(call.unserved)
+            self._forget(call)
+
+    def _reset_by_peer(self, frame: Frame) -> None:
+        self._not_idle(frame.stream)
+        self._nuisance()
+        if (call := self._calls.get(frame.stream)) is not None:
+            self._forget(call)
+
+    def _settings(self, frame: Frame) -> None:
+        if frame.flags & Flag.ACK:
+            return
+        for key, value in settings(frame.payload):
+            if key == Setting.INITIAL_WINDOW_SIZE:
+                difference, self._initial = value - self._initial, value
+                for call in self._calls.values():
+                    call.window += difference
+                    if call.window > LARGEST_WINDOW:
+                        raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window became too large")
+            elif key == Setting.MAX_FRAME_SIZE:
+                # A larger frame is no gain: what is framed for one peer then fits the others too.
+                self._largest = LARGEST_FRAME
+        self._reply(framing.SETTINGS_ACK)
+        self._pump()
+
+    def _push_promise(self, _frame: Frame) -> None:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "a client does not push")
+
+    def _ping(self, frame: Frame) -> None:
+        if not frame.flags & Flag.ACK:
+            self._reply(framing.frame(Type.PING, Flag.ACK, 0, frame.payload))
+
+    def _window_update(self, frame: Frame) -> None:
+        size = int.from_bytes(frame.payload) & LARGEST_WINDOW
+        if frame.stream == 0:
+            self._window += size
+            if not size or self._window > LARGEST_WINDOW:
+                code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
+                raise ConnectionFault(code, "WINDOW_UPDATE by nothing or too much")
+        else:
+            self._not_idle(frame.stream)
+            call = self._calls.get(frame.stream)
+            if not size:
+                raise StreamFault(frame.stream, Code.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+            if call is not None:
+                call.window += size
+                if call.window > LARGEST_WINDOW:
+                    raise StreamFault(frame.stream, Code.FLOW_CONTROL_ERROR, "WINDOW_UPDATE by too much")
+        self._pump()
+
+    # out
+
+    def _begin(self, call: Call) -> None:
+        if not call.begun:
+            call.begun = True
+            self._write(framing.response(call.number))
+
+    def _pump(self) -> None:
+        """Send of what waits as much as the peer and the network allow, the streams in turn."""
+        stuck = 0
+        while self._queue and not self._paused and self._transport is not None and stuck < len(self._queue):
+            call = self._queue.popleft()
+            left = call.outgoing
+            if left is None:
+                continue
+            size = min(len(left), self._window, call.window, self._largest)
+            if size <= 0:
+                self._queue.append(call)
+                stuck += 1
+                continue
+            stuck = 0
+            self._begin(call)
+            self._window -= size
+            call.window -= size
+            self._transport.write(framing.frame(Type.DATA, 0, call.number, bytes(left[:size])))
+            call.outgoing = left[size:]
+            if call.outgoing:
+                self._queue.append(call)
+            else:
+                call.written()
+
+    def _reset(self, number: int, code: Code) -> None:
+        self._reply(framing.reset(number, code))
+        if (call := self._calls.get(number)) is not None:
+            self._forget(call)
+        elif number not in self._ended:
+            self._ended.append(number)
+
+    def _forget(self, call: Call) -> None:
+        self._calls.pop(call.number, None)
+        self._ended.append(call.number)
+        call.over()
+
+    def _not_idle(self, number: int) -> None:
+        if number > self._last or number % 2 == 0:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, f"stream {number} was never opened")
+
+    def _nuisance(self) -> None:
+        self._nuisances += 1
+        if self._nuisances > _NUISANCES:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many frames that do nothing")
+
+    def _reply(self, data: bytes) -> None:
+        """An answer that the peer caused without cost: bounded while it does not read."""
+        if self._paused:
+            self._nuisance()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._failed:
+            self._transport.write(data)

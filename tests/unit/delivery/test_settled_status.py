@@ -1,0 +1,161 @@
+"""What objects say of themselves, and how it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+
+import pytest
+
+from plait.api.meta import ObjectKey
+from plait.api.problem import Level, Problem
+from plait.delivery.objects import Objects
+from plait.delivery.settled.ledger import Blame, Verdict
+from plait.delivery.settled.status import Message, Told, current, status_patch
+from plait.delivery.settled.writer import StatusWriter
+from plait.kube.errors import Unreachable
+
+KEY = ObjectKey("VirtualService", "shop", "web")
+SETTLED = Verdict(generation=2, state="Settled", proxies=2, acknowledged=2, settled=2)
+WAITING = Verdict(generation=2, state="Progressing", proxies=2, acknowledged=1, settled=1, examples=("b.shop",))
+
+
+def web(**status):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "1", "generation": 2, "resourceVersion": "7"},
+        "spec": {"hosts": ["web"]},
+        **({"status": status} if status else {}),
+    }
+
+
+def conditions(patch):
+    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in patch["status"]["conditions"]}
+
+
+def test_a_settled_object_says_so_once():
+    patch = status_patch(web(), Told(SETTLED), "now")
+    assert conditions(patch) == {
+        "Accepted": ("True", "Valid", "valid"),
+        "Settled": ("True", "Settled", "in effect in all 2 proxies concerned"),
+    }
+    assert {c["observedGeneration"] for c in patch["status"]["conditions"]} == {2}
+    assert patch["status"]["observedGeneration"] == 2
+    written = web(**{k: v for k, v in patch["status"].items() if v is not None})
+    assert status_patch(written, Told(SETTLED), "later") is None
+    assert current(written, 2)
+    assert not current(written, 3)
+    assert not current(web(), 2)
+
+
+def test_times_are_those_of_transitions_and_foreign_conditions_stay():
+    foreign = {"type": "Reconciled", "status": "True"}
+    first = status_patch(web(conditions=[foreign]), Told(WAITING), "then")
+    assert foreign in first["status"]["conditions"]
+    second = status_patch(web(**first["status"]), Told(SETTLED), "now")
+    times = {c["type"]: c.get("lastTransitionTime") for c in second["status"]["conditions"]}
+    assert times == {"Reconciled": None, "Accepted": "then", "Settled": "now"}
+    assert conditions(first | {"status": first["status"] | {"conditions": first["status"]["conditions"][1:]}})[
+        "Settled"
+    ] == ("False", "Progressing", "acknowledged by 1 of 2 proxies, in effect in 1; waiting for b.shop")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "words"),
+    [
+        (Verdict(generation=2, state="Settled"), "True", "no connected proxy is concerned"),
+        (
+            Verdict(generation=2, state="Rejected", proxies=2, rejected=1,
+                    blame=Blame(proxy="a.shop", message="bad regex", path="spec.http[0]")),
+            "False",
+            "refused by 1 of 2 proxies (a.shop), the version before stays in use: spec.http[0]: bad regex",
+        ),
+        (
+            Verdict(generation=2, state="ProbeFailed", proxies=1, acknowledged=1, examples=("a.shop (refused)",)),
+            "Unknown",
+            "acknowledged by all of 1 proxy, but it cannot be seen whether it is in effect in a.shop (refused)",
+        ),
+        (
+            Verdict(generation=2, state="Warming", proxies=2, acknowledged=2, warming=1, examples=("a.shop",)),
+            "False",
+            "acknowledged by 2 of 2 proxies, warming in 1: a.shop",
+        ),
+    ],
+)  # fmt: skip
+def test_every_state_has_its_words(verdict, status, words):
+    assert conditions(status_patch(web(), Told(verdict), "now"))["Settled"] == (status, verdict.state, words)
+
+
+def test_problems_stand_in_the_status():
+    bad = Problem(object=KEY, path="spec.hosts", message="is empty", fix="a host")
+    patch = status_patch(web(), Told(SETTLED, (bad,)), "now")
+    assert conditions(patch) == {
+        "Accepted": ("False", "Invalid", "the version before stays in use: spec.hosts: is empty (a host)"),
+        "Settled": ("False", "NotAccepted", "not accepted, see the condition Accepted"),
+    }
+    odd = Message("ReferencedResourceNotFound", "IST0101", Level.ERROR, "spec.http[0]: no host x")
+    patch = status_patch(web(), Told(SETTLED, (), (odd,)), "now")
+    assert conditions(patch)["Accepted"] == ("True", "Valid", "valid, with warnings: spec.http[0]: no host x")
+    assert patch["status"]["validationMessages"] == [
+        {
+            "type": {"name": "ReferencedResourceNotFound", "code": "IST0101"},
+            "level": "ERROR",
+            "message": "spec.http[0]: no host x",
+        }
+    ]
+
+
+class Api:
+    """Takes patches, and says when."""
+
+    def __init__(self, failures=()):
+        self.failures, self.patches, self.event = list(failures), [], asyncio.Event()
+
+    async def patch(self, kind, name, namespace, body, *, subresource=None):
+        if self.failures:
+            raise self.failures.pop()
+        self.patches.append((kind.kind, namespace, name, subresource, body["status"]["conditions"][-1]["reason"]))
+        self.event.set()
+        return web(**body["status"])
+
+    async def until(self, count):
+        async with asyncio.timeout(5):
+            while len(self.patches) < count:
+                self.event.clear()
+                await self.event.wait()
+
+
+async def test_what_lasts_is_written_and_what_settles_soon_is_written_once():
+    objects, api = Objects(), Api([Unreachable.because("api", OSError("away"), sent=False)])
+    objects.put(web())
+    writer = StatusWriter(api, objects, patience=0.05)
+    task = asyncio.create_task(writer.run())
+    writer.put(KEY, Told(WAITING))
+    writer.put(KEY, Told(SETTLED))
+    await api.until(1)
+    writer.put(KEY, Told(SETTLED))
+    writer.put(KEY, Told(Verdict(generation=3, state="Progressing", proxies=1)))
+    await api.until(2)
+    assert [patch[-1] for patch in api.patches] == ["Settled", "Progressing"]
+    assert api.patches[0][:4] == ("VirtualService", "shop", "web", "status")
+    assert writer.written == 2
+    task.cancel()
+
+
+def test_what_istiod_writes_is_no_news_to_it():
+    objects = Objects()
+    assert objects.put(web())
+    noted = web(conditions=[{"type": "Settled"}], observedGeneration=2, proxies={}, validationMessages=[])
+    noted["metadata"]["resourceVersion"] = "8"
+    noted["metadata"]["managedFields"] = [{"manager": "istiod"}]
+    assert not objects.put(noted)
+    assert objects.find(str(KEY))["status"]["observedGeneration"] == 2
+    for field, value in (("spec", {"hosts": ["other"]}), ("status", {"addresses": [{"value": "240.0.0.1"}]})):
+        changed = copy.deepcopy(noted) | {field: value}
+        assert objects.put(changed)
+        assert objects.put(noted)
+    relabelled = copy.deepcopy(noted)
+    relabelled["metadata"]["labels"] = {"a": "b"}
+    assert objects.put(relabelled)
+    assert objects.put({"kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}})

@@ -1,0 +1,159 @@
+"""What delivery may rely on, whichever transport carries its streams: asked by a gRPC client that is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+
+from plait.delivery.grpc_transport import GrpcTransport
+from plait.delivery.http2 import Http2Transport
+from plait.delivery.transport import Refusal
+from plait.delivery.wire import METHOD
+
+
+@pytest.fixture(params=[GrpcTransport, Http2Transport], ids=["grpc", "http2"])
+def serving(request):
+    @asynccontextmanager
+    async def serve(handler):
+        port = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(request.param("127.0.0.1:0").serve(handler, started=port.set_result))
+        try:
+            yield await port
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    return serve
+
+
+@asynccontextmanager
+async def call(port, *, method=METHOD, metadata=()):
+    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        yield channel.stream_stream(method)(metadata=metadata, wait_for_ready=True)
+
+
+async def echo(stream):
+    while (message := await stream.receive()) is not None:
+        await stream.send(message)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_384, 65_535, 65_536, 1 << 20, 5 << 20])
+async def test_messages_of_any_size_come_and_go_whole(serving, size: int) -> None:
+    message = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    async with serving(echo) as port, call(port) as stream:
+        for _ in range(2):
+            await stream.write(message)
+            assert await stream.read() == message
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+        assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_many_streams_get_the_same_bytes_in_order(serving) -> None:
+    messages = [bytes([n]) * (n * 997 + 1) for n in range(40)]
+
+    async def push(stream):
+        await stream.receive()
+        for message in messages:
+            await stream.send(message)
+
+    async def one(port):
+        async with call(port) as stream:
+            await stream.write(b"go")
+            return [await stream.read() for _ in messages]
+
+    async with serving(push) as port:
+        assert await asyncio.gather(*(one(port) for _ in range(20))) == [messages] * 20
+
+
+async def test_metadata_is_read_and_a_refusal_says_why(serving) -> None:
+    seen = []
+
+    async def refuse(stream):
+        seen.append(stream.metadata.get("authorization"))
+        await stream.refuse(Refusal.UNAUTHENTICATED, "no such token: 100 % für nichts")
+
+    async with serving(refuse) as port, call(port, metadata=(("authorization", "Bearer x"),)) as stream:
+        assert await stream.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert await stream.details() == "no such token: 100 % für nichts"
+    assert seen == ["Bearer x"]
+
+
+async def test_another_method_is_unimplemented(serving) -> None:
+    async with serving(echo) as port, call(port, method="/some.Service/Else") as stream:
+        assert await stream.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_client_that_leaves_ends_its_handler(serving) -> None:
+    left = asyncio.Event()
+
+    async def wait(stream):
+        try:
+            await stream.receive()
+            await stream.send(b"here")
+            await stream.receive()
+        finally:
+            left.set()
+
+    async with serving(wait) as port:
+        async with call(port) as stream:
+            await stream.write(b"hello")
+            assert await stream.read() == b"here"
+            stream.cancel()
+        async with asyncio.timeout(10):
+            await left.wait()
+
+
+async def test_a_slow_reader_holds_its_own_stream_only(serving) -> None:
+    sent = []
+
+    async def flood(stream):
+        who = await stream.receive()
+        if who == b"slow":
+            for number in range(64):
+                await stream.send(bytes(1 << 20))
+                sent.append(number)
+        else:
+            await stream.send(b"quick")
+
+    async with serving(flood) as port, call(port) as slow, call(port) as quick:
+        await slow.write(b"slow")
+        await slow.read()
+        await quick.write(b"quick")
+        assert await quick.read() == b"quick"
+        assert len(sent) < 64, "sending waits for the reader"
+        for _ in range(63):
+            assert len(await slow.read()) == 1 << 20
+
+
+async def test_a_handler_that_fails_is_an_internal_error(serving, request, caplog) -> None:
+    async def fail(stream):
+        await stream.receive()
+        raise RuntimeError("on purpose")
+
+    async with serving(fail) as port, call(port) as stream:
+        await stream.write(b"x")
+        code = await stream.code()
+    assert code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+
+
+async def test_the_servers_end_is_the_end_of_its_streams(serving) -> None:
+    async def stay(stream):
+        await stream.receive()
+        await stream.send(b"here")
+        await stream.receive()
+
+    async with serving(stay) as port:
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=(("grpc.use_local_subchannel_pool", 1),))
+        stream = channel.stream_stream(METHOD)(wait_for_ready=True)
+        await stream.write(b"hello")
+        assert await stream.read() == b"here"
+    async with asyncio.timeout(10):
+        assert await stream.code() is not grpc.StatusCode.OK
+    await channel.close()
