@@ -5,20 +5,30 @@ Pure functions, used by the machine's admission and node, by the webhook and by 
 
 from plait.inject.annotations import AnnotationError
 from plait.inject.bootstrap import BootstrapConfig, bootstrap
+from plait.inject.bootstrap_patches import BootstrapPatch, bootstrap_patches, patched, with_patches
 from plait.inject.capture import capture_rules, closed_ipv6
-from plait.inject.config import InjectConfig
-from plait.inject.legacy import convert_workload, foreign_sidecars
+from plait.inject.config import PROXY_MARK, InjectConfig
+from plait.inject.legacy import convert_workload, foreign_sidecars, old_images
 from plait.inject.pod import Injection, inject_pod
+from plait.inject.proxy_settings import ProxySettings, proxy_settings
 
 __all__ = [
+    "PROXY_MARK",
     "AnnotationError",
     "BootstrapConfig",
+    "BootstrapPatch",
     "InjectConfig",
     "Injection",
+    "ProxySettings",
     "bootstrap",
+    "bootstrap_patches",
     "capture_rules",
     "closed_ipv6",
     "convert_workload",
     "foreign_sidecars",
     "inject_pod",
+    "old_images",
+    "patched",
+    "proxy_settings",
+    "with_patches",
 ]

@@ -17,14 +17,18 @@ from plait.mesh.node import ProxyNode
 READY_PORT: Final = 15021
 METRICS_PORT: Final = 15090
 
+#: Linux: setsockopt(2), socket(7).
+_SOL_SOCKET: Final = 1
+_SO_MARK: Final = 36
+
 _TYPE: Final = "type.googleapis.com/"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 #: kubectl's copy of the whole manifest: large, possibly secret, and of no use to the control plane.
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
-#: What is kept of Envoy's own statistics. `istio` is the scope of the standard metrics; `downstream_cx_active` tells a
-#: draining proxy from an idle one.
+#: What is kept of Envoy's own statistics. `istio` is the scope of the standard metrics; those of `downstream` tell
+#: how much a draining proxy has still to do.
 _KEPT_STATS: Final = (
     {"prefix": "istio"},
     {"prefix": "cluster_manager"},
@@ -35,9 +39,11 @@ _KEPT_STATS: Final = (
     {"prefix": "tcp."},
     {"contains": "outlier_detection"},
     {"suffix": "upstream_rq_pending_overflow"},
+    {"suffix": "upstream_rq_retry_overflow"},
     {"suffix": "upstream_cx_overflow"},
     {"suffix": "fail_verify_san"},
     {"suffix": "downstream_cx_active"},
+    {"suffix": "downstream_rq_active"},
 )
 #: The first group is cut out of the name, the second is the tag's value. Names of clusters hold dots, so their
 #: statistics' names end in `;`; those of plain clusters (`xds-grpc`) have neither `|` nor a dot.
@@ -62,7 +68,9 @@ class BootstrapConfig:
     `token` is the pod's service account token, sent as `authorization: Bearer` on the ADS stream; it is left out of
     `repr`. `discovery_address` is HOST:PORT. `service_cluster` becomes node.cluster, by default the pod's label `app`
     and its namespace. `proxy_config` is Istio's ProxyConfig as shown in the node's metadata. `annotations` are the
-    pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics.
+    pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics. With a `mark` Envoy sets it on all
+    its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
+    itself, in place of those of the pod.
     """
 
     token: str = field(repr=False)
@@ -77,6 +85,8 @@ class BootstrapConfig:
     annotations: Mapping[str, str] = field(default_factory=_no_config)
     proxy_config: Mapping[str, Any] = field(default_factory=_no_config)
     max_connections: int = 100_000
+    mark: int | None = None
+    resolver: str | None = None
 
 
 def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
@@ -99,6 +109,8 @@ def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
                 _listener(METRICS_PORT, name="prometheus_stats", path="/stats/prometheus"),
             ],
         },
+        **({} if config.mark is None else {"cluster_manager": _marking(config.mark)}),
+        **({} if config.resolver is None else {"typed_dns_resolver_config": _resolver(config.resolver)}),
         "stats_config": _stats_config(config.annotations),
         "layered_runtime": {
             "layers": [
@@ -118,6 +130,27 @@ def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
                     },
                 }
             ]
+        },
+    }
+
+
+def _marking(mark: int) -> dict[str, Any]:
+    """For every cluster that binds to no address of its own, static and dynamic ones alike.
+
+    Those that do are the inbound ones, which bind to 127.0.0.6: the rules let that pass by itself.
+    """
+    option = {"level": _SOL_SOCKET, "name": _SO_MARK, "int_value": mark, "state": "STATE_PREBIND"}
+    source = {"address": "0.0.0.0", "port_value": 0}  # noqa: S104 - where nothing is bound no option is set
+    return {"upstream_bind_config": {"source_address": source, "socket_options": [option]}}
+
+
+def _resolver(server: str) -> dict[str, Any]:
+    host, _, port = server.rpartition(":")
+    return {
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": _TYPE + "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            "resolvers": [_address(host, int(port))],
         },
     }
 

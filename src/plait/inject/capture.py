@@ -7,14 +7,16 @@ again changes nothing. It must be loaded before the pod's links come up, or a pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from plait.inject import annotations as names
-from plait.inject.config import PROXY_UID
+from plait.inject.config import PROXY_MARK, PROXY_UID
+from plait.xds.names import PROBE_PORT
 
 TABLE: Final = "plait"
-#: Ports of the sidecar itself: HBONE, agent health, readiness, Envoy's metrics. They are reached directly.
-SIDECAR_PORTS: Final = (15008, 15020, 15021, 15090)
+#: Ports of the sidecar itself: istiod's probes, HBONE, agent health, readiness, Envoy's metrics. They are reached
+#: directly.
+SIDECAR_PORTS: Final = (PROBE_PORT, 15008, 15020, 15021, 15090)
 OUTBOUND: Final = 15001
 INBOUND: Final = 15006
 
@@ -41,15 +43,18 @@ def closed_ipv6() -> str:
     return _IPV6
 
 
-def capture_rules(pod: Mapping[str, Any]) -> str:
+def capture_rules(pod: Mapping[str, Any], *, by: Literal["uid", "mark"] = "uid") -> str:
     """Text for nft for a pod with a sidecar; raises AnnotationError where its annotations cannot be followed.
 
-    Connections of uid 1337 are the proxy's own. 127.0.0.6 is the address its inbound clusters bind to, and so marks
-    what it forwards to the application. Connections to the pod's own address and to loopback are not captured.
+    Connections of uid 1337 are the proxy's own, or, told `by` mark, those of mark 1337: for a node with one uid only.
+    127.0.0.6 is the address its inbound clusters bind to, and so marks what it forwards to the application. Connections
+    to the pod's own address and to loopback are not captured.
     """
     capture = names.read_capture(names.of(pod))
     if not capture.redirect:
         return _IPV6
+    key, value = ("skuid", PROXY_UID) if by == "uid" else ("mark", PROXY_MARK)
+    proxy, others = f"meta {key} {value}", f"meta {key} != {value}"
     inbound = [
         *_interfaces("iifname", capture.excluded_interfaces),
         *_inbound(capture.inbound_ports, capture.excluded_inbound_ports),
@@ -59,9 +64,9 @@ def capture_rules(pod: Mapping[str, Any]) -> str:
         *_interfaces("oifname", capture.excluded_interfaces),
         *_rules("tcp dport", capture.excluded_outbound_ports, "return"),
         'ip saddr 127.0.0.6 oifname "lo" return',
-        f'meta skuid {PROXY_UID} oifname "lo" ip daddr != 127.0.0.1 tcp dport != 15008 redirect to :{INBOUND}',
-        f'oifname "lo" meta skuid != {PROXY_UID} return',
-        f"meta skuid {PROXY_UID} return",
+        f'{proxy} oifname "lo" ip daddr != 127.0.0.1 tcp dport != 15008 redirect to :{INBOUND}',
+        f'oifname "lo" {others} return',
+        f"{proxy} return",
         "ip daddr 127.0.0.0/8 return",
         *_rules("ip daddr", capture.excluded_outbound_ranges, "return"),
         *_redirect("tcp dport", capture.outbound_ports, OUTBOUND),

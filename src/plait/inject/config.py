@@ -14,6 +14,8 @@ SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", 
 PROXY_CONTAINER = "istio-proxy"
 INIT_CONTAINER = "istio-init"
 PROXY_UID = 1337
+#: Of the sidecar's connections where there is only one uid to tell it by.
+PROXY_MARK = 1337
 
 
 def _requests() -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from plait.inject.aged import aged_images
 from plait.inject.config import InjectConfig
 from plait.inject.foreign import find_foreign
 
@@ -23,8 +24,12 @@ _NODE_LABELS: Final = {
 }
 
 
-def convert_workload(obj: dict[str, Any], config: InjectConfig | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def convert_workload(
+    obj: dict[str, Any], config: InjectConfig | None = None, *, stored: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A workload in today's form, with a warning for each change that its author should make too.
+
+    `stored` is the workload that it replaces. A selector that is not given stays as it is there: nobody may change it.
 
     Takes any object with a pod template and any other object, which it gives back as it is. A template that carries a
     sidecar of another make is warned about and kept: its pods get plait's instead when they are created, and the
@@ -35,7 +40,7 @@ def convert_workload(obj: dict[str, Any], config: InjectConfig | None = None) ->
     metadata = _mapping(obj.get("metadata"))
     title = f'{obj.get("kind", "object")} "{metadata.get("name", "")}"'
     if obj.get("kind") in _WORKLOADS and obj.get("apiVersion") in _LEGACY_VERSIONS:
-        warnings += _to_apps_v1(obj, title)
+        warnings += _to_apps_v1(obj, title, stored)
     for template, path in _templates(obj):
         if _mapping(template.get("metadata")).get("creationTimestamp", "") is None:
             del template["metadata"]["creationTimestamp"]
@@ -56,7 +61,13 @@ def foreign_sidecars(obj: dict[str, Any], config: InjectConfig | None = None) ->
     )
 
 
-def _to_apps_v1(obj: dict[str, Any], title: str) -> list[str]:
+def old_images(obj: dict[str, Any]) -> tuple[str, ...]:
+    """A warning for each image of a workload that means something else today than when such manifests were written."""
+    title = f'{obj.get("kind", "object")} "{_mapping(obj.get("metadata")).get("name", "")}"'
+    return tuple(line for template, path in _templates(obj) for line in aged_images(title, template, path))
+
+
+def _to_apps_v1(obj: dict[str, Any], title: str, stored: dict[str, Any] | None) -> list[str]:
     warnings = [
         f"{title}: {obj['apiVersion']} is gone since Kubernetes 1.16, stored as apps/v1; write apiVersion: apps/v1"
     ]
@@ -74,7 +85,11 @@ def _to_apps_v1(obj: dict[str, Any], title: str) -> list[str]:
         if spec.pop(field, None) is not None
     ]
     labels = _mapping(_mapping(_mapping(spec.get("template")).get("metadata")).get("labels"))
-    if not spec.get("selector") and labels:
+    kept = _mapping(_mapping(stored).get("spec")).get("selector")
+    if not spec.get("selector") and kept:
+        spec["selector"] = copy.deepcopy(kept)
+        warnings.append(f"{title}: spec.selector is missing, the stored one is kept; write {_flow(kept)}")
+    elif not spec.get("selector") and labels:
         spec["selector"] = {"matchLabels": dict(labels)}
         written = ", ".join(f"{key}: {value}" for key, value in labels.items())
         warnings.append(
@@ -107,6 +122,15 @@ def _node_selector(spec: dict[str, Any], path: str) -> list[str]:
             del selector[old]
             warnings.append(f"{path}: {old} is an old name, stored as {new}; write {new}: {selector[new]}")
     return warnings
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return str(value)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

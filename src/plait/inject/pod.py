@@ -16,9 +16,12 @@ from plait.inject.decision import decide
 from plait.inject.foreign import AUTO_IMAGE, find_foreign, strip
 from plait.inject.overlay import overlay
 from plait.inject.owner import canonical, workload_of
+from plait.inject.proxy_settings import ProxySettings
 from plait.inject.sidecar import VOLUMES, init_container, proxy_container
 
 _DEFAULT_CONTAINER = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
+
+_DEFAULTS = ProxySettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,18 @@ class Injection:
     warnings: tuple[str, ...] = ()
 
 
-def inject_pod(pod: dict[str, Any], *, namespace: Mapping[str, Any], config: InjectConfig) -> Injection:
+def inject_pod(
+    pod: dict[str, Any],
+    *,
+    namespace: Mapping[str, Any],
+    config: InjectConfig,
+    settings: ProxySettings = _DEFAULTS,
+) -> Injection:
     """Add `istio-init` and `istio-proxy` where the pod should have them; a pod that has them stays as it is.
 
     `namespace` is the pod's Namespace object. A sidecar of another make is taken out with a warning, and counts as
-    asking for one. Raises AnnotationError where an annotation about capture cannot be followed.
+    asking for one. `settings` are what the proxy is started with. Raises AnnotationError where an annotation about
+    capture cannot be followed.
     """
     title = _title(pod)
     foreign = find_foreign(pod, image=config.image)
@@ -53,7 +63,9 @@ def inject_pod(pod: dict[str, Any], *, namespace: Mapping[str, Any], config: Inj
         return Injection(pod, injected=False, warnings=tuple(warnings))
     names.read_capture(names.of(pod))
     home = (pod.get("metadata") or {}).get("namespace") or (namespace.get("metadata") or {}).get("name") or "default"
-    return Injection(_add(pod, namespace=home, config=config), injected=True, warnings=tuple(warnings))
+    return Injection(
+        _add(pod, namespace=home, config=config, settings=settings), injected=True, warnings=tuple(warnings)
+    )
 
 
 def _has_proxy(pod: Mapping[str, Any], config: InjectConfig) -> bool:
@@ -63,11 +75,11 @@ def _has_proxy(pod: Mapping[str, Any], config: InjectConfig) -> bool:
     )
 
 
-def _add(pod: dict[str, Any], *, namespace: str, config: InjectConfig) -> dict[str, Any]:
+def _add(pod: dict[str, Any], *, namespace: str, config: InjectConfig, settings: ProxySettings) -> dict[str, Any]:
     gateway = "gateway" in {name.strip() for name in names.of(pod).get(names.TEMPLATES, "").split(",")}
     role: Literal["sidecar", "router"] = "router" if gateway else "sidecar"
     spec = dict(pod.get("spec") or {})
-    proxy = proxy_container(pod, namespace=namespace, role=role, config=config)
+    proxy = proxy_container(pod, namespace=namespace, role=role, config=config, settings=settings)
     inits = [] if gateway else [init_container(pod, config=config)]
     spec["containers"] = _merged(spec.get("containers"), proxy)
     for init in inits:

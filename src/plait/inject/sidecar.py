@@ -9,6 +9,7 @@ from typing import Any, Literal
 from plait.inject import annotations as names
 from plait.inject.config import INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, InjectConfig
 from plait.inject.owner import workload_of
+from plait.inject.proxy_settings import ProxySettings
 
 VOLUMES: tuple[dict[str, Any], ...] = (
     {"name": "istio-envoy", "emptyDir": {"medium": "Memory"}},
@@ -58,7 +59,12 @@ def init_container(pod: Mapping[str, Any], *, config: InjectConfig) -> dict[str,
 
 
 def proxy_container(
-    pod: Mapping[str, Any], *, namespace: str, role: Literal["sidecar", "router"], config: InjectConfig
+    pod: Mapping[str, Any],
+    *,
+    namespace: str,
+    role: Literal["sidecar", "router"],
+    config: InjectConfig,
+    settings: ProxySettings,
 ) -> dict[str, Any]:
     """`istio-proxy`: Envoy as uid 1337. Its startup probe holds the application back until it is ready."""
     annotations = names.of(pod)
@@ -75,8 +81,9 @@ def proxy_container(
             f"--proxyLogLevel={annotations.get('sidecar.istio.io/logLevel', 'warning')}",
             f"--proxyComponentLogLevel={annotations.get('sidecar.istio.io/componentLogLevel', 'misc:error')}",
             f"--log_output_level={annotations.get('sidecar.istio.io/agentLogLevel', 'default:info')}",
+            *([] if settings.concurrency is None else [f"--concurrency={settings.concurrency}"]),
         ],
-        "env": _environment(pod, namespace=namespace, config=config),
+        "env": _with(_environment(pod, namespace=namespace, config=config), settings.environment),
         "ports": ports,
         "readinessProbe": {**ready, "failureThreshold": 4, "periodSeconds": 15},
         "startupProbe": {**ready, "failureThreshold": 600, "periodSeconds": 1},
@@ -122,6 +129,12 @@ def _environment(pod: Mapping[str, Any], *, namespace: str, config: InjectConfig
     }
     referred = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
     return referred + [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _with(variables: list[dict[str, Any]], environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The variables with those of a ProxyConfig, which replace ones of the same name."""
+    kept = [variable for variable in variables if variable["name"] not in environment]
+    return kept + [{"name": name, "value": value} for name, value in environment.items()]
 
 
 def _resources(annotations: Mapping[str, str], config: InjectConfig) -> dict[str, Any]:

@@ -9,8 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+from plait.machine.host_sockets import Reach
+
+#: How the node namespace is made. `root`: by root, without a user namespace. The others are root in a user namespace:
+#: `user-namespace` is root outside too, but without CAP_SYS_ADMIN; `subuid` an ordinary user with subordinate ids;
+#: `one-uid` a user without: uid 0 is then the only one inside, so a sidecar is told from an application by marks.
+RungName = Literal["root", "user-namespace", "subuid", "one-uid"]
 
 #: Unprivileged uid and gid of the API server: outside the ranges Debian allocates, inside a 65,536-wide user namespace.
 API_UID = 65001
@@ -32,7 +40,8 @@ class MachineSettings:
     `ports` are host ports by name (`http`, `https`, `api`, `console`). `state` is the mesh's state folder, the same
     path inside and outside the node namespace (ancestors that others may not pass are replaced by an empty tmpfs
     inside). `boot` is new at every start of the mesh: the node shows it as its bootID once what it says of its pods is
-    true of this start. `python` is the interpreter of the virtual environment; `envoy` the Envoy binary.
+    true of this start. `python` is the interpreter of the virtual environment; `envoy` the Envoy binary. `outside` says
+    how far pods reach beyond the mesh; `rung` is how the node namespace is made.
     """
 
     name: str
@@ -43,7 +52,19 @@ class MachineSettings:
     boot: str = ""
     cidr: str = "10.42.0.0/16"
     trust_domain: str = "cluster.local"
+    outside: Reach = "network"
     image_tables: tuple[str, ...] = field(default=())
+    rung: RungName = "root"
+
+    @property
+    def one_uid(self) -> bool:
+        """Whether everything on the node has to run as uid 0, because there is no other."""
+        return self.rung == "one-uid"
+
+    @property
+    def api_uid(self) -> int:
+        """The uid and gid of the API server."""
+        return 0 if self.one_uid else API_UID
 
     @property
     def network(self) -> IPv4Network:

@@ -10,6 +10,7 @@ from plait.kube.kinds import (
     DEPLOYMENT,
     ENDPOINTSLICE,
     EVENT,
+    INGRESS,
     NAMESPACE,
     POD,
     REPLICASET,
@@ -276,25 +277,44 @@ async def test_every_namespace_has_a_default_service_account(cluster):
         await api.until(lambda: api.find(SERVICEACCOUNT, "default"))
 
 
-async def test_only_the_ingress_gateway_has_a_load_balancer(cluster, service):
+async def test_the_ingress_gateway_has_a_load_balancer_and_the_node_gives_the_others_theirs(cluster, service):
     async with cluster() as api:
         await api.create(NAMESPACE, {"metadata": {"name": "istio-system"}})
         gateway = service("istio-ingressgateway", type="LoadBalancer")
         gateway["metadata"]["namespace"] = "istio-system"
         await api.create(SERVICE, gateway)
         await api.create(SERVICE, service("other", type="LoadBalancer"))
+        await api.set_status(SERVICE, "other", loadBalancer={"ingress": [{"ip": "127.42.0.7"}]})
 
         def ingress():
             status = api.find(SERVICE, "istio-ingressgateway", "istio-system").get("status") or {}
             return (status.get("loadBalancer") or {}).get("ingress")
 
         await api.until(lambda: ingress() == [{"ip": "127.0.0.1", "ipMode": "VIP"}])
-        await api.until(lambda: [e for e in api.all(EVENT) if e["involvedObject"]["name"] == "other"])
-        assert not api.find(SERVICE, "other").get("status")
+        assert api.find(SERVICE, "other")["status"]["loadBalancer"] == {"ingress": [{"ip": "127.42.0.7"}]}
         await api.edit(
             SERVICE, "istio-ingressgateway", lambda obj: obj["spec"].update(type="ClusterIP"), "istio-system"
         )
         await api.until(lambda: not ingress())
+
+
+async def test_an_ingress_gets_the_gateways_address_as_the_meshs_settings_say_whose_it_is(cluster, service):
+    async with cluster() as api:
+        await api.create(NAMESPACE, {"metadata": {"name": "istio-system"}})
+        gateway = service("istio-ingressgateway", type="LoadBalancer")
+        gateway["metadata"]["namespace"] = "istio-system"
+        await api.create(SERVICE, gateway)
+        await api.create(INGRESS, {"metadata": {"name": "web", "namespace": "shop"}, "spec": {}})
+
+        def address():
+            status = api.find(INGRESS, "web").get("status") or {}
+            return (status.get("loadBalancer") or {}).get("ingress")
+
+        settings = {"metadata": {"name": "istio", "namespace": "istio-system"}}
+        await api.create(CONFIGMAP, {**settings, "data": {"mesh": "ingressControllerMode: DEFAULT"}})
+        await api.until(lambda: address() == [{"ip": "127.0.0.1"}])
+        await api.edit(CONFIGMAP, "istio", lambda obj: obj["data"].update(mesh="ingressService: x"), "istio-system")
+        await api.until(lambda: not address())
 
 
 async def test_one_write_tells_of_an_endpoint_that_is_no_longer_ready(cluster, deployment, service):

@@ -81,7 +81,9 @@ async def access(tmp_path, schemas) -> AsyncIterator[Access]:
     started = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         server = tasks.create_task(
-            serve(settings, schemas=schemas, admission=AdmitAll(), convert=lambda obj: (obj, ()), started=started.set)
+            serve(
+                settings, schemas=schemas, admission=AdmitAll(), convert=lambda obj, **_: (obj, ()), started=started.set
+            )
         )
         await started.wait()
         yield Access(server=f"https://127.0.0.1:{port}", ca=(tmp_path / "tls.crt").read_text(), token=TOKEN)

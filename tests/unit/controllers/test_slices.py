@@ -129,6 +129,18 @@ def test_slices_hold_a_hundred_and_are_touched_only_where_something_changed():
     assert all(each["endpoints"] for each in slices.now.values())
 
 
+def test_a_slice_too_many_is_emptied_into_the_others():
+    slices = Slices()
+    slices.plan(service(), [pod("p1"), pod("p2")])
+    (first,) = slices.now.values()
+    other = copy.deepcopy(first)
+    other["metadata"]["name"] = "web-lost"
+    first["endpoints"] = first["endpoints"][:1]
+    slices.now["web-lost"] = other
+    assert slices.plan(service(), [pod("p1"), pod("p2")]) == (1, 0, 1)
+    assert len(slices.endpoints) == 2
+
+
 def test_headless_services_and_unready_addresses():
     slices = Slices()
     headless = service(clusterIP="None", publishNotReadyAddresses=True, ports=[])

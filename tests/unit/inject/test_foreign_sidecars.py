@@ -171,6 +171,14 @@ def test_a_selector_that_is_there_stays():
     assert converted["spec"]["selector"] == {"matchLabels": {"name": "carts-db"}}
 
 
+def test_a_selector_that_is_not_given_stays_as_it_is_stored():
+    stored = {"spec": {"selector": {"matchLabels": {"name": "carts-db"}}}}
+    converted, warnings = convert_workload(deployment(), stored=stored)
+    assert converted["spec"]["selector"] == {"matchLabels": {"name": "carts-db"}}
+    assert converted["spec"]["selector"] is not stored["spec"]["selector"]
+    assert any(line.endswith("the stored one is kept; write {matchLabels: {name: carts-db}}") for line in warnings)
+
+
 def test_fields_without_meaning_today_are_left_out_with_a_warning():
     given = deployment()
     given["spec"]["rollbackTo"] = {"revision": 3}

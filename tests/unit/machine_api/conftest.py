@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from plait.inject.legacy import convert_workload
-from plait.machine.api.admission import AdmitAll
+from plait.machine.api.admission import Admission, AdmitAll
 from plait.machine.api.schema import load_schemas
 from plait.machine.api.server import serve
 from plait.machine.api.settings import ApiSettings
@@ -94,6 +94,7 @@ class Cluster:
     folder: Path
     pki: Path
     node_socket: Path
+    program: Path = KUBECTL
 
     async def ask(
         self, method: str, path: str, body: Any = None, *, token: str = ADMIN, **headers: str
@@ -125,7 +126,7 @@ class Cluster:
     async def start_kubectl(self, *arguments: str) -> asyncio.subprocess.Process:
         """A running kubectl; the caller waits for its end."""
         return await asyncio.create_subprocess_exec(
-            KUBECTL,
+            self.program,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -155,7 +156,9 @@ def _write_kubeconfig(folder: Path, pki: Path, url: str) -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path, pki: Path, schemas: Schemas) -> AsyncIterator[Cluster]:
+async def running(
+    folder: Path, pki: Path, schemas: Schemas, admission: Admission | None = None
+) -> AsyncIterator[Cluster]:
     """Serve from the store in `folder` until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listening.getsockname()[1]}"
@@ -177,7 +180,7 @@ async def running(folder: Path, pki: Path, schemas: Schemas) -> AsyncIterator[Cl
     _write_kubeconfig(folder, pki, url)
     ready = asyncio.Event()
     serving = asyncio.create_task(
-        serve(settings, schemas=schemas, admission=AdmitAll(), convert=convert_workload, started=ready.set)
+        serve(settings, schemas=schemas, admission=admission or AdmitAll(), convert=convert_workload, started=ready.set)
     )
     started = asyncio.create_task(ready.wait())
     await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)

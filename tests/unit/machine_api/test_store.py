@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from plait.machine.api.store import START_JUMP, Key, Store
+from plait.machine.api.store import START_JUMP, Key, Store, StoreWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +98,7 @@ def test_commits_are_synchronous(tmp_path: Path) -> None:
 
 def test_a_failed_commit_changes_nothing(store: Store) -> None:
     before = store.version
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreWriteError):
         store._commit(before + 1, "INSERT INTO nowhere VALUES (?)", (1,))
     assert store.version == before
     assert store.put(PODS, pod("x")).version == before + 1

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.init.relay import Targets, serve
+from plait.machine.init import edge
+from plait.machine.init.relay import Targets
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,7 +44,7 @@ async def exchange(port: int, data: bytes) -> bytes:
 async def relay(tmp_path: Path):
     listener = listening()
     targets = tmp_path / "relay.json"
-    task = asyncio.create_task(serve({"http": listener}, Targets(targets)))
+    task = asyncio.create_task(edge.serve({"http": listener}, Targets(targets)))
     yield listener.getsockname()[1], targets
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -74,5 +75,30 @@ async def test_the_target_may_change_and_one_that_refuses_is_passed_over(relay) 
 
 async def test_without_a_target_the_connection_is_reset(relay) -> None:
     port, _ = relay
+    with pytest.raises(ConnectionResetError):
+        await exchange(port, b"hello")
+
+
+async def test_where_a_port_led_a_moment_ago_a_client_waits(relay) -> None:
+    port, targets = relay
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server:
+        somewhere = json.dumps({"http": [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]})
+        targets.write_text(somewhere)
+        assert await exchange(port, b"before") == b"before|end"
+        targets.write_text(json.dumps({"http": []}))
+        waiting = asyncio.create_task(exchange(port, b"hello"))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+        targets.write_text(somewhere)
+        assert await waiting == b"hello|end"
+
+
+async def test_a_client_that_waited_long_enough_is_reset(relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plait.machine.init.relay.PATIENCE", 0.1)
+    port, targets = relay
+    refused = listening()
+    targets.write_text(json.dumps({"http": [f"127.0.0.1:{refused.getsockname()[1]}"]}))
+    refused.close()
     with pytest.raises(ConnectionResetError):
         await exchange(port, b"hello")

@@ -40,11 +40,18 @@ def running(socket: Path, services: str = "[]") -> Iterator[subprocess.Popen[byt
 
 @asynccontextmanager
 async def connected(socket: Path) -> AsyncIterator[InitClient]:
+    client = InitClient(socket)
     async with asyncio.timeout(10):
-        while not socket.is_socket():
-            await asyncio.sleep(0.01)
-    async with InitClient(socket) as client:
+        while True:
+            try:
+                await client.__aenter__()
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                await asyncio.sleep(0.01)
+    try:
         yield client
+    finally:
+        await client.__aexit__(None, None, None)
 
 
 def shell(name: str, script: str, log: Path | None = None) -> Spawn:

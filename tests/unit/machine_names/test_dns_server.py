@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -102,14 +103,49 @@ async def test_names_of_others_are_refused_where_there_is_no_upstream(names):
         assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [5]
 
 
+class Server:
+    """Leads to a server on this machine."""
+
+    def __init__(self, address):
+        self.address = address
+
+    async def resolver(self, *, tcp=False):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
+        try:
+            made.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(made, self.address)
+        except OSError:
+            made.close()
+            raise
+        return made
+
+
 async def test_names_of_others_are_forwarded_to_the_upstream(names):
     far = Names(domain="example.com")
     far.update({"metadata": {"name": "www", "namespace": "a"}, "spec": {"clusterIP": "192.0.2.1"}})
-    async with serving(far) as upstream, serving(names, upstream=upstream) as address:
+    async with serving(far) as upstream, serving(names, upstream=Server(upstream)) as address:
         message = query("www.a.svc.example.com")
         assert (await ask_udp(address, message)).endswith(bytes([192, 0, 2, 1]))
         assert (await ask_tcp(address, message))[0].endswith(bytes([192, 0, 2, 1]))
         assert (await ask_udp(address, query("web.shop.svc.cluster.local"))).endswith(bytes([10, 42, 128, 5]))
+
+
+async def test_an_external_name_is_answered_with_the_addresses_of_what_it_names(names):
+    far = Names(domain="example.com")
+    far.update({"metadata": {"name": "www", "namespace": "a"}, "spec": {"clusterIP": "192.0.2.1"}})
+    spec = {"type": "ExternalName", "externalName": "www.a.svc.example.com"}
+    names.update({"metadata": {"name": "outside", "namespace": "shop"}, "spec": spec})
+    async with serving(far) as upstream, serving(names, upstream=Server(upstream)) as address:
+        message = query("outside.shop.svc.cluster.local")
+        for answer in (await ask_udp(address, message), (await ask_tcp(address, message))[0]):
+            assert struct.unpack_from("!HHH", answer, 4) == (1, 2, 0)
+            assert answer.endswith(bytes([192, 0, 2, 1]))
+        # There are no others of another type, and that is no error.
+        assert struct.unpack_from(
+            "!H", await ask_udp(address, query("outside.shop.svc.cluster.local", type_=28)), 6
+        ) == (1,)
+    async with serving(names) as address:
+        assert code(await ask_udp(address, query("outside.shop.svc.cluster.local"))) == 0
 
 
 async def test_an_upstream_that_is_gone_is_servfail(names):
@@ -117,9 +153,14 @@ async def test_an_upstream_that_is_gone_is_servfail(names):
     gone = udp.getsockname()
     udp.close()
     tcp.close()
-    async with serving(names, upstream=gone) as address:
+    async with serving(names, upstream=Server(gone)) as address:
         assert code(await ask_udp(address, query("example.com"))) == 2
         assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [2]
+
+
+async def test_the_hosts_name_is_known_only_where_pods_may_reach_it():
+    async with serving(Names(host=IPv4Address("10.42.0.2"))) as address:
+        assert (await ask_udp(address, query("host.plait.internal"))).endswith(bytes([10, 42, 0, 2]))
 
 
 async def test_rubbish_does_not_stop_it(names):

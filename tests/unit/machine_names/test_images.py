@@ -217,6 +217,12 @@ def test_entries_survive_being_written(builtin):
         assert parse_entry(image.entry()) == image
 
 
+def test_proxies_have_the_program_that_people_ask_envoy_with(builtin):
+    for image in ("plait/proxyv2:0.1.0", "istio/proxyv2:1.0.0", "gcr.io/istio-release/proxyv2:1.0.0"):
+        agent = builtin.find(image).programs["/usr/local/bin/pilot-agent"]
+        assert agent == ("python", "-m", "plait.proxy.pilot_agent")
+
+
 def test_the_load_generators_image_has_its_program_where_scripts_call_it(builtin):
     programs = builtin.find("istio/fortio:latest_release").programs
     assert programs["/usr/local/bin/fortio"] == ("python", "-m", "plait.load.fortio")

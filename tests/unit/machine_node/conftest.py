@@ -22,6 +22,7 @@ from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import ApiError, NotFound
 from plait.kube.kinds import EVENT, NODE, POD
+from plait.machine import host_sockets
 
 PATIENCE = 60.0
 _NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
@@ -174,14 +175,17 @@ def machine(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], N
     pki.ensure(state.pki, ["127.0.0.1", str(settings.bridge_ip), str(settings.api_vip)], ["localhost"])
     pki.write_kubeconfig(state.kubeconfig, state.pki, mesh=state.name, port=numbers["api"])
     fds = {name: sock.fileno() for name, sock in sockets.items()}
-    plan.write(state, settings, fds)
+    # Nobody answers on the other ends: nothing in these tests goes out.
+    channels = [host_sockets.channel() for _ in range(2)]
+    doors = dict(zip(("relay", "node"), (theirs.fileno() for _, theirs in channels), strict=True))
+    plan.write(state, settings, fds, doors)
     with (state.logs / "launcher.log").open("ab") as log:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES,
              sys.executable, "-m", "plait.machine.init", str(state.plan)],
-            pass_fds=tuple(fds.values()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+            pass_fds=(*fds.values(), *doors.values()), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
         )  # fmt: skip
-    for sock in sockets.values():
+    for sock in (*sockets.values(), *(end for ends in channels for end in ends)):
         sock.close()
     made = Machine(state, process)
     yield made

@@ -1,6 +1,6 @@
 import pytest
 
-from plait.machine.node.backoff import RestartBackoff, init_policy, restarts
+from plait.machine.node.backoff import RestartBackoff, init_policy, remaining, restarts
 
 
 def test_waits_double_up_to_a_limit():
@@ -31,3 +31,9 @@ def test_restart_policies(policy, code, again):
 
 def test_init_containers_are_not_run_again_after_success():
     assert [init_policy(p) for p in ("Always", "OnFailure", "Never")] == ["OnFailure", "OnFailure", "Never"]
+
+
+def test_a_clock_that_is_set_makes_no_wait_longer():
+    assert remaining(10.0, since=100.0, now=103.0) == 7.0
+    assert remaining(10.0, since=100.0, now=200.0) == 0.0
+    assert remaining(10.0, since=5000.0, now=100.0) == 10.0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.roots import fstab, make_base, make_root, overlay_mounts, place_mounts, python_folders
+from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
+from plait.machine.node.roots import make_base, make_root, python_folders
 from plait.machine.node.script import FAILED, TOOLS, start_script
 from plait.machine.node.security import Identity
 

@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,6 @@ from plait.machine.node.remote import RemoteOptions, remote_options, run_attach,
 from plait.machine.node.script import TOOLS
 from plait.machine.node.security import Identity
 from plait.machine.node.session import session_members
-from plait.machine.node.stream import LogFile
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="nsenter needs root")
 
@@ -184,25 +182,25 @@ async def test_what_runs_in_the_background_does_not_hold_the_answer() -> None:
         os.kill(pid, 9)
 
 
-async def test_attach_shows_what_is_written_from_now_on(tmp_path: Path) -> None:
-    log, over = tmp_path / "0.log", asyncio.Event()
-    log.write_text("2026-11-22T10:00:00.000000000Z stdout F before\n")
-    near, far = socket.socketpair()
+async def test_attach_joins_a_client_with_a_process_until_either_ends() -> None:
+    (near, far), (ours, inits) = socket.socketpair(), socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=far)
-    serving = asyncio.create_task(run_attach(LogFile(log, over.is_set), reader, writer))
+    options = RemoteOptions(stdin=True, stdout=True)
+    serving = asyncio.create_task(run_attach(await asyncio.open_connection(sock=ours), options, reader, writer))
     client = Client(*await asyncio.open_connection(sock=near))
+    from_node, to_node = await asyncio.open_connection(sock=inits)
     async with asyncio.timeout(10):
-        while b"after" not in client.seen.get(frames.STDOUT, b""):
-            with log.open("a") as file:
-                file.write("2026-11-22T10:00:01.000000000Z stdout F after\n")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await client.until(frames.STDOUT, b"after")
-        over.set()
+        typed = frames.encode(frames.STDIN, b"typed")
+        client.writer.write(typed)
+        assert await from_node.readexactly(len(typed)) == typed
+        to_node.write(frames.encode(frames.STDERR, b"not asked for") + frames.encode(frames.STDOUT, b"said"))
+        to_node.write(frames.encode(frames.STATUS))
         await client.until(frames.STATUS, b"Success")
         await serving
-    assert b"before" not in client.seen[frames.STDOUT]
-    for end in (writer, client.writer):
+        assert await from_node.read() == b"", "init is told that the client has gone"
+    assert client.seen[frames.STDOUT] == b"said"
+    assert frames.STDERR not in client.seen
+    for end in (writer, client.writer, to_node):
         end.close()
 
 

@@ -3,7 +3,8 @@ import stat
 
 import pytest
 
-from plait.machine.node.roots import Mount, Root, fstab, overlay_mounts, place_mounts
+from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
+from plait.machine.node.roots import Mount, Root
 
 
 @pytest.fixture

@@ -73,6 +73,13 @@ def test_a_container_in_back_off_leaves_the_pod_running():
     assert container["restartCount"] == 4
 
 
+def test_a_pod_that_had_its_time_has_failed_however_its_containers_ended():
+    rec = record(completed=True, a=DONE)
+    rec.reason, rec.message = "DeadlineExceeded", "too long"
+    status = status_of(pod("a"), rec)
+    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "DeadlineExceeded", "too long")
+
+
 def test_init_containers_come_first():
     obj = pod("a", init=["prepare", "fetch"])
     rec = record(initialized=False, prepare=DONE, fetch=RUNNING, a=Waiting(reason="PodInitializing"))

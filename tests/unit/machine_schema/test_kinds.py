@@ -12,7 +12,10 @@ from plait.machine.api.schema import load_schemas
 def test_istios_kinds_are_all_served(schemas):
     custom = {kind.kind: kind for kind in schemas.kinds if kind.custom}
     assert len(custom) == 15
-    assert {kind for kind, one in custom.items() if one.acts} == {"VirtualService", "DestinationRule", "Gateway"}
+    assert {kind for kind, one in custom.items() if one.acts} == {
+        "VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "WorkloadEntry", "Sidecar", "EnvoyFilter",
+        "ProxyConfig",
+    }  # fmt: skip
     assert custom["VirtualService"].short_names == ("vs",)
     assert "istio-io" in custom["VirtualService"].categories
     assert custom["Telemetry"].version == "v1"

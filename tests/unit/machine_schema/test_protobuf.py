@@ -57,7 +57,7 @@ def test_negative_numbers():
     [
         (b"{}", "prefix"),
         (b"k8s\x00", 'no kind ""'),
-        (body("batch/v1", "CronJob", b""), "send it as JSON"),
+        (body("apps/v1", "StatefulSet", b""), "send it as JSON"),
         (body("v1", "ConfigMap", b"\x0a\xff"), "cut off"),
         (body("v1", "ConfigMap", b"\x0a\x05ab"), "middle of a field"),
         (body("v1", "ConfigMap", b"\x0b"), "wire type 3"),

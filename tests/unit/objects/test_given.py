@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plait.app.objects_given import Given, ObjectsError, read_given
-from plait.app.objects_kinds import Kinds, UnknownKindError
-from plait.app.objects_plan import owned_anew
+from plait.app.objects.given import Given, ObjectsError, read_given
+from plait.app.objects.kinds import Kinds, UnknownKindError
+from plait.app.objects.plan import owned_anew
 from plait.kube.discovery import Resource
 from plait.kube.kinds import Kind
 

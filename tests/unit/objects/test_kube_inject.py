@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from plait.api.yaml import read_yaml
-from plait.app.objects_show import as_yaml
+from plait.app.objects.show import as_yaml
 from plait.cli.main import main
 from plait.inject import InjectConfig, inject_pod
 from plait.inject.workload import inject_workload

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from plait.machine.api.registry import Collection
     from plait.machine.api.schema.fields import FieldError
@@ -81,19 +81,27 @@ class AdmissionResult:
     errors: tuple[FieldError, ...] = ()
 
 
+class PendingError(Exception):
+    """Admission has to find something out before it can judge: `wait`, a bounded time, and ask it again."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("admission waits")
+        self.wait = wait
+
+
 class Admission(Protocol):
-    """Pure and total: the same request always gets the same result. `obj` and `old` are not changed."""
+    """The same request always gets the same result. `obj` and `old` are not changed."""
 
     def admit(self, request: AdmissionRequest) -> AdmissionResult:
-        """What becomes of the object."""
+        """What becomes of the object. Does no I/O of its own; raises PendingError where some is needed first."""
         ...
 
 
 class Convert(Protocol):
     """Turns an object of an old group version into the stored one, with warnings that say what to write today."""
 
-    def __call__(self, obj: Json) -> tuple[Json, tuple[str, ...]]:
-        """A new object; `obj` is not changed."""
+    def __call__(self, obj: Json, *, stored: Json | None) -> tuple[Json, tuple[str, ...]]:
+        """A new object; `obj` is not changed. `stored` is what it replaces, if it does."""
         ...
 
 

@@ -20,12 +20,15 @@ from plait.machine.api.errors import (
     no_such_resource,
     unauthorized,
 )
+from plait.machine.api.metrics import GROUP as METRICS
+from plait.machine.api.metrics import Metrics
 from plait.machine.api.negotiation import negotiate
 from plait.machine.api.openapi_v2 import OPENAPI_V2, OPENAPI_V2_TYPE
 from plait.machine.api.paths import has_true, parse_path
 from plait.machine.api.resources import Call
 from plait.machine.api.responses import error_response, json_response
 from plait.machine.api.schema import GroupVersion
+from plait.machine.api.store import StoreWriteError
 from plait.machine.api.streams.logs import serve_log
 from plait.machine.api.times import timestamp
 from plait.machine.settings import KUBERNETES
@@ -60,6 +63,7 @@ class Parts:
     resources: ResourceRequests
     subresources: Subresources
     reviews: Reviews
+    metrics: Metrics
     authenticator: Authenticator
     issuer: TokenIssuer
     node: NodeSocket
@@ -94,6 +98,9 @@ class Front:
             return error_response(error)
         except (ConnectionError, web.HTTPException):
             raise
+        except StoreWriteError as error:
+            log.warning("%s %s: %s", request.method, request.path, error)
+            return error_response(internal(str(error)))
         except Exception as error:
             log.exception("request failed", extra={"method": request.method, "path": request.path})
             return error_response(internal(f"{type(error).__name__}: {error}"))
@@ -102,7 +109,7 @@ class Front:
         path = parse_path(request.path)
         user = self._parts.authenticator.of_header(request.headers.get("Authorization"))
         if user is None:
-            if path is None and request.path in PUBLIC_PATHS and "Authorization" not in request.headers:
+            if path is None and request.path.rstrip("/") in PUBLIC_PATHS and "Authorization" not in request.headers:
                 return self._public(request)
             raise unauthorized()
         user = acting_user(user, request.headers)
@@ -125,6 +132,8 @@ class Front:
         if resource.kind.namespaced and path.name and not path.namespace:
             raise no_such_resource()
         call = Call(request=request, path=path, resource=resource, user=user)
+        if resource.kind.group == METRICS:
+            return await self._parts.metrics.answer(call)
         if not resource.kind.stored:
             return await self._parts.reviews.answer(call)
         if not path.subresource:
@@ -157,7 +166,7 @@ class Front:
         return await self._parts.remote.serve(call.request, pod, call.path.subresource)
 
     def _public(self, request: web.Request) -> web.Response:
-        if request.path == "/version":
+        if request.path.rstrip("/") == "/version":
             major, minor, _ = KUBERNETES.removeprefix("v").split(".")
             return json_response(
                 {

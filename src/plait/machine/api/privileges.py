@@ -10,6 +10,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _EINVAL = 22
+#: Version 3 of the kernel's interface, with 64 capabilities.
+_CAPABILITY_VERSION = 0x20080522
 
 
 def drop_privileges(identity: int) -> None:
@@ -22,12 +24,17 @@ def drop_privileges(identity: int) -> None:
                 break  # past the last capability this kernel knows
             raise OSError(code, f"cannot drop capability {capability}: {os.strerror(code)}")
     _prctl(libc, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    os.setgroups([])
-    os.setresgid(identity, identity, identity)
-    os.setresuid(identity, identity, identity)  # leaving uid 0 clears permitted and effective capabilities
+    if identity != os.getuid():  # a user namespace of one uid has no other to become, and permits no setgroups
+        os.setgroups([])
+        os.setresgid(identity, identity, identity)
+        os.setresuid(identity, identity, identity)
+        if os.getuid() != identity or os.geteuid() != identity or os.getgroups():
+            raise OSError(f"still not user {identity} after setresuid")
+    nothing = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, each in two words
+    if libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), nothing) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"capset: {os.strerror(code)}")
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
-    if os.getuid() != identity or os.geteuid() != identity or os.getgroups():
-        raise OSError(f"still not user {identity} after setresuid")
 
 
 def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:

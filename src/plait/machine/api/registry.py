@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from plait.machine.api.schema.versions import to_version
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -38,8 +40,8 @@ class Resource:
         return self.api_version != self.kind.api_version
 
     def present(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """A stored object in the client's version; the versions served differ in `apiVersion` only."""
-        return {**obj, "apiVersion": self.api_version} if self.converted else obj
+        """A stored object in the client's version."""
+        return to_version(self.kind, obj, self.api_version)
 
 
 class Registry:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
 
+from plait.machine.api.admission import PendingError
 from plait.machine.api.bodies import media_type, read_body, read_raw
 from plait.machine.api.deleting import delete_options
 from plait.machine.api.errors import StatusError, bad_request, method_not_allowed, not_found
+from plait.machine.api.field_labels import check_fields
 from plait.machine.api.listing import list_page
 from plait.machine.api.negotiation import negotiate
 from plait.machine.api.patching import APPLY, read_apply, read_patch
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from plait.machine.api.writing import Writer
 
 Json = dict[str, Any]
+_Written = TypeVar("_Written")
+#: Another writer may change the object while admission waits, and with it the question.
+_PATIENCE: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +116,7 @@ class ResourceRequests:
         return self.render(call, entry.obj)
 
     async def _list_or_watch(self, call: Call) -> web.StreamResponse:
-        options = ReadOptions.parse(call.request.query)
+        options = _selection(call)
         accept = call.request.headers.get("Accept", "")
         if options.watch:
             accepted = negotiate(accept.replace(";stream=watch", ""), allowed=("Table", "PartialObjectMetadata"))
@@ -147,20 +152,29 @@ class ResourceRequests:
             raise bad_request(f"the body must be an object of kind {call.resource.kind.kind}")
         if call.resource.kind.namespaced and not call.path.namespace:
             raise method_not_allowed()
-        obj = self._engine.writer.create(call.resource, call.path.namespace, body.value, write, repeated=body.repeated)
+        value = body.value
+
+        def create() -> Json:
+            return self._engine.writer.create(call.resource, call.path.namespace, value, write, repeated=body.repeated)
+
+        obj = await _admitted(create, write)
         return self.render(call, obj, status=201, write=write)
 
     async def _replace(self, call: Call, write: Write) -> web.Response:
         body = await read_body(call.request, self._engine.schemas)
-        obj = self._engine.writer.replace(
-            call.resource,
-            call.path.namespace,
-            call.path.name,
-            body.value,
-            write,
-            subresource=call.path.subresource,
-            repeated=body.repeated,
-        )
+
+        def replace() -> Json:
+            return self._engine.writer.replace(
+                call.resource,
+                call.path.namespace,
+                call.path.name,
+                body.value,
+                write,
+                subresource=call.path.subresource,
+                repeated=body.repeated,
+            )
+
+        obj = await _admitted(replace, write)
         return self.render(call, obj, write=write)
 
     async def _patch(self, call: Call, write: Write) -> web.Response:
@@ -168,12 +182,20 @@ class ResourceRequests:
         raw = await read_raw(call.request)
         writer, path = self._engine.writer, call.path
         if media == APPLY:
-            obj, created = writer.apply(
-                call.resource, path.namespace, path.name, read_apply(raw), write, subresource=path.subresource
-            )
+
+            def apply() -> tuple[Json, bool]:
+                return writer.apply(
+                    call.resource, path.namespace, path.name, read_apply(raw), write, subresource=path.subresource
+                )
+
+            obj, created = await _admitted(apply, write)
             return self.render(call, obj, status=201 if created else 200, write=write)
-        change = read_patch(call.resource, media, raw, self._engine.schemas)
-        obj = writer.merge(call.resource, path.namespace, path.name, change, write, subresource=path.subresource)
+
+        def merge() -> Json:
+            change = read_patch(call.resource, media, raw, self._engine.schemas)
+            return writer.merge(call.resource, path.namespace, path.name, change, write, subresource=path.subresource)
+
+        obj = await _admitted(merge, write)
         return self.render(call, obj, write=write)
 
     async def _delete(self, call: Call) -> web.Response:
@@ -186,8 +208,27 @@ class ResourceRequests:
             if answer["kind"] == "Status":
                 return json_response(answer)
             return self.render(call, answer)
-        read = ReadOptions.parse(call.request.query)
+        read = _selection(call)
         entries = self._engine.deleter.delete_collection(call.resource, call.path.namespace, read, options)
         accepted = negotiate(call.request.headers.get("Accept", ""), allowed=("Table", "PartialObjectMetadataList"))
         meta = {"resourceVersion": str(self._world.store.version)}
         return json_response(self._renderer(call, accepted).many(entries, meta, now=self._world.clock()))
+
+
+async def _admitted(attempt: Callable[[], _Written], write: Write) -> _Written:
+    """A write, tried again after admission has found out what it needs. Nothing is stored before it has."""
+    said = len(write.warnings)
+    for _ in range(_PATIENCE):
+        try:
+            return attempt()
+        except PendingError as pending:
+            del write.warnings[said:]
+            await pending.wait()
+    return attempt()
+
+
+def _selection(call: Call) -> ReadOptions:
+    """What is to be listed, watched or deleted together; raises 400 for what cannot be selected by."""
+    options = ReadOptions.parse(call.request.query)
+    check_fields(call.request.query.get("fieldSelector", ""), call.resource)
+    return options

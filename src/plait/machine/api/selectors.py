@@ -83,6 +83,11 @@ def parse_fields(text: str) -> Predicate | None:
     return matches
 
 
+def field_paths(text: str) -> list[str]:
+    """The fields that a field selector names; raises 400 if it is malformed."""
+    return [_split_field(part.strip(), text)[0].removeprefix(".") for part in text.split(",") if part.strip()]
+
+
 def _split_field(part: str, whole: str) -> tuple[str, str, str]:
     for sign in ("!=", "==", "="):
         path, found, value = part.partition(sign)

@@ -20,6 +20,7 @@ from plait.machine.api.expiry import expire_events
 from plait.machine.api.front import Front, Parts
 from plait.machine.api.hooks.contract import World
 from plait.machine.api.hooks.table import hooks
+from plait.machine.api.metrics import Metrics
 from plait.machine.api.privileges import drop_privileges
 from plait.machine.api.registry import Registry
 from plait.machine.api.resources import Engine, ResourceRequests
@@ -84,6 +85,7 @@ def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Ad
             resources=ResourceRequests(engine),
             subresources=Subresources(engine, issuer),
             reviews=Reviews(engine, authenticator),
+            metrics=Metrics(engine, node),
             authenticator=authenticator,
             issuer=issuer,
             node=node,

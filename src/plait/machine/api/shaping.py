@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from plait.api import former
+from plait.api.inert import wholly_inert
 from plait.machine.api.admission import AdmissionRequest, User
 from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
 from plait.machine.api.inert import inert_fields
@@ -48,17 +50,28 @@ class Shaper:
         self._world = world
 
     def decode(
-        self, resource: Resource, obj: Any, write: Write, *, repeated: tuple[str, ...] = (), partial: bool = False
+        self,
+        resource: Resource,
+        obj: Any,
+        write: Write,
+        *,
+        repeated: tuple[str, ...] = (),
+        partial: bool = False,
+        stored: Json | None = None,
     ) -> Json:
         """The object in its stored version, without unknown fields; `repeated` are keys its text gave twice.
 
-        A `partial` object (of an apply) is checked for what it has, not for what it lacks. Raises 400 or 422; unknown
+        A `partial` object (of an apply) is checked for what it has, not for what it lacks. `stored` is what it
+        replaces. Raises 400 or 422; unknown
         and repeated fields are refused or become warnings as the client asked.
         """
         if not isinstance(obj, dict):
             raise bad_request(f"the body must be an object of kind {resource.kind.kind}")
         self._check_type(resource, obj)
         kind = resource.kind
+        obj, notes = former.present(obj)
+        for note in notes:
+            write.warn(f'{kind.kind} "{name_of(obj)}": {note}')
         cannot = f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: '
         faults = self._schemas.strict(kind, obj)
         wrong = [fault for fault in faults if fault.reason == TYPE_INVALID]
@@ -74,15 +87,16 @@ class Shaper:
         refused = [fault for fault in faults if fault.reason != UNKNOWN]
         if refused and not partial:
             raise invalid(kind, name_of(obj), refused)
-        return self.store_version(resource, obj, write)
+        return self.store_version(resource, obj, write, stored)
 
-    def store_version(self, resource: Resource, obj: Json, write: Write) -> Json:
+    def store_version(self, resource: Resource, obj: Json, write: Write, stored: Json | None) -> Json:
         """The normalised object in the version it is stored in."""
         kind = resource.kind
         if resource.converted and not kind.custom:
-            obj, warnings = self._convert(obj)
+            obj, warnings = self._convert(obj, stored=stored)
             for text in warnings:
                 write.warn(text)
+            obj = self._schemas.to_storage(kind, obj)
         else:
             obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
         made = self._schemas.normalise(kind, obj)
@@ -104,7 +118,7 @@ class Shaper:
         if errors:
             raise invalid(kind, name_of(obj), errors)
         obj = self._admit(kind, obj, old, write)
-        if old is None and not kind.acts:
+        if old is None and not kind.acts and not wholly_inert(kind.group, kind.kind):
             write.warn(f"{kind.kind} {name_of(obj)!r} is stored, but has no effect in this version of plait")
         hook.admitted(self._world, obj, old)
         for text in hook.warnings(self._world, obj):

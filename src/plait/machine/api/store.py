@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
+from plait.machine.api.store_format import bring_up_to_date
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -29,13 +31,9 @@ START_JUMP = 1_000_000
 #: Changes kept per collection, at least, for watchers that come back; one that needs older ones lists again.
 LOG_LENGTH = 4096
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects(
-  grp TEXT, plural TEXT, namespace TEXT, name TEXT, version INTEGER NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (grp, plural, namespace, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS counter(id INTEGER PRIMARY KEY CHECK (id = 0), version INTEGER NOT NULL);
-INSERT OR IGNORE INTO counter VALUES (0, 0);
-"""
+
+class StoreWriteError(Exception):
+    """A change was not stored, so it did not happen: the disk is full, or fails."""
 
 
 class Key(NamedTuple):
@@ -98,7 +96,7 @@ class Store:
         self._db = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        bring_up_to_date(self._db)
         (last,) = self._db.execute("SELECT version FROM counter").fetchone()
         (newest,) = self._db.execute("SELECT coalesce(max(version), 0) FROM objects").fetchone()
         self._version = max(last, newest) + START_JUMP
@@ -202,13 +200,17 @@ class Store:
             told()
 
     def _commit(self, version: int, statement: str, values: tuple[Any, ...]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(statement, values)
             self._db.execute("UPDATE counter SET version = ?", (version,))
             self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
+        except BaseException as error:
+            # A full disk ends the transaction by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreWriteError(f"the store cannot be written ({error}); what runs goes on") from error
             raise
         self._version = version
 

@@ -119,7 +119,7 @@ class Writer:
     ) -> Json:
         """Store a whole new state of an object; raises 400, 404, 409 or 422."""
         old = self.current(resource, namespace, name)
-        obj = self._shaper.decode(resource, without_nulls(body), write, repeated=repeated)
+        obj = self._shaper.decode(resource, without_nulls(body), write, repeated=repeated, stored=old)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
 
     def merge(
@@ -135,7 +135,7 @@ class Writer:
         """Store what `change` makes of the present object, which it gets in the client's version as a copy."""
         old = self.current(resource, namespace, name)
         merged = without_nulls(change(copy_json(resource.present(old))))
-        obj = self._shaper.decode(resource, merged, write)
+        obj = self._shaper.decode(resource, merged, write, stored=old)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
 
     def apply(
@@ -144,7 +144,7 @@ class Writer:
         """Server-side apply: the object, and whether it is new. Raises 400, 403, 404, 409 (conflicts) or 422."""
         entry = self._store.get(resource.collection, Key(namespace, name))
         old = entry.obj if entry else None
-        config = self._shaper.decode(resource, without_nulls(body), write, partial=True)
+        config = self._shaper.decode(resource, without_nulls(body), write, partial=True, stored=old)
         check_place(resource, config, namespace, name)
         if old is None and subresource:
             raise not_found(resource.kind, name)

@@ -1,4 +1,4 @@
-"""Services of type LoadBalancer: the ingress gateway has one on this machine, the loopback address."""
+"""Services of type LoadBalancer: the ingress gateway has the loopback address; the others get theirs from the node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from plait.machine.controllers.controller import Controller
 from plait.machine.controllers.objects import is_deleting
 
 if TYPE_CHECKING:
-    from plait.kube.recorder import Recorder
     from plait.machine.controllers.cache import Cache, Change
     from plait.machine.controllers.writes import Writes
 
@@ -20,25 +19,24 @@ INGRESS_GATEWAY = Ref("istio-system", "istio-ingressgateway")
 _ADDRESS = "127.0.0.1"
 
 
-def ingress_of(service: Object, gateway: Ref = INGRESS_GATEWAY) -> list[Object]:
-    """What `status.loadBalancer.ingress` should be."""
+def ingress_of(service: Object, gateway: Ref = INGRESS_GATEWAY) -> list[Object] | None:
+    """What `status.loadBalancer.ingress` should be; None where the node knows, which opens the ports."""
     meta, spec = service["metadata"], service["spec"]
-    if spec.get("type") == "LoadBalancer" and (meta["namespace"], meta["name"]) == gateway:
-        return [{"ip": _ADDRESS, "ipMode": "VIP"}]
-    return []
+    if spec.get("type") != "LoadBalancer":
+        return []
+    return [{"ip": _ADDRESS, "ipMode": "VIP"}] if (meta["namespace"], meta["name"]) == gateway else None
 
 
 class LoadBalancerController(Controller):
-    """Writes the address of the one Service that the machine's host ports lead to, and says so about all others."""
+    """Writes the address of the one Service that the machine's host ports lead to; clears those of other types."""
 
     name = "loadbalancer"
     workers = 1
 
-    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder) -> None:
+    def __init__(self, *, cache: Cache, writes: Writes) -> None:
         super().__init__()
         self._cache = cache
         self._writes = writes
-        self._recorder = recorder
 
     def changed(self, change: Change) -> None:
         """A Service whose type or address is in question."""
@@ -55,20 +53,10 @@ class LoadBalancerController(Controller):
         if service is None or is_deleting(service):
             return None
         wanted = ingress_of(service)
-        if wanted != _ingress(service):
+        if wanted is not None and wanted != _ingress(service):
             status = dict(service.get("status") or {})
             status["loadBalancer"] = {"ingress": wanted} if wanted else {}
             await self._writes.status(SERVICE, service, status)
-        if not wanted and service["spec"].get("type") == "LoadBalancer":
-            self._recorder.record(
-                service,
-                type="Warning",
-                reason="NoLoadBalancer",
-                message=(
-                    "this machine has one address for traffic from outside, that of the ingress gateway: reach this "
-                    "Service by a Gateway and a VirtualService, or with kubectl port-forward"
-                ),
-            )
         return None
 
 

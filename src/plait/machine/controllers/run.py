@@ -13,10 +13,14 @@ from plait.kube.backoff import Backoff
 from plait.kube.discovery import Resource, discover
 from plait.kube.errors import ApiError
 from plait.kube.kinds import (
+    CONFIGMAP,
     CRD,
+    CRONJOB,
     DEPLOYMENT,
     ENDPOINTSLICE,
     EVENT,
+    INGRESS,
+    INGRESSCLASS,
     JOB,
     NAMESPACE,
     POD,
@@ -28,10 +32,12 @@ from plait.kube.recorder import Recorder
 from plait.kube.reflect import ref_of, reflect
 from plait.machine.controllers.cache import Cache, Change
 from plait.machine.controllers.confirm import PATIENCE, Confirmer
+from plait.machine.controllers.cronjob import CronJobController
 from plait.machine.controllers.deployment import DeploymentController
 from plait.machine.controllers.endpointslice import EndpointSliceController
 from plait.machine.controllers.garbage import GarbageCollector
 from plait.machine.controllers.graph import Graph, node_of
+from plait.machine.controllers.ingress import IngressController
 from plait.machine.controllers.job import JobController
 from plait.machine.controllers.loadbalancer import LoadBalancerController
 from plait.machine.controllers.namespaces import NamespaceController, ServiceAccountController
@@ -47,7 +53,10 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
 #: Kinds the controllers read; of all others they know only who owns what.
-CACHED = (NAMESPACE, SERVICEACCOUNT, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, ENDPOINTSLICE)
+CACHED = (
+    NAMESPACE, SERVICEACCOUNT, CONFIGMAP, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, CRONJOB, ENDPOINTSLICE, INGRESS,
+    INGRESSCLASS,
+)  # fmt: skip
 
 # The same objects under another name, and the kind that has no owners and comes in masses.
 _SKIPPED_GROUPS = frozenset({"extensions", "events.k8s.io", "metrics.k8s.io"})
@@ -78,8 +87,10 @@ class Controllers:
             EndpointSliceController(cache=self.cache, writes=writes),
             ReplicaSetController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
             JobController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
+            CronJobController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
             DeploymentController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
-            LoadBalancerController(cache=self.cache, writes=writes, recorder=self._recorder),
+            LoadBalancerController(cache=self.cache, writes=writes),
+            IngressController(cache=self.cache, writes=writes),
             ServiceAccountController(cache=self.cache, writes=writes),
             self.namespaces,
         )

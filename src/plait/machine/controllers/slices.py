@@ -134,7 +134,11 @@ def _labels(service: Object) -> dict[str, str]:
 
 
 def _fill(ports: Ports, endpoints: Sequence[Object], slices: Sequence[Object]) -> list[_Body]:
-    """Every endpoint stays in the slice it is in; new ones fill up what has room, fullest first, then new slices."""
+    """Every endpoint stays in the slice it is in; new ones fill up what has room, fullest first, then new slices.
+
+    A slice that the others could hold as well is emptied into them: a creation whose answer was lost leaves one more
+    than there should be.
+    """
     wanted = {_identity(endpoint): endpoint for endpoint in endpoints}
     kept: list[_Body] = []
     for each in slices:
@@ -151,7 +155,19 @@ def _fill(ports: Ports, endpoints: Sequence[Object], slices: Sequence[Object]) -
         room = FULL - len(stay)
         stay.extend(new[:room])
         new = new[room:]
+    _pack([stay for _, _, stay in kept if stay])
     return kept + [(None, ports, new[start : start + FULL]) for start in range(0, len(new), FULL)]
+
+
+def _pack(filled: list[list[Object]]) -> None:
+    """Empty the least filled lists into the others, as long as those have room for all of one."""
+    filled.sort(key=len)
+    while len(filled) > 1 and sum(FULL - len(each) for each in filled[1:]) >= len(filled[0]):
+        moving = filled.pop(0)
+        for each in reversed(filled):
+            room = FULL - len(each)
+            each.extend(moving[:room])
+            del moving[:room]
 
 
 def _settle(service: Object, labels: Mapping[str, str], bodies: Sequence[_Body], free: list[Object]) -> SliceChanges:

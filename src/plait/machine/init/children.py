@@ -6,17 +6,22 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from plait.machine import frames
+from plait.machine.init.console import Console
 from plait.machine.init.logs import LineCutter, LogFile
 from plait.machine.init.protocol import Process, Spawn
+from plait.machine.init.streams import Streams, open_streams
 
 #: The most that one readable pipe is read at a time: a chatty process does not starve the others.
 READ_SIZE = 64 * 1024
+#: How often a pipe of a process that has ended is read at once: as much as fits into one.
+_LAST_READS = 17
 
 
 class SpawnError(Exception):
@@ -28,6 +33,7 @@ class _Child:
     process: Process
     forks: bool
     log: LogFile | None
+    console: Console
     pipes: dict[int, tuple[str, LineCutter]] = field(default_factory=dict)
 
 
@@ -46,23 +52,28 @@ class Children:
         if not request.argv:
             raise SpawnError(f"{request.name}: argv is empty")
         log = _open_log(request)
-        pipes: dict[str, tuple[int, int]] = {s: os.pipe() for s in ("stdout", "stderr")} if log else {}
         try:
-            popen = _start(request, pipes, fds)
+            ends = open_streams(request, logged=log is not None)
         except OSError as error:
-            for read_end, _ in pipes.values():
-                os.close(read_end)
+            if log:
+                log.close()
+            raise SpawnError(f"{request.name}: its input and output: {error.strerror}") from error
+        try:
+            popen = _start(request, ends, fds)
+        except OSError as error:
+            ends.close_ours()
             if log:
                 log.close()
             raise SpawnError(f"{request.name}: {request.argv[0]}: {error.strerror}") from error
         finally:
-            for _, write_end in pipes.values():
-                os.close(write_end)
+            ends.close_theirs()
         process = Process(name=request.name, pid=popen.pid, state="running", started_at=time.time())
-        child = _Child(process=process, forks=request.forks, log=log)
+        terminal = request.stdin == "terminal"
+        console = Console(ends.stdin, terminal=terminal, once=request.stdin_once, interest=self._interest)
+        child = _Child(process=process, forks=request.forks, log=log, console=console)
         # Popen would warn about a child it never waited for; the reaping is done here.
         popen.returncode = 0
-        for stream, (read_end, _) in pipes.items():
+        for stream, read_end in ends.outputs.items():
             os.set_blocking(read_end, False)
             child.pipes[read_end] = (stream, LineCutter())
             self._selector.register(read_end, selectors.EVENT_READ, ("pipe", child))
@@ -117,6 +128,7 @@ class Children:
                 ended_at=time.time(),
             )
             ended.append(child.process)
+            self._last_words(child)
 
     def pipe_ready(self, fd: int, child: object) -> None:
         """Move what a process wrote into its log."""
@@ -127,16 +139,70 @@ class Children:
             data = os.read(fd, READ_SIZE)
         except BlockingIOError:
             return
+        except OSError:  # a terminal that nobody has open any more
+            data = b""
         lines = cutter.feed(data) if data else cutter.end()
         if lines:
             child.log.write(stream, lines)
-        if not data:
-            self._selector.unregister(fd)
+        if data:
+            child.console.show(stream, data)
+            if child.console.congested:
+                self._pause(child)
+        else:
+            if fd in self._selector.get_map():
+                self._selector.unregister(fd)
             os.close(fd)
             del child.pipes[fd]
             if not child.pipes:
                 child.log.close()
                 child.log = None
+
+    def console(self, name: str) -> Console | None:
+        """What clients attach to; None where there is no such process with a log any more."""
+        child = self._by_name.get(name)
+        return child.console if child is not None and child.process.state == "running" and child.log else None
+
+    def caught_up(self, console: Console) -> None:
+        """A client has taken what was sent: the process may go on writing."""
+        if console.congested:
+            return
+        for child in self._by_pid.values():
+            if child.console is console:
+                for fd in child.pipes.keys() - self._selector.get_map().keys():
+                    self._selector.register(fd, selectors.EVENT_READ, ("pipe", child))
+
+    def _pause(self, child: _Child) -> None:
+        """As in container runtimes, a client that is behind holds the process up rather than miss something."""
+        for fd in child.pipes.keys() & self._selector.get_map().keys():
+            self._selector.unregister(fd)
+
+    def _last_words(self, child: _Child) -> None:
+        """Of a process that has ended: what is in its pipes still, for the log and for those attached."""
+        for fd in list(child.pipes):
+            for _ in range(_LAST_READS):
+                if fd in child.pipes:
+                    self.pipe_ready(fd, child)
+            if fd in child.pipes and fd not in self._selector.get_map():
+                self._selector.register(fd, selectors.EVENT_READ, ("pipe", child))
+        child.console.close()
+        for listener in tuple(child.console.listeners):
+            listener.tell(frames.encode(frames.STATUS))
+
+    def _interest(self, fd: int, waiting: bool) -> None:
+        """Watch an input that is full, or stop doing so."""
+        watched = fd in self._selector.get_map()
+        if waiting and not watched:
+            self._selector.register(fd, selectors.EVENT_WRITE, ("stdin", None))
+        elif watched and not waiting:
+            self._selector.unregister(fd)
+
+    def stdin_ready(self, fd: int) -> Console | None:
+        """Give a process more of its input; its console."""
+        for child in self._by_pid.values():
+            if child.console.stdin == fd:
+                child.console.writable()
+                return child.console
+        return None
 
     def running(self) -> list[str]:
         """Names of running processes."""
@@ -161,14 +227,14 @@ def _open_log(request: Spawn) -> LogFile | None:
         raise SpawnError(f"{request.name}: log {request.log}: {error.strerror}") from error
 
 
-def _start(request: Spawn, pipes: Mapping[str, tuple[int, int]], fds: Sequence[int]) -> subprocess.Popen[bytes]:
+def _start(request: Spawn, ends: Streams, fds: Sequence[int]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         request.argv,
         env=request.env,
         cwd=request.cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=pipes["stdout"][1] if pipes else subprocess.DEVNULL,
-        stderr=pipes["stderr"][1] if pipes else subprocess.DEVNULL,
+        stdin=ends.theirs[0],
+        stdout=ends.theirs[1],
+        stderr=ends.theirs[2],
         pass_fds=tuple(fds),
         start_new_session=True,
         restore_signals=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from plait.machine.init.protocol import Answer, Forget, List, Process, Request, Signal, Spawn, Watch
+from plait.machine.init.protocol import Answer, Attach, Forget, List, Process, Request, Signal, Spawn, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -66,6 +66,21 @@ class InitClient:
                     yield process
         finally:
             await _close(writer)
+
+    async def attach(self, name: str, *, stdin: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection of its own that carries frames from and to a process. Raises InitError."""
+        reader, writer = await asyncio.open_unix_connection(str(self._path))
+        try:
+            writer.write(msgspec.json.encode(Attach(name=name, stdin=stdin)) + b"\n")
+            line = await reader.readline()
+            error = msgspec.json.decode(line, type=Answer).error if line else "init closed the connection"
+        except BaseException:
+            writer.close()
+            raise
+        if error is not None:
+            writer.close()
+            raise InitError(error)
+        return reader, writer
 
     async def _ask(self, request: Request) -> Answer:
         # An exchange that has begun is finished even if its asker is cancelled: the answer that stays behind would be

@@ -17,7 +17,9 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True, tag="spawn", tag_field="o
     `name` is unique among records, for example `pod/UID/app/0`. `env` is the whole environment. `log` is a file that
     gets stdout and stderr as CRI lines (`time stream P|F text`), made with its folders, rotated at 10 MiB, five kept;
     without it output is thrown away. `forks` says that the process is an `nsenter` or `unshare --fork`: signals and
-    `inner_pid` then mean its single child. The answer is a `Process`.
+    `inner_pid` then mean its single child. `stdin` is what it reads: nothing, a pipe, or a terminal, which its output
+    goes to as well; init holds the other end for those who attach, and closes a pipe after its first user if
+    `stdin_once`. `owner` is the uid that may open these again by name. The answer is a `Process`.
     """
 
     name: str
@@ -26,6 +28,9 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True, tag="spawn", tag_field="o
     cwd: str = "/"
     log: str | None = None
     forks: bool = False
+    stdin: Literal["none", "pipe", "terminal"] = "none"
+    stdin_once: bool = False
+    owner: int | None = None
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, tag="signal", tag_field="op"):
@@ -51,6 +56,15 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True, tag="watch", tag_field="o
     """From now on this connection gets an `Answer` with one `Process` whenever a process ends."""
 
 
+class Attach(msgspec.Struct, frozen=True, kw_only=True, tag="attach", tag_field="op"):
+    """From the answer on this connection carries frames (`machine.frames`): the output of a process with a log, and,
+    for those with `stdin`, what is written to it. A frame STATUS says that the process has ended.
+    """
+
+    name: str
+    stdin: bool = False
+
+
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """A record: one process that init started. Times are seconds since the epoch.
 
@@ -74,4 +88,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
 
 
-Request = Spawn | Signal | List | Forget | Watch
+Request = Spawn | Signal | List | Forget | Watch | Attach

@@ -1,4 +1,4 @@
-"""`python -m plait.machine.init.relay NAME=FD …`: carries connections to host ports on to pods.
+"""Carries connections to host ports on to pods.
 
 The launcher bound the ports on the host; a socket stays in the network namespace it was made in, so accepting on it
 here and connecting to a pod needs no route, no address translation and no right on the host. Where a port leads stands
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import socket
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from plait.machine.settings import RUN
 
 TARGETS = RUN / "relay.json"
+#: Seconds that a client is kept waiting where a port led somewhere a moment ago: a gateway that starts again.
+PATIENCE = 10.0
+_POLL = 0.05
 #: Bytes taken from one side before the other side has to catch up.
 HIGH_WATER = 256 * 1024
 
@@ -29,19 +32,35 @@ class Targets:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._targets: dict[str, list[str]] = {}
+        self._led: set[str] = set()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The ports that lead, or will lead, somewhere."""
+        self._look()
+        return frozenset(self._targets)
 
     def of(self, name: str) -> list[tuple[str, int]]:
         """Addresses behind a port in random order, so that one that refuses is followed by another."""
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            return []
-        if self._seen != (status.st_mtime_ns, status.st_ino):
-            self._targets = json.loads(self._path.read_bytes())
-            self._seen = (status.st_mtime_ns, status.st_ino)
+        self._look()
         addresses = [(host, int(port)) for host, _, port in (t.rpartition(":") for t in self._targets.get(name, []))]
         random.shuffle(addresses)
         return addresses
+
+    def led(self, name: str) -> bool:
+        """Whether a port has ever led somewhere."""
+        self._look()
+        return name in self._led
+
+    def _look(self) -> None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return
+        if self._seen != (status.st_mtime_ns, status.st_ino):
+            self._targets = json.loads(self._path.read_bytes())
+            self._led = {name for name in self._targets if self._targets[name] or name in self._led}
+            self._seen = (status.st_mtime_ns, status.st_ino)
 
 
 class Half(asyncio.Protocol):
@@ -104,29 +123,51 @@ class Half(asyncio.Protocol):
 
 
 async def carry(name: str, client: socket.socket, targets: Targets) -> None:
-    """Connect one accepted client to the first address that answers; without one, reset it."""
+    """Connect one accepted client to the first address that answers.
+
+    While none does the client waits, unless the port has never led anywhere; in the end it is reset.
+    """
     loop = asyncio.get_running_loop()
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for host, port in targets.of(name):
-        try:
-            _, server_side = await asyncio.wait_for(loop.create_connection(Half, host, port), 5)
-        except (OSError, TimeoutError):
-            continue
-        _, client_side = await loop.connect_accepted_socket(Half, client)
-        server_side.join(client_side)
-        return
+    end = loop.time() + PATIENCE
+    while True:
+        for host, port in targets.of(name):
+            try:
+                _, server_side = await asyncio.wait_for(loop.create_connection(Half, host, port), 5)
+            except (OSError, TimeoutError):
+                continue
+            _, client_side = await loop.connect_accepted_socket(Half, client)
+            server_side.join(client_side)
+            return
+        if not targets.led(name) or loop.time() >= end or hung_up(client):
+            break
+        await asyncio.sleep(_POLL)
+    reset(client)
+
+
+def hung_up(client: socket.socket) -> bool:
+    """Whether a client whose bytes nobody has taken yet is gone."""
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def reset(client: socket.socket) -> None:
+    """Close so that the peer sees an error and not an empty answer."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     client.close()
 
 
-async def serve(listeners: dict[str, socket.socket], targets: Targets) -> None:
-    """Accept on every port until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        for name, listener in listeners.items():
-            tasks.create_task(_accept(name, listener, targets, tasks), name=f"port {name}")
-
-
-async def _accept(name: str, listener: socket.socket, targets: Targets, tasks: asyncio.TaskGroup) -> None:
+async def accept(
+    name: str,
+    listener: socket.socket,
+    each: Callable[[socket.socket], Coroutine[None, None, None]],
+    tasks: asyncio.TaskGroup,
+) -> None:
+    """Give every client of a listening socket to `each`, until cancelled."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
@@ -137,17 +178,4 @@ async def _accept(name: str, listener: socket.socket, targets: Targets, tasks: a
             sys.stderr.write(f"relay: {name}: accept: {error}\n")
             await asyncio.sleep(0.05)
             continue
-        tasks.create_task(carry(name, client, targets), name=f"{name} connection")
-
-
-def main() -> None:
-    """Serve the inherited sockets named on the command line."""
-    listeners = {}
-    for argument in sys.argv[1:]:
-        name, _, number = argument.partition("=")
-        listeners[name] = socket.socket(fileno=os.dup(int(number)))
-    asyncio.run(serve(listeners, Targets(TARGETS)))
-
-
-if __name__ == "__main__":
-    main()
+        tasks.create_task(each(client), name=f"{name} connection")

@@ -11,19 +11,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from plait.machine import private_socket
+from plait.machine import frames, private_socket
 from plait.machine.init.children import Children, SpawnError
+from plait.machine.init.console import Console
 from plait.machine.init.plan import Service
-from plait.machine.init.protocol import Answer, Forget, List, Process, Request, Signal, Spawn, Watch
+from plait.machine.init.protocol import Answer, Attach, Forget, List, Process, Request, Signal, Spawn, Watch
 
-#: Seconds before an ended process of plait is started again: doubled up to the last, reset after a minute of life.
-RESTART_FIRST, RESTART_LAST, RESTART_RESET = 0.1, 10.0, 60.0
+#: Seconds before an ended process of plait is started again: doubled up to the last. One that lived for the third
+#: had begun well: its end is news, not a loop.
+RESTART_FIRST, RESTART_LAST, RESTART_RESET = 0.1, 10.0, 5.0
 #: Seconds that pods get to end after SIGTERM when the mesh stops.
 STOP_GRACE = 10.0
 #: An answer that a client does not read grows no further than this; the client is dropped.
@@ -36,6 +38,21 @@ class _Client:
     inbox: bytearray = field(default_factory=bytearray)
     outbox: bytearray = field(default_factory=bytearray)
     watching: bool = False
+    #: Of a client that is attached: to what, and how its frames are read.
+    console: Console | None = None
+    decoder: frames.Decoder = field(default_factory=frames.Decoder)
+    speaks: bool = False
+    flush: Callable[[_Client], None] = field(default=lambda _: None)
+
+    def tell(self, data: bytes) -> None:
+        """Send it something of the process it is attached to."""
+        self.outbox += data
+        self.flush(self)
+
+    @property
+    def behind(self) -> int:
+        """Bytes it has not taken yet."""
+        return len(self.outbox)
 
 
 class Init:
@@ -106,6 +123,10 @@ class Init:
                 self._accept(data)
             elif what == "client":
                 self._client_ready(data, events)
+            elif what == "stdin":
+                console = self._children.stdin_ready(key.fd)
+                for client in [client for client in self._clients if console and client.console is console]:
+                    self._watch(client)
             else:
                 self._signalled()
 
@@ -153,11 +174,33 @@ class Init:
         if not data:
             self._drop(client)
             return
+        if client.console is not None:
+            self._attached(client, client.console, data)
+            return
         client.inbox += data
-        while client in self._clients and (end := client.inbox.find(b"\n")) >= 0:
+        while client in self._clients and client.console is None and (end := client.inbox.find(b"\n")) >= 0:
             line = bytes(client.inbox[:end])
             del client.inbox[: end + 1]
             self._send(client, self._answer(client, line))
+
+    def _attached(self, client: _Client, console: Console, data: bytes) -> None:
+        try:
+            for frame in client.decoder.feed(data):
+                console.take(client, frame)
+        except frames.FrameError as error:
+            self._say(f"an attached client: {error}")
+            self._drop(client)
+            return
+        self._watch(client)
+
+    def _attach(self, client: _Client, request: Attach) -> Answer:
+        console = self._children.console(request.name)
+        if console is None:
+            return Answer(error=f"{request.name}: no such process runs")
+        client.console, client.speaks, client.flush = console, request.stdin, self._flush
+        # The answer comes first; the process cannot write before this returns.
+        console.listeners.append(client)
+        return Answer()
 
     def _answer(self, client: _Client, line: bytes) -> Answer:
         try:
@@ -180,6 +223,8 @@ class Init:
                 self._children.forget(request.name)
             case Watch():
                 client.watching = True
+            case Attach():
+                return self._attach(client, request)
         return Answer()
 
     def _send(self, client: _Client, answer: Answer) -> None:
@@ -198,13 +243,35 @@ class Init:
             self._drop(client)
             return
         del client.outbox[:sent]
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.outbox else 0)
-        self._selector.modify(client.sock, wanted, ("client", client))
+        self._watch(client)
+        if client.console is not None:
+            self._children.caught_up(client.console)
+
+    def _watch(self, client: _Client) -> None:
+        """Wait for what can be done for a client now: its input waits while the process takes none."""
+        if client not in self._clients:
+            return
+        reading = 0 if client.console is not None and client.console.full else selectors.EVENT_READ
+        wanted = reading | (selectors.EVENT_WRITE if client.outbox else 0)
+        watched = client.sock.fileno() in self._selector.get_map()
+        if not wanted:
+            if watched:
+                self._selector.unregister(client.sock)
+        elif watched:
+            self._selector.modify(client.sock, wanted, ("client", client))
+        else:
+            self._selector.register(client.sock, wanted, ("client", client))
 
     def _drop(self, client: _Client) -> None:
+        if client not in self._clients:
+            return
         self._clients.discard(client)
-        self._selector.unregister(client.sock)
+        if client.sock.fileno() in self._selector.get_map():
+            self._selector.unregister(client.sock)
         client.sock.close()
+        if client.console is not None:
+            client.console.leave(client)
+            self._children.caught_up(client.console)
 
     def _shutdown(self) -> None:
         """Own processes by falling rank, pods in between: databases get their SIGTERM, the API server ends last."""

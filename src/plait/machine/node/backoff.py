@@ -22,6 +22,11 @@ class RestartBackoff:
         return 0.0 if failures <= 0 else min(self.most, self.first * 2.0 ** min(failures - 1, 32))
 
 
+def remaining(wait: float, since: float, now: float) -> float:
+    """What a node that was away still has to wait, by the wall clock; never more than all of it."""
+    return min(wait, max(0.0, since + wait - now))
+
+
 def restarts(policy: str, exit_code: int) -> bool:
     """Whether a container that ended with this code is to run again under the pod's `restartPolicy`."""
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)

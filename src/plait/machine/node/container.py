@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from plait.kube.errors import ApiError
 from plait.machine.init.client import InitError
 from plait.machine.node.actions import Place, perform
-from plait.machine.node.backoff import restarts
+from plait.machine.node.backoff import remaining, restarts
 from plait.machine.node.creation import Created, StartError, create, terminated
 from plait.machine.node.images import role_of
 from plait.machine.node.layers_errors import LayerError
@@ -343,8 +343,7 @@ class Container:
             if self.record.failures > 1:
                 text = f"Back-off restarting failed container {self.name} in pod {pod.name}_{pod.namespace}({pod.uid})"
                 self._event("BackOff", text, warning=True)
-        # A node that restarts meanwhile waits for what is left.
-        await asyncio.sleep(max(0.0, state.finished_at + wait - time.time()))
+        await asyncio.sleep(remaining(wait, state.finished_at, time.time()))
         self.record.restarts += 1
         self._wait("ContainerCreating", "")
 

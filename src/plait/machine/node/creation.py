@@ -8,19 +8,29 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from plait.machine.init.protocol import Spawn
 from plait.machine.node import persist
+from plait.machine.node.bootstrap_check import bootstrap_fault
 from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
+from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
 from plait.machine.node.images import argv
 from plait.machine.node.programs import write_programs
-from plait.machine.node.proxy import BOOTSTRAP_PATH, proxy_bootstrap, proxy_command
+from plait.machine.node.proxy import (
+    BOOTSTRAP_PATH,
+    PROXY_DNS_PORT,
+    bootstrap_patchers,
+    is_sidecar_proxy,
+    proxy_bootstrap,
+    proxy_command,
+)
 from plait.machine.node.record import Terminated, write_private
-from plait.machine.node.roots import POD_FILES, Mount, fstab, make_root, overlay_mounts, place_mounts
+from plait.machine.node.roots import POD_FILES, Mount, make_root
 from plait.machine.node.script import FAILED, TOOLS, start_script
-from plait.machine.node.security import Identity, SecurityError, identity
+from plait.machine.node.security import Identity, SecurityError, identity, on_one_uid
 from plait.machine.node.tokens import PROXY_SECONDS, request_token
 from plait.machine.node.volumes import VolumeError
 
@@ -52,10 +62,21 @@ class Created:
     identity: Identity
     env: Mapping[str, str]
     workdir: str
+    stdin: Literal["none", "pipe", "terminal"] = "none"
+    stdin_once: bool = False
 
     def spawn(self, *, name: str, argv: tuple[str, ...], log: str) -> Spawn:
         """The request to init."""
-        return Spawn(name=name, argv=argv, env={"PATH": TOOLS}, log=log, forks=True)
+        return Spawn(
+            name=name,
+            argv=argv,
+            env={"PATH": TOOLS},
+            log=log,
+            forks=True,
+            stdin=self.stdin,
+            stdin_once=self.stdin_once,
+            owner=self.identity.uid,
+        )
 
 
 async def create(
@@ -70,10 +91,22 @@ async def create(
         who = identity(pod.object, spec, image_user=image.user)
     except SecurityError as error:
         raise StartError("CreateContainerConfigError", str(error)) from error
+    if host.settings.one_uid:
+        who = on_one_uid(who, marks=image.role == "proxy" and is_sidecar_proxy(tuple(spec.get("args") or ())))
     env = await _environment(pod, container, image, who)
     workdir = spec.get("workingDir") or image.workdir
     folder = pod.container_folder(container.name)
-    made = Created(folder=folder, identity=who, env=env, workdir=workdir)
+    terminal = bool(spec.get("tty"))
+    if terminal:
+        env = {"TERM": "xterm", **env}
+    made = Created(
+        folder=folder,
+        identity=who,
+        env=env,
+        workdir=workdir,
+        stdin="terminal" if terminal else "pipe" if spec.get("stdin") else "none",
+        stdin_once=bool(spec.get("stdinOnce")),
+    )
     if only_plan:
         return made
     if who.withheld and container.record.attempt < 0:
@@ -93,7 +126,7 @@ async def create(
     _termination_log(root.sections[0][1][0])
     lines = fstab(root, [*overlay_mounts(root, read_only=who.read_only_root), *placed])
     (folder / "fstab").write_text(lines)
-    script = start_script(folder, argv=words, env=env, workdir=workdir, setpriv=who.setpriv())
+    script = start_script(folder, argv=words, env=env, workdir=workdir, setpriv=who.setpriv(), terminal=terminal)
     write_private(folder / "start.sh", script.encode("utf-8", "surrogateescape"))
     return made
 
@@ -189,7 +222,16 @@ async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mappin
     """Envoy's bootstrap, which only Envoy may read."""
     ip = pod.record.ip or ""
     token = await request_token(pod.host.client, pod.object, seconds=PROXY_SECONDS, now=time.time())
-    text = proxy_bootstrap(pod.object, tuple(container.spec.get("args") or ()), env, ip=ip, token=token.text)
+    args, marks = tuple(container.spec.get("args") or ()), pod.host.settings.one_uid
+    resolver = f"{pod.host.settings.bridge_ip}:{PROXY_DNS_PORT}"
+    made = partial(proxy_bootstrap, pod.object, args, env, ip=ip, marks=marks, resolver=resolver)
+    patchers = bootstrap_patchers(env)
+    nobody = ""
+    fault = await bootstrap_fault(pod.host.settings.envoy, made(token=nobody), who) if patchers else ""
+    if fault:
+        told = f"EnvoyFilter {', '.join(patchers)}: Envoy refused the bootstrap, the proxy starts without them: {fault}"
+        pod.host.events.pod(pod.object, "ProxyRejected", told, kind="Warning", container=container.name)
+    text = made(token=token.text, patches=not fault)
     write_private(folder / "bootstrap.json", text.encode(), mode=0o400, uid=who.uid, gid=who.gid)
     return Mount(source=str(folder / "bootstrap.json"), target=BOOTSTRAP_PATH, options="bind,ro")
 

@@ -1,7 +1,7 @@
 """The cluster's DNS server: UDP and TCP on one address, answering from `Names` without waiting for anything.
 
-What is not of the cluster goes to the upstream server where there is one, and is REFUSED where there is none: a fast
-"no" beats the resolver's five seconds of waiting.
+What is not of the cluster goes to the host's server where the host gives sockets to it, and is REFUSED where it does
+not: a fast "no" beats the resolver's five seconds of waiting.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from typing import Final
+from dataclasses import replace
+from typing import Final, Protocol
 
+from plait.machine.node.dns_entries import EntryNames
+from plait.machine.node.dns_follow import addresses_of, completed, labels_of, open_end, query
 from plait.machine.node.dns_message import TCP_LIMIT, Answer, Code, Malformed, Question, decode, encode, refusal
 from plait.machine.node.dns_names import Names, resolve
 
@@ -46,12 +49,33 @@ def bind(address: str, port: int = 53) -> tuple[socket.socket, socket.socket]:
     raise OSError(f"no port is free for both UDP and TCP on {address}")
 
 
-class DnsServer:
-    """Answers from `names` as they are at that moment. `upstream` is the address and port of another server."""
+class Upstream(Protocol):
+    """Gives sockets that are connected to another server; `host_sockets.HostSockets` does."""
 
-    def __init__(self, names: Names, *, upstream: tuple[str, int] | None = None) -> None:
+    async def resolver(self, *, tcp: bool = False) -> socket.socket:
+        """A non-blocking socket. Raises OSError, TimeoutError."""
+        ...
+
+
+class DnsServer:
+    """Answers from `names` as they are at that moment; `upstream` leads to another server.
+
+    `entries` are answered to programs behind a sidecar: `behind` tells the namespace of the one at an address, None
+    where there is no sidecar.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        *,
+        upstream: Upstream | None = None,
+        entries: EntryNames | None = None,
+        behind: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._names = names
         self._upstream = upstream
+        self._entries = entries
+        self._behind = behind
         self._turn = 0
         self._forwarded = 0
         self._connections = 0
@@ -68,10 +92,22 @@ class DnsServer:
                 finally:
                     asyncio.get_running_loop().remove_reader(udp)
 
-    def answer(self, question: Question) -> Answer | None:
-        """The cluster's own answer, or None where the name is not of the cluster."""
+    def answer(self, question: Question, client: str = "") -> Answer | None:
+        """The cluster's own answer to `client` (an address), or None where the name is not of the cluster."""
         self._turn += 1
-        return resolve(question, self._names, turn=self._turn)
+        own = resolve(question, self._names, turn=self._turn)
+        if own is not None and own.code is not Code.NXDOMAIN:
+            name = open_end(question, own)
+            found = self._of_entries(replace(question, labels=_labels(name)), client) if name is not None else None
+            return completed(own, name, found) if name is not None and found is not None else own
+        return self._of_entries(question, client) or own
+
+    def _of_entries(self, question: Question, client: str) -> Answer | None:
+        """What ServiceEntries say to `client`; None: nothing."""
+        if self._entries is None or not self._entries.knows(question.name):
+            return None
+        namespace = self._behind(client)
+        return self._entries.resolve(question, namespace) if namespace is not None else None
 
     def _serve_udp(self, udp: socket.socket, tasks: asyncio.TaskGroup) -> None:
         """Answer datagrams in the reader callback: no task, no queue, nothing that could fill up."""
@@ -96,8 +132,17 @@ class DnsServer:
             return
         if isinstance(question, Malformed):
             _send(udp, refusal(question), client)
-        elif (answer := self.answer(question)) is not None:
-            _send(udp, self._encode(question, answer, limit=question.udp_limit), client)
+        elif (answer := self.answer(question, client[0])) is not None:
+            name = open_end(question, answer)
+            if name is None or self._upstream is None or self._forwarded >= _MOST_FORWARDED:
+                _send(udp, self._encode(question, answer, limit=question.udp_limit), client)
+                return
+
+            async def follow() -> None:
+                whole = await self._follow(question, answer, name, _ask_udp)
+                _send(udp, self._encode(question, whole, limit=question.udp_limit), client)
+
+            tasks.create_task(follow(), name="dns follow")
         elif self._upstream is None or self._forwarded >= _MOST_FORWARDED:
             _send(udp, self._refuse(question, limit=question.udp_limit), client)
         else:
@@ -111,7 +156,7 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(tcp)
+                connection, client = await loop.sock_accept(tcp)
             except OSError:
                 # The client went before it was accepted, or descriptors ran out: neither lasts.
                 await asyncio.sleep(0.05)
@@ -120,14 +165,14 @@ class DnsServer:
                 connection.close()
                 continue
             self._connections += 1
-            tasks.create_task(self._connection(connection), name="dns connection")
+            tasks.create_task(self._connection(connection, client[0]), name="dns connection")
 
-    async def _connection(self, connection: socket.socket) -> None:
+    async def _connection(self, connection: socket.socket, client: str) -> None:
         try:
             with closing(connection):
                 while True:
                     async with asyncio.timeout(_IDLE_SECONDS):
-                        reply = await self._exchange(await _read_message(connection))
+                        reply = await self._exchange(await _read_message(connection), client)
                         if reply is None:
                             return
                         await _write_message(connection, reply)
@@ -137,23 +182,33 @@ class DnsServer:
         finally:
             self._connections -= 1
 
-    async def _exchange(self, message: bytes) -> bytes | None:
+    async def _exchange(self, message: bytes, client: str) -> bytes | None:
         question = decode(message)
         if question is None:
             return None
         if isinstance(question, Malformed):
             return refusal(question)
-        if (answer := self.answer(question)) is not None:
+        if (answer := self.answer(question, client)) is not None:
+            name = open_end(question, answer)
+            if name is not None and self._upstream is not None and self._forwarded < _MOST_FORWARDED:
+                answer = await self._follow(question, answer, name, _ask_tcp)
             return self._encode(question, answer, limit=TCP_LIMIT)
         if self._upstream is None or self._forwarded >= _MOST_FORWARDED:
             return self._refuse(question, limit=TCP_LIMIT)
         return await self._forward(message, question, _ask_tcp)
 
+    async def _follow(
+        self, question: Question, answer: Answer, name: str, ask: Callable[[Upstream, bytes], Awaitable[bytes]]
+    ) -> Answer:
+        """An answer that ends with a name outside the cluster, with the addresses that the upstream server has."""
+        reply = await self._forward(query(question, name), question, ask)
+        return completed(answer, name, addresses_of(reply))
+
     async def _forward(
         self,
         message: bytes,
         question: Question,
-        ask: Callable[[tuple[str, int], bytes], Awaitable[bytes]],
+        ask: Callable[[Upstream, bytes], Awaitable[bytes]],
     ) -> bytes:
         """The upstream server's own answer; SERVFAIL where it gives none."""
         assert self._upstream is not None  # noqa: S101 - callers ask first
@@ -174,6 +229,10 @@ class DnsServer:
         return self._encode(question, Answer(code=Code.REFUSED, authoritative=False), limit=limit)
 
 
+def _labels(name: str | None) -> tuple[bytes, ...]:
+    return tuple(label.encode("latin-1", "replace") for label in labels_of(name or ""))
+
+
 def _send(udp: socket.socket, message: bytes, client: tuple[str, int]) -> None:
     try:
         udp.sendto(message, client)
@@ -182,25 +241,21 @@ def _send(udp: socket.socket, message: bytes, client: tuple[str, int]) -> None:
         return
 
 
-async def _ask_udp(server: tuple[str, int], message: bytes) -> bytes:
+async def _ask_udp(upstream: Upstream, message: bytes) -> bytes:
     loop = asyncio.get_running_loop()
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as upstream:
-        upstream.setblocking(False)
-        # Connected, so that the kernel drops what comes from anybody else.
-        await loop.sock_connect(upstream, server)
-        await loop.sock_sendall(upstream, message)
+    # Connected, so that the kernel drops what comes from anybody else.
+    with closing(await upstream.resolver()) as server:
+        await loop.sock_sendall(server, message)
         while True:
-            reply = await loop.sock_recv(upstream, 65535)
+            reply = await loop.sock_recv(server, 65535)
             if reply[:2] == message[:2]:
                 return reply
 
 
-async def _ask_tcp(server: tuple[str, int], message: bytes) -> bytes:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as upstream:
-        upstream.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(upstream, server)
-        await _write_message(upstream, message)
-        return await _read_message(upstream)
+async def _ask_tcp(upstream: Upstream, message: bytes) -> bytes:
+    with closing(await upstream.resolver(tcp=True)) as server:
+        await _write_message(server, message)
+        return await _read_message(server)
 
 
 async def _read_message(connection: socket.socket) -> bytes:

@@ -186,6 +186,12 @@ def encode(question: Question | Malformed, answer: Answer, *, limit: int, recurs
     return _HEADER.pack(question.id, flags, 0 if asked is None else 1, *counts) + head + body + options
 
 
+def encode_query(question: Question) -> bytes:
+    """Write a query without EDNS."""
+    flags = _DESIRED if question.recursion_desired else 0
+    return _HEADER.pack(question.id, flags, 1, 0, 0, 0) + _question(question)
+
+
 def refusal(malformed: Malformed) -> bytes:
     """The answer to a query that could not be read or is not for us."""
     return encode(malformed, Answer(code=malformed.code, authoritative=False), limit=PLAIN_LIMIT)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, Final
 
+from plait.machine.host_sockets import HOST_NAME
 from plait.machine.node.dns_message import Answer, Authority, Code, Question, Record, Service, Type
 
 #: Seconds. A VIP never changes; endpoints of a headless Service do.
@@ -53,10 +54,16 @@ class Entry:
 
 
 class Names:
-    """The Services of a cluster by name and by address. An update costs what changed."""
+    """The Services of a cluster by name and by address. An update costs what changed.
 
-    def __init__(self, *, domain: str = "cluster.local", network: IPv4Network | None = None) -> None:
+    `host` is the address of the machine's own loopback, where pods may reach it.
+    """
+
+    def __init__(
+        self, *, domain: str = "cluster.local", network: IPv4Network | None = None, host: IPv4Address | None = None
+    ) -> None:
         self.domain = domain
+        self.host = host
         self.network = network
         self._namespaces: dict[str, dict[str, Entry]] = {}
         self._addresses: dict[IPv4Address, dict[tuple[str, str], str]] = {}
@@ -116,6 +123,8 @@ def resolve(question: Question, names: Names, *, turn: int = 0) -> Answer | None
         return _in_zone(name[: -len(zone)], question.type, names, turn)
     if name[-2:] == ("in-addr", "arpa"):
         return _reverse(name[:-2], question.type, names)
+    if names.host is not None and name == tuple(HOST_NAME.split(".")):
+        return _addresses([names.host], question.type, names, turn, ttl=VIP_TTL)
     return None
 
 

@@ -41,7 +41,7 @@ async def stop_containers(live: Sequence[Container], pause: int | None, *, grace
     await asyncio.gather(*(container.stop(grace=left()) for container in live if container not in proxies))
     if pause is not None and grace > 0:
         gateway = len(proxies) == len(live)
-        await asyncio.gather(*(drain(pause, left(), gateway=gateway) for _ in proxies))
+        await asyncio.gather(*(drain(pause, max(0.0, left() - _PROXY_GRACE), gateway=gateway) for _ in proxies))
     await asyncio.gather(*(container.stop(grace=min(_PROXY_GRACE, grace)) for container in proxies))
 
 

@@ -1,16 +1,32 @@
-"""Tells the relay where host ports lead: ready endpoints of the Services behind them, as they come and go."""
+"""Tells the relay where host ports lead: ready endpoints of the Services behind them, as they come and go.
+
+Fixed host ports lead to the mesh's own Services; node ports of any Service are opened on the host's loopback, and each
+Service of type LoadBalancer has an address of its own there, with its own ports.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import signal
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from plait.kube.client import Client
-from plait.kube.kinds import ENDPOINTSLICE
+from plait.kube.errors import ApiError
+from plait.kube.kinds import ENDPOINTSLICE, SERVICE
 from plait.kube.reflect import Ref, reflect
+from plait.machine.host_sockets import load_balancer_address
+
+if TYPE_CHECKING:
+    import socket
+
+    from plait.kube.client import Client
+    from plait.kube.recorder import Recorder
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = "istio-system"
 #: Host port name -> (Service, name of its port).
@@ -19,39 +35,164 @@ BEHIND = {
     "https": ("istio-ingressgateway", "https"),
     "console": ("kiali", "http"),
 }
+_SERVICE_NAME = "kubernetes.io/service-name"
+
+Json = Mapping[str, Any]
 
 
-def targets(slices: Mapping[Ref, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """`{"http": ["10.42.0.7:80"], …}`: addresses of the endpoints that are ready, sorted."""
+class Host(Protocol):
+    """Opens ports of the host; `host_sockets.HostSockets` is one."""
+
+    async def listen(self, port: int, address: str = "") -> socket.socket:
+        """A listening socket. Raises OSError, TimeoutError."""
+        ...
+
+
+class Relay(Protocol):
+    """Tells the relay that there is news; `InitClient` is one."""
+
+    async def signal(self, name: str, number: int) -> None:
+        """Signal one of plait's processes."""
+        ...
+
+
+def targets(slices: Mapping[Ref, Json], services: Mapping[Ref, Json]) -> dict[str, list[str]]:
+    """`{"http": ["10.42.0.7:80"], "30001": […], …}`: addresses of the endpoints that are ready, sorted."""
     found: dict[str, set[str]] = {name: set() for name in BEHIND}
-    for piece in slices.values():
-        service = (piece["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
-        numbers = {port.get("name"): port.get("port") for port in piece.get("ports") or ()}
-        for name, (wanted, port_name) in BEHIND.items():
-            if service == wanted and numbers.get(port_name):
+    wanted: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, (service_name, port_name) in BEHIND.items():
+        wanted.setdefault((NAMESPACE, service_name), []).append((name, port_name))
+    for ref, service in services.items():
+        for port in node_ports(service):
+            name = str(port["nodePort"])
+            found[name] = set()
+            wanted.setdefault((ref.namespace, ref.name), []).append((name, port.get("name") or ""))
+        for name, port in balanced_ports(service).items():
+            found[name] = set()
+            wanted.setdefault((ref.namespace, ref.name), []).append((name, port.get("name") or ""))
+    for ref, piece in slices.items():
+        key = (ref.namespace, (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME, ""))
+        numbers = {port.get("name") or "": port.get("port") for port in piece.get("ports") or ()}
+        for name, port_name in wanted.get(key, ()):
+            if numbers.get(port_name):
                 found[name] |= {f"{address}:{numbers[port_name]}" for address in _ready(piece)}
     return {name: sorted(addresses) for name, addresses in found.items()}
 
 
-async def publish(client: Client, path: Path) -> None:
-    """Keep the relay's file true until cancelled; written anew only when it differs, and all at once."""
-    slices: dict[Ref, Mapping[str, Any]] = {}
-    written: dict[str, list[str]] | None = None
-    async with aclosing(reflect(client, [ENDPOINTSLICE], namespace=NAMESPACE)) as batches:
-        async for batch in batches:
-            for obj in batch.upserts:
-                slices[Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])] = obj
-            for ref in batch.deletes:
-                slices.pop(ref, None)
-            wanted = targets(slices)
-            if wanted != written:
-                draft = path.with_suffix(".draft")
-                draft.write_text(json.dumps(wanted))
-                draft.replace(path)
-                written = wanted
+def node_ports(service: Json) -> Iterator[Json]:
+    """The ports of a Service that are to be open on the host: those of TCP that have a number there."""
+    for port in service["spec"].get("ports") or ():
+        if port.get("nodePort") and port.get("protocol", "TCP") == "TCP":
+            yield port
 
 
-def _ready(piece: Mapping[str, Any]) -> list[str]:
+def balanced_ports(service: Json) -> dict[str, Json]:
+    """`ADDRESS:PORT` on the host's loopback for the ports of a LoadBalancer Service: those of TCP, once it has a VIP.
+
+    None for the ingress gateway, which has host ports, and for Services that ask for another balancer.
+    """
+    meta, spec = service["metadata"], service["spec"]
+    if spec.get("type") != "LoadBalancer" or spec.get("loadBalancerClass") or not spec.get("clusterIP"):
+        return {}
+    if meta["namespace"] == NAMESPACE and any(meta["name"] == name for name, _ in BEHIND.values()):
+        return {}
+    address = load_balancer_address(IPv4Address(spec["clusterIP"]))
+    return {
+        f"{address}:{port['port']}": port for port in spec.get("ports") or () if port.get("protocol", "TCP") == "TCP"
+    }
+
+
+class HostPorts:
+    """Follows Services and their endpoints. `recorder` tells of node ports that cannot be opened."""
+
+    def __init__(self, client: Client, path: Path, *, host: Host, relay: Relay, recorder: Recorder) -> None:
+        self._client = client
+        self._path = path
+        self._host = host
+        self._relay = relay
+        self._recorder = recorder
+        self._slices: dict[Ref, Json] = {}
+        self._services: dict[Ref, Json] = {}
+        self._written: dict[str, list[str]] | None = None
+        #: Ports that could not be opened, and why.
+        self._closed: dict[str, str] = {}
+
+    async def publish(self) -> None:
+        """Keep the relay's file true until cancelled; written anew only when it differs, and all at once."""
+        async with aclosing(reflect(self._client, [SERVICE, ENDPOINTSLICE])) as batches:
+            async for batch in batches:
+                known = self._services if batch.kind == SERVICE else self._slices
+                for obj in batch.upserts:
+                    known[Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])] = obj
+                for ref in batch.deletes:
+                    known.pop(ref, None)
+                wanted = targets(self._slices, self._services)
+                if wanted != self._written:
+                    await self._write(wanted)
+                if batch.kind == SERVICE:
+                    await self._balance()
+
+    async def _write(self, wanted: dict[str, list[str]]) -> None:
+        before, closed = self._written or {}, set(self._closed)
+        for name in wanted.keys() - before.keys() | (self._closed.keys() & wanted.keys()):
+            if name.rpartition(":")[2].isdigit():
+                await self._try(name)
+        for name in self._closed.keys() - wanted.keys():
+            del self._closed[name]
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(json.dumps(wanted))
+        draft.replace(self._path)
+        self._written = wanted
+        if wanted.keys() != before.keys() or closed - self._closed.keys():
+            await self._relay.signal("relay", signal.SIGHUP)
+
+    async def _try(self, name: str) -> None:
+        """The relay has no voice in the cluster: whether the port is free is found out here."""
+        address, _, port = name.rpartition(":")
+        try:
+            listener = await self._host.listen(int(port), address)
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or "timed out"
+        else:
+            listener.close()
+            self._closed.pop(name, None)
+            return
+        if self._closed.get(name) == why:
+            return
+        self._closed[name] = why
+        for service in self._services.values():
+            if name in balanced_ports(service):
+                self._say(service, "LoadBalancerPending", f"{name} cannot be opened on this machine: {why}")
+            elif any(str(port["nodePort"]) == name for port in node_ports(service)):
+                text = f"127.0.0.1:{name} cannot be opened on this machine: {why}; choose another nodePort"
+                self._say(service, "NodePortNotOpened", text)
+
+    async def _balance(self) -> None:
+        """Give each LoadBalancer Service its address once all its ports are open; one that is not stays pending."""
+        for ref, service in tuple(self._services.items()):
+            names = balanced_ports(service)
+            if not names:
+                continue
+            address = next(iter(names)).rpartition(":")[0]
+            open_ = not any(name in self._closed for name in names)
+            ingress = [{"ip": address, "ipMode": "VIP"}] if open_ else []
+            if ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress", []) == ingress:
+                continue
+            body = {
+                "metadata": {"uid": service["metadata"]["uid"]},
+                "status": {"loadBalancer": {"ingress": ingress or None}},
+            }
+            try:
+                await self._client.patch(SERVICE, ref.name, ref.namespace, body, subresource="status")
+            except ApiError as error:  # the next change of a Service tries again
+                log.warning("address of service %s/%s: %s", ref.namespace, ref.name, error)
+
+    def _say(self, service: Json, reason: str, message: str) -> None:
+        about = {"apiVersion": "v1", "kind": "Service", **service}
+        self._recorder.record(about, reason=reason, message=message, type="Warning")
+
+
+def _ready(piece: Json) -> list[str]:
     return [
         address
         for endpoint in piece.get("endpoints") or ()

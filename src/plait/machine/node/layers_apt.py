@@ -70,6 +70,14 @@ class Fetched:
     provides: Groups
 
 
+def _user() -> str:
+    """For apt, which else changes to a user of its own; a uid without a name is named by its number."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     code: int
@@ -112,7 +120,7 @@ class Apt:
             raise LayerError(f"cannot unpack the Debian package {deb.name}: {_last(run.output)}")
 
     def _prepare(self) -> None:
-        user = pwd.getpwuid(os.geteuid()).pw_name
+        user = _user()
         for path in (self._folder / "state", self._folder / "lists/partial", self._folder / "cache"):
             path.mkdir(parents=True, exist_ok=True)
         (self._archives / "partial").mkdir(parents=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from plait.inject import AnnotationError, capture_rules, closed_ipv6
 from plait.kube.errors import ApiError, Conflict, NotFound
@@ -16,7 +16,7 @@ from plait.kube.kinds import DEPLOYMENT, POD
 from plait.kube.reflect import reflect
 from plait.machine.init.protocol import Process
 from plait.machine.node.addresses import Addresses
-from plait.machine.node.entering import place_in
+from plait.machine.node.entering import attach_to, place_in
 from plait.machine.node.events import Events
 from plait.machine.node.host import NODE_NAME, Folders, Host, Images
 from plait.machine.node.images import role_of
@@ -33,7 +33,8 @@ from plait.machine.node.scheduler import refusal
 from plait.machine.node.status import unscheduled_status
 from plait.machine.node.storage import prepare_folders
 from plait.machine.node.stream import LogFile, StreamServer
-from plait.machine.settings import API_UID, RUN
+from plait.machine.node.usage import Root, Usage, measure
+from plait.machine.settings import RUN
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
@@ -97,7 +98,7 @@ class Node:
             tasks.create_task(self._processes.run(), name="processes")
             tasks.create_task(self._events.run(), name="events")
             tasks.create_task(registration.run(self._truthful), name="registration")
-            tasks.create_task(stream.run(self._run_folder / "node.sock", uid=API_UID), name="stream")
+            tasks.create_task(stream.run(self._run_folder / "node.sock", uid=self._settings.api_uid), name="stream")
             self._found = await self._processes.adopt("pod/")
             await self._reconcile(host, tasks, started)
 
@@ -141,6 +142,32 @@ class Node:
     async def place_of(self, namespace: str, pod: str, container: str) -> Place:
         """See `stream.PodsView`."""
         return await place_in(self._by_name(namespace, pod), container)
+
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """See `stream.PodsView`."""
+        return await attach_to(self._by_name(namespace, pod), container, stdin=stdin)
+
+    async def usage(self) -> Usage:
+        """See `stream.PodsView`."""
+        running = {
+            process.name: process for process in await self._processes.list("pod/") if process.state == "running"
+        }
+        return measure(tuple(self._roots(running)))
+
+    def _roots(self, running: Mapping[str, Process]) -> Iterator[Root]:
+        for pod in self._pods.values():
+            for name, container in pod.record.containers.items():
+                process = running.get(process_name(pod.record.uid, name, container.attempt))
+                if process is not None:
+                    yield Root(
+                        namespace=pod.record.namespace,
+                        pod=pod.record.name,
+                        container=name,
+                        started_at=process.started_at,
+                        pid=process.pid,
+                    )
 
     def _by_name(self, namespace: str, name: str) -> Pod:
         found = [p for p in self._pods.values() if (p.record.namespace, p.record.name) == (namespace, name)]
@@ -315,6 +342,13 @@ class Node:
         pod = self._pods.get(uid)
         return "gone" if pod is None else "ending" if pod.ending else "living"
 
+    def behind_sidecar(self, address: str) -> str | None:
+        """The namespace of the pod at an address if its traffic is captured, else None."""
+        for pod in self._pods.values():
+            if pod.record.ip == address:
+                return pod.record.namespace if self._captured(pod.object) else None
+        return None
+
     def _captured(self, pod: Mapping[str, Any]) -> bool:
         """Whether an init container of the pod loads the capture rules."""
         return any(
@@ -327,8 +361,9 @@ class Node:
         """Nft for a new pod: capture by its sidecar, or what pods without one have."""
         if not self._captured(pod):
             return self._plain_rules(pod)
+        by: Literal["uid", "mark"] = "mark" if self._settings.one_uid else "uid"
         try:
-            return capture_rules(pod)
+            return capture_rules(pod, by=by)
         except AnnotationError as error:
             self._events.pod(pod, "InvalidAnnotation", str(error), kind="Warning")
-            return capture_rules({**pod, "metadata": {**pod["metadata"], "annotations": {}}})
+            return capture_rules({**pod, "metadata": {**pod["metadata"], "annotations": {}}}, by=by)

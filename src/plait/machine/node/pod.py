@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,13 @@ from plait.machine.node.adoption import killed, reconcile, resume_back_off
 from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
 from plait.machine.node.container import Container
+from plait.machine.node.deadline import DEADLINE_MESSAGE, deadline
 from plait.machine.node.ending import delete_object, stop_containers
 from plait.machine.node.files import write_pod_files
 from plait.machine.node.objects import references
 from plait.machine.node.record import (
     PodRecord,
     Running,
-    Terminated,
     Waiting,
     container_id,
     log_folder,
@@ -29,7 +28,9 @@ from plait.machine.node.record import (
 from plait.machine.node.release import release_pod
 from plait.machine.node.sandbox import SandboxError
 from plait.machine.node.status import is_sidecar, pod_status
+from plait.machine.node.supervision import succeeded, until_up
 from plait.machine.node.volumes import VolumeError, Volumes
+from plait.machine.node.wall_clock import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +78,7 @@ class Pod:
             client=host.client,
             objects=host.objects.within(record.namespace),
             refused=host.refused,
+            groups=not host.settings.one_uid,
         )
 
     # what others ask
@@ -217,10 +219,14 @@ class Pod:
                 lost = tasks.create_task(self._watch_sandbox())
                 refreshing = tasks.create_task(self._refresh_volumes())
                 working = tasks.create_task(self._work())
-                await asyncio.wait((lost, working), return_when=asyncio.FIRST_COMPLETED)
-                for task in (lost, refreshing, working):
+                late = tasks.create_task(deadline(self))
+                await asyncio.wait((lost, working, late), return_when=asyncio.FIRST_COMPLETED)
+                expired = late.done() and not working.done()
+                for task in (lost, refreshing, working, late):
                     task.cancel()
-            if working.done() and not working.cancelled():
+            if expired:
+                await self._expire()
+            if self.record.completed:
                 break
             self._forget_sandbox()
         await self.host.sandboxes.end(self.record.uid)
@@ -286,12 +292,7 @@ class Pod:
     async def _refresh_volumes(self) -> None:
         """Follow ConfigMaps and Secrets, and renew tokens in time."""
         while True:
-            wait = None if self.volumes.renew_at is None else max(1.0, self.volumes.renew_at - time.time())
-            try:
-                async with asyncio.timeout(wait):
-                    await self._refresh.wait()
-            except TimeoutError:
-                pass
+            await wait_until(self.volumes.renew_at, or_set=self._refresh)
             self._refresh.clear()
             try:
                 await self.volumes.write(self.node_fields)
@@ -307,11 +308,11 @@ class Pod:
             for container in self._inits:
                 if container.policy == "Always":
                     beside.append(tasks.create_task(container.run(), name=container.name))
-                    await _up(container, beside[-1])
+                    await until_up(container, beside[-1])
                     continue
-                if not _succeeded(container):
+                if not succeeded(container):
                     await container.run()
-                if not _succeeded(container):
+                if not succeeded(container):
                     self.record.completed = True
                     self.changed()
                     break
@@ -321,6 +322,15 @@ class Pod:
             for task in beside:
                 task.cancel()
         await asyncio.gather(*(c.stop(grace=self.grace) for c in (*self._mains, *self._inits) if c.running))
+        self.record.completed = True
+        self.changed()
+
+    async def _expire(self) -> None:
+        """The pod has had its time (`activeDeadlineSeconds`): its containers are stopped, and it has failed."""
+        self.record.reason, self.record.message = "DeadlineExceeded", DEADLINE_MESSAGE
+        self._warn("DeadlineExceeded", DEADLINE_MESSAGE)
+        live = [c for c in (*self._mains, *self._inits) if c.running]
+        await stop_containers(live, self.pause, grace=self.grace, known=any(c.record.ready for c in live))
         self.record.completed = True
         self.changed()
 
@@ -340,7 +350,7 @@ class Pod:
         async with asyncio.TaskGroup() as tasks:
             first = [tasks.create_task(c.run(), name=c.name) for c in proxies]
             for container, task in zip(proxies, first, strict=True):
-                await _up(container, task)
+                await until_up(container, task)
             others = [tasks.create_task(c.run(), name=c.name) for c in apps]
             await asyncio.wait(others)
             # The work is done (a Job's, say): the proxy must not keep the pod alive.
@@ -384,17 +394,3 @@ class Pod:
 
     def _warn(self, reason: str, message: str, *, normal: bool = False) -> None:
         self.host.events.pod(self.object, reason, message, kind="Normal" if normal else "Warning")
-
-
-async def _up(container: Container, running: asyncio.Task[None]) -> None:
-    """Return when a sidecar is ready to be relied on, or will not run any more."""
-    ready = asyncio.create_task(container.up.wait(), name=f"{container.name} up")
-    try:
-        await asyncio.wait((ready, running), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ready.cancel()
-
-
-def _succeeded(container: Container) -> bool:
-    state = container.record.state
-    return isinstance(state, Terminated) and state.exit_code == 0

@@ -27,6 +27,7 @@ class Parent(Protocol):
     async def signal(self, name: str, number: int) -> None: ...  # noqa: D102
     async def processes(self, prefix: str = "") -> tuple[Process, ...]: ...  # noqa: D102
     async def forget(self, name: str) -> None: ...  # noqa: D102
+    async def attach(self, name: str, *, stdin: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]: ...  # noqa: D102
     def exits(self) -> AsyncIterator[Process]: ...  # noqa: D102
 
 
@@ -91,6 +92,10 @@ class Processes:
                 pass
         await self._init.signal(name, signal.SIGKILL)
         return await self.end(name)
+
+    async def attach(self, name: str, *, stdin: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Frames from and to a process that runs (see init's `Attach`); raises InitError."""
+        return await self._init.attach(name, stdin=stdin)
 
     async def forget(self, name: str) -> None:
         """Drop an ended process from the record."""

@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plait.inject import BootstrapConfig, bootstrap
+from plait.inject import PROXY_MARK, BootstrapConfig, bootstrap, patched
 from plait.mesh.node import ProxyNode
 
 #: Where Istio's proxies have their bootstrap.
 BOOTSTRAP_PATH = "/etc/istio/proxy/envoy-rev.json"
 ADMIN_PORT = 15000
+#: Of the DNS server that answers proxies: without the names of ServiceEntries, whose addresses mean nothing to Envoy.
+PROXY_DNS_PORT = 15053
 _FLAG = re.compile(r"--(proxyLogLevel|proxyComponentLogLevel|concurrency)(?:=(.*))?")
 
 
@@ -24,7 +26,7 @@ def proxy_command(envoy: str, args: Sequence[str]) -> tuple[str, ...]:
         "--config-path", BOOTSTRAP_PATH,
         # With hot restart Envoy ends when the thread that started it does.
         "--disable-hot-restart",
-        "--concurrency", flags.get("concurrency", "1"),
+        *_threads(flags.get("concurrency", "1")),
         "--drain-time-s", "45",
         "--drain-strategy", "immediate",
         "--local-address-ip-version", "v4",
@@ -35,11 +37,34 @@ def proxy_command(envoy: str, args: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def proxy_bootstrap(pod: Mapping[str, Any], args: Sequence[str], env: Mapping[str, str], *, ip: str, token: str) -> str:
-    """The bootstrap's JSON text; it holds the pod's token."""
+def _threads(concurrency: str) -> tuple[str, ...]:
+    """Istio: 0 is a worker for each core, which is what Envoy does when it is told nothing."""
+    return () if concurrency == "0" else ("--concurrency", concurrency)
+
+
+def is_sidecar_proxy(args: Sequence[str]) -> bool:
+    """Whether Envoy runs beside an application, by the arguments of Istio's agent; else it is a gateway."""
+    return "router" not in args[:2]
+
+
+def proxy_bootstrap(
+    pod: Mapping[str, Any],
+    args: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    ip: str,
+    token: str,
+    marks: bool = False,
+    resolver: str | None = None,
+    patches: bool = True,
+) -> str:
+    """The bootstrap's JSON text; it holds the pod's token. `patches`: with what EnvoyFilters merge into it.
+
+    With `marks` a sidecar marks its connections. `resolver` is the DNS server (ADDRESS:PORT) that Envoy itself asks.
+    """
     meta, labels = pod["metadata"], pod["metadata"].get("labels") or {}
     node = ProxyNode(
-        kind="router" if "router" in args[:2] else "sidecar",
+        kind="sidecar" if is_sidecar_proxy(args) else "router",
         ip=ip,
         pod=meta["name"],
         namespace=meta["namespace"],
@@ -54,8 +79,16 @@ def proxy_bootstrap(pod: Mapping[str, Any], args: Sequence[str], env: Mapping[st
         workload_name=env.get("ISTIO_META_WORKLOAD_NAME"),
         owner=env.get("ISTIO_META_OWNER"),
         annotations=meta.get("annotations") or {},
+        mark=PROXY_MARK if marks and is_sidecar_proxy(args) else None,
+        resolver=resolver,
     )
-    return json.dumps(bootstrap(node, config=config))
+    made = bootstrap(node, config=config)
+    return json.dumps(patched(made, env)[0] if patches else made)
+
+
+def bootstrap_patchers(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The EnvoyFilters (NAMESPACE/NAME) that change a proxy's bootstrap."""
+    return patched({}, env)[1]
 
 
 def _flags(args: Sequence[str]) -> dict[str, str]:

@@ -57,17 +57,31 @@ class ContainerRecord(msgspec.Struct, kw_only=True):
     ready: bool = False
 
 
+def running_time() -> float:
+    """Seconds since the machine started, with those it slept. Unlike a monotonic clock's they outlive no boot, unlike
+    the wall clock's nobody sets them.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class PodRecord(msgspec.Struct, kw_only=True):
-    """One pod. `network` says that its namespaces are complete, `completed` that it will not run again."""
+    """One pod. `network` says that its namespaces are complete, `completed` that it will not run again.
+
+    `created_at` is the wall clock's, to be shown; `began` is for measuring: a clock that jumps does not move it.
+    """
 
     uid: str
     namespace: str
     name: str
     created_at: float
+    began: float = msgspec.field(default_factory=running_time)
     ip: str | None = None
     network: bool = False
     initialized: bool = False
     completed: bool = False
+    #: Why the pod as a whole has failed, where it is not for what its containers did.
+    reason: str = ""
+    message: str = ""
     containers: dict[str, ContainerRecord] = {}
 
     def container(self, name: str) -> ContainerRecord:

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from plait.machine import frames, hangup
 from plait.machine.node import session as sessions
-from plait.machine.node.logs import LogOptions, read_log
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place
     from plait.machine.node.session import Session
-    from plait.machine.node.stream import LogFile
 
 log = logging.getLogger(__name__)
 
@@ -200,31 +198,48 @@ async def _writing(fd: int, stack: contextlib.AsyncExitStack) -> asyncio.StreamW
     return asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-async def run_attach(file: LogFile, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Show what a container writes from now on, until it ends or the client goes."""
-
-    async def show() -> None:
-        async for text in read_log(file.path, LogOptions(follow=True, tail=0), ended=file.ended):
-            writer.write(frames.encode(frames.STDOUT, text))
-            await writer.drain()
-        writer.write(frames.encode(frames.STATUS, json.dumps(success()).encode()))
-        await writer.drain()
-
-    showing = asyncio.create_task(show(), name="attached")
-    leaving = asyncio.create_task(_until_gone(reader), name="attached client")
+async def run_attach(
+    process: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    options: RemoteOptions,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Join a client with a container's process, whose frames init sends and takes, until either ends."""
+    from_process, to_process = process
+    showing = asyncio.create_task(_show(options, from_process, writer), name="attached")
+    giving = asyncio.create_task(_pass_on(reader, to_process), name="attached client")
     try:
-        await asyncio.wait((showing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((showing, giving), return_when=asyncio.FIRST_COMPLETED)
         if showing.done():
             showing.result()
     finally:
-        for task in (showing, leaving):
+        for task in (showing, giving):
             task.cancel()
-        await asyncio.gather(showing, leaving, return_exceptions=True)
+        await asyncio.gather(showing, giving, return_exceptions=True)
+        to_process.close()
 
 
-async def _until_gone(reader: asyncio.StreamReader) -> None:
-    while await reader.read(_BLOCK):
-        pass
+async def _show(options: RemoteOptions, process: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What the process writes, to the client; its end is the last word."""
+    wanted = {frames.STDOUT: options.stdout, frames.STDERR: options.stderr}
+    decoder = frames.Decoder()
+    while piece := await process.read(_BLOCK):
+        for frame in decoder.feed(piece):
+            if frame.channel == frames.STATUS:
+                writer.write(frames.encode(frames.STATUS, json.dumps(success()).encode()))
+                await writer.drain()
+                return
+            if wanted.get(frame.channel):
+                writer.write(frames.encode(frame.channel, frame.data))
+        await writer.drain()
+
+
+async def _pass_on(reader: asyncio.StreamReader, process: asyncio.StreamWriter) -> None:
+    """What the client sends, to the process, as it is: init reads frames too."""
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(_BLOCK):
+            process.write(piece)
+            await process.drain()
 
 
 def success() -> Json:

@@ -10,11 +10,13 @@ are the container's own, so their modes on the host do not matter.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Top-level names of the host that pods share.
@@ -57,12 +59,19 @@ class Mount:
 class Base:
     """What all containers share, made once: `layers` top first, above the host; `mounts` for every container.
 
-    `sections` are the host's own mounts that pods share, beginning with the root: each becomes an overlay.
+    `sections` are the host's own mounts that pods share, beginning with the root: each becomes an overlay. `hosts` says
+    what of the host lies at the bottom of a section where that is not the section's own path; None is nothing.
     """
 
     layers: tuple[Path, ...]
     sections: tuple[str, ...]
     mounts: tuple[Mount, ...]
+    hosts: Mapping[str, Path | None] = field(default_factory=dict)
+
+    def host(self, section: str) -> Path | None:
+        """The folder of the host at the bottom of a section."""
+        found = self.hosts.get(section, Path(section))
+        return found if found is not None and found.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +139,8 @@ class Root:
             place.mkdir()
             if below is not None and below.is_dir():
                 status = below.stat()
-                os.chown(place, status.st_uid, status.st_gid)
+                with suppress(OSError):  # an owner that a user namespace does not know cannot be given
+                    os.chown(place, status.st_uid, status.st_gid)
                 place.chmod(stat.S_IMODE(status.st_mode))
             else:
                 place.chmod(0o755)
@@ -185,7 +195,13 @@ def make_base(folder: Path, *, python: Path, visible: Iterable[Path]) -> Base:
         *extra,
         *(Mount(source=str(path), target=str(path), options="bind,ro,nosuid") for path in shown),
     ]
-    return Base(layers=(skeleton, mask), sections=_host_sections(), mounts=tuple(mounts))
+    sections, hosts = _host_sections(), dict[str, Path | None]()
+    if in_user_namespace():
+        # The host's root has mounts below it that may not be uncovered here, and so cannot be laid under an overlay as
+        # a whole (EINVAL); its folders can, one by one.
+        sections = tuple(sorted({*sections, *(f"/{name}" for name in _SHARED if _own_folder(Path("/", name)))}))
+        hosts = {"/": None, "/etc": _copied(Path("/etc"), folder / "etc")}
+    return Base(layers=(skeleton, mask), sections=sections, mounts=tuple(mounts), hosts=hosts)
 
 
 def make_root(folder: Path, base: Base, layers: Sequence[Path], links: Path) -> Root:
@@ -204,9 +220,10 @@ def make_root(folder: Path, base: Base, layers: Sequence[Path], links: Path) -> 
         lower = [layer / relative for layer in ((*packages, *base.layers) if relative else base.layers)]
         masked = any((layer / relative).is_char_device() for layer in base.layers)
         stack = [place for place in lower if place.is_dir()]
-        if Path(section).is_dir() and not masked:
-            stack.append(Path(section))
-        else:
+        host = base.host(section)
+        if host is not None and not masked:
+            stack.append(host)
+        elif relative:
             (folder / "upper0" / relative).mkdir(parents=True, exist_ok=True)
         sections.append((section, (upper, *stack)))
     return Root(folder=folder, sections=tuple(sections))
@@ -222,50 +239,9 @@ def _sections(base: Base, packages: Iterable[Path]) -> list[str]:
     return sorted({*base.sections, *tops}, key=lambda section: (section.count("/") if section != "/" else 0, section))
 
 
-def overlay_mounts(root: Root, *, read_only: bool) -> list[Mount]:
-    """The overlays of a root, outermost first."""
-    mounts = []
-    for number, (section, stack) in enumerate(root.sections):
-        options = [
-            "lowerdir=" + ":".join(str(layer) for layer in stack[1:]),
-            f"upperdir={stack[0]}",
-            f"workdir={root.folder / f'work{number}'}",
-        ]
-        options += ["ro"] if read_only else []
-        mounts.append(Mount(source="overlay", target=section, kind="overlay", options=",".join(options)))
-    return mounts
-
-
-def place_mounts(root: Root, mounts: Iterable[Mount]) -> list[Mount]:
-    """Mounts with resolved targets, in order; a place is made for each, in the volume it falls into if any."""
-    placed: list[Mount] = []
-    for mount in mounts:
-        target = root.resolve(mount.target)
-        folder = mount.kind != "none" or Path(mount.source.replace("{root}", "")).is_dir()
-        outer = next((m for m in reversed(placed) if (target + "/").startswith(m.target.rstrip("/") + "/")), None)
-        if outer is None:
-            root.make(target, folder=folder)
-        elif outer.kind == "none" and outer.target != target and "ro" not in outer.options.split(","):
-            place = Path(outer.source) / os.path.relpath(target, outer.target)
-            (place if folder else place.parent).mkdir(parents=True, exist_ok=True)
-            if not folder:
-                place.touch()
-        placed.append(Mount(source=mount.source, target=target, kind=mount.kind, options=mount.options))
-    return placed
-
-
-def fstab(root: Root, mounts: Iterable[Mount]) -> str:
-    """Mounts as the text that `mount --fstab FILE -a` reads."""
-    lines = []
-    for mount in mounts:
-        source = mount.source.replace("{root}", str(root.mountpoint))
-        target = str(root.mountpoint) + mount.target.rstrip("/")
-        lines.append(f"{_escape(source)} {_escape(target)} {mount.kind} {_escape(mount.options)} 0 0\n")
-    return "".join(lines)
-
-
-def _escape(text: str) -> str:
-    return "".join(f"\\{ord(char):03o}" if char in " \t\n\\" else char for char in text)
+def in_user_namespace(table: Path = Path("/proc/self/uid_map")) -> bool:
+    """Whether root here is not the machine's: overlays then keep their marks in attributes of the user's kind."""
+    return table.read_text().split() != ["0", "0", "4294967295"]
 
 
 def _link(links: Path, layer: Path) -> Path:
@@ -336,10 +312,31 @@ def _whiteout(mask: Path, relative: Path) -> None:
         os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
 
 
+def _own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _copied(source: Path, target: Path) -> Path:
+    """A folder, or a copy of what can be read of it if files below it are mounts: these could not be uncovered."""
+    points = [_mounted(line)[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if not any(point.startswith(f"{source}/") for point in points):
+        return source
+    if not target.exists():
+        with suppress(shutil.Error):  # lists what could not be read, which pods may not see either
+            shutil.copytree(source, target, symlinks=True)
+    return target
+
+
 def _make_skeleton(skeleton: Path, python: Path) -> None:
     skeleton.chmod(0o755)
+    for name in _SHARED:
+        # Shows where the host's own root does not.
+        if Path("/", name).is_symlink():
+            (skeleton / name).symlink_to(Path("/", name).readlink())
+        elif Path("/", name).is_dir():
+            (skeleton / name).mkdir(mode=0o755)
     for name, mode in _FOLDERS.items():
-        (skeleton / name).mkdir()
+        (skeleton / name).mkdir(exist_ok=True)
         (skeleton / name).chmod(mode)
     for name, target in _LINKS.items():
         (skeleton / name).symlink_to(target)

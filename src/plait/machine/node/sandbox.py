@@ -71,7 +71,8 @@ class Sandboxes:
             f"route add default via {self._gateway}\n"
         )
         inside = (
-            f"echo {shlex.quote(hostname)} > /proc/sys/kernel/hostname; "
+            # The file belongs to the machine's root: in a user namespace only the system call is allowed.
+            f"hostname {shlex.quote(hostname)} || echo {shlex.quote(hostname)} > /proc/sys/kernel/hostname; "
             # Ports below 1024 are anybody's, as in container runtimes. Where /proc/sys is read-only they are not.
             "{ echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start; } 2>/dev/null; "
             f"nft -f {shlex.quote(str(folder / 'rules.nft'))} && ip -batch {shlex.quote(str(folder / 'pod.ip'))}"

@@ -22,8 +22,12 @@ def start_script(
     env: Mapping[str, str],
     workdir: str,
     setpriv: Sequence[str],
+    terminal: bool = False,
 ) -> str:
-    """The text. `folder` holds `fstab` and the mount point `root`, and gets `start.err`."""
+    """The text. `folder` holds `fstab` and the mount point `root`, and gets `start.err`.
+
+    A `terminal` on descriptor 0 becomes the one that controls the program, in a session of its own.
+    """
     root, errors = shlex.quote(str(folder / "root")), shlex.quote(str(folder / "start.err"))
     variables = [f"{name}={value}" for name, value in env.items()]
     program = shlex.join([*setpriv, "--", "/usr/bin/env", "-i", *variables, *argv])
@@ -44,7 +48,7 @@ def start_script(
         "}",
         f"PATH={TOOLS}",
         "exec 2>&3 3>&-",
-        f"exec setpriv {program}",
+        f"exec {'setsid --ctty ' if terminal else ''}setpriv {program}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: What a container may do unless it says otherwise: what container runtimes give, without raw sockets (they permit
@@ -43,11 +43,15 @@ class Identity:
     no_new_privileges: bool = False
     read_only_root: bool = False
     withheld: tuple[str, ...] = ()
+    #: The node has no other uid than 0, and so this is not changed.
+    one_uid: bool = False
 
     def setpriv(self) -> tuple[str, ...]:
         """Words for setpriv that make a process so, and let it die with the one that started it."""
-        words = ["--reuid", str(self.uid), "--regid", str(self.gid)]
-        words += ["--groups", ",".join(map(str, self.groups))] if self.groups else ["--clear-groups"]
+        words = []
+        if not self.one_uid:
+            words = ["--reuid", str(self.uid), "--regid", str(self.gid)]
+            words += ["--groups", ",".join(map(str, self.groups))] if self.groups else ["--clear-groups"]
         words += ["--inh-caps=-all", "--bounding-set=" + ",".join(("-all", *(f"+{c}" for c in self._sorted())))]
         if self.no_new_privileges:
             words.append("--no-new-privs")
@@ -91,6 +95,26 @@ def identity(pod: Mapping[str, Any], container: Mapping[str, Any], *, image_user
         no_new_privileges=own.get("allowPrivilegeEscalation") is False,
         read_only_root=bool(own.get("readOnlyRootFilesystem")),
         withheld=withheld,
+    )
+
+
+def on_one_uid(who: Identity, *, marks: bool) -> Identity:
+    """The identity on a node whose only uid is 0: as close as it gets to what was asked for.
+
+    A user other than root keeps no capability, root keeps its own. `marks` says that it is a sidecar, which marks its
+    connections so that they are not captured: that takes CAP_NET_ADMIN, and whoever has none can neither mark nor
+    trace the sidecar.
+    """
+    capabilities = who.capabilities if who.uid == 0 else frozenset()
+    return replace(
+        who,
+        uid=0,
+        gid=0,
+        groups=(),
+        fs_group=None,
+        capabilities=frozenset({"net_admin"}) if marks else capabilities,
+        no_new_privileges=True,
+        one_uid=True,
     )
 
 

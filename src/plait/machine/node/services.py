@@ -7,8 +7,9 @@ from contextlib import aclosing
 from typing import Any
 
 from plait.kube.client import Client
-from plait.kube.kinds import ENDPOINTSLICE, SERVICE
+from plait.kube.kinds import ENDPOINTSLICE, SERVICE, SERVICEENTRY
 from plait.kube.reflect import Batch, Ref, reflect
+from plait.machine.node.dns_entries import EntryNames
 from plait.machine.node.dns_names import Names
 from plait.machine.node.vips import Vips
 
@@ -17,19 +18,23 @@ Object = Mapping[str, Any]
 
 
 class Services:
-    """Services with their EndpointSlices as the API shows them, written into `names` and `vips` as they change."""
+    """Services with their EndpointSlices as the API shows them, written into `names` and `vips` as they change.
 
-    def __init__(self, names: Names, vips: Vips) -> None:
+    ServiceEntries go into `entries`.
+    """
+
+    def __init__(self, names: Names, vips: Vips, entries: EntryNames | None = None) -> None:
         self._names = names
         self._vips = vips
+        self._entries = entries if entries is not None else EntryNames()
         self._services: dict[Ref, Object] = {}
         self._slices: dict[Ref, dict[Ref, Object]] = {}
         self._service_of: dict[Ref, Ref] = {}
 
     async def follow(self, client: Client, *, started: Callable[[], None]) -> AsyncGenerator[str, None]:
         """What to load into pods that have the VIPs' rules, change by change; ends only when cancelled."""
-        missing = {SERVICE, ENDPOINTSLICE}
-        async with aclosing(reflect(client, [SERVICE, ENDPOINTSLICE])) as batches:
+        missing = {SERVICE, ENDPOINTSLICE, SERVICEENTRY}
+        async with aclosing(reflect(client, [SERVICE, ENDPOINTSLICE, SERVICEENTRY])) as batches:
             async for batch in batches:
                 if rules := "".join(self._refresh(ref) for ref in sorted(self.take(batch))):
                     yield rules
@@ -40,6 +45,12 @@ class Services:
 
     def take(self, batch: Batch) -> set[Ref]:
         """Note a batch; the Services it concerns."""
+        if batch.kind == SERVICEENTRY:
+            for obj in batch.upserts:
+                self._entries.update(obj)
+            for ref in batch.deletes:
+                self._entries.remove(ref.namespace, ref.name)
+            return set()
         if batch.kind == SERVICE:
             for obj in batch.upserts:
                 self._services[_ref(obj)] = obj

@@ -51,6 +51,8 @@ def pod_status(
         ],
         "qosClass": qos_class(spec),
     }
+    if record.reason:
+        status |= {"reason": record.reason, "message": record.message}
     if record.ip:
         status |= {"podIP": record.ip, "podIPs": [{"ip": record.ip}]}
     if init:
@@ -86,6 +88,8 @@ def qos_class(spec: Mapping[str, Any]) -> str:
 def _phase(
     spec: Mapping[str, Any], init: Sequence[ContainerRecord], main: Sequence[ContainerRecord], record: PodRecord
 ) -> str:
+    if record.reason:
+        return "Failed"
     policy = spec.get("restartPolicy") or "Always"
     if not record.initialized:
         sidecars = {c["name"] for c in spec.get("initContainers") or () if is_sidecar(c)}

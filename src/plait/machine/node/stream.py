@@ -16,9 +16,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
 
 from plait.machine.node.logs import LogOptions, read_log, since_of
 from plait.machine.node.netns import connect_in
@@ -26,6 +29,7 @@ from plait.machine.node.remote import RemoteOptions, remote_options, run_attach,
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place
+    from plait.machine.node.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,16 @@ class PodsView(Protocol):
 
     async def place_of(self, namespace: str, pod: str, container: str) -> Place:
         """Where a program beside those of a running container runs."""
+        ...
+
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Frames from and to a running container's process; raises LookupError."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What running containers use now."""
         ...
 
 
@@ -127,8 +141,13 @@ class StreamServer:
                 await self._connect(reader, writer, namespace, pod, int(port))
             case ["exec" | "attach" as verb, namespace, pod, container]:
                 await self._remote(verb, (namespace, pod, container), _remote_options(url.query), reader, writer)
+            case ["usage"]:
+                body = msgspec.json.encode(await self._pods.usage())
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+                await writer.drain()
             case _:
-                known = "/{logs,exec,attach}/NS/POD/CONTAINER and /connect/NS/POD/PORT"
+                known = "/usage, /{logs,exec,attach}/NS/POD/CONTAINER and /connect/NS/POD/PORT"
                 raise RefusedError(404, "NotFound", f"{url.path}: there are {known}")
 
     async def _remote(
@@ -142,15 +161,15 @@ class StreamServer:
         if verb == "exec" and not options.command:
             raise RefusedError(400, "BadRequest", "you must specify at least one command for the container")
         try:
-            place = await self._pods.place_of(*at)
-            file = self._pods.log_file(*at, previous=False)
+            if verb == "exec":
+                place = await self._pods.place_of(*at)
+                talk = partial(run_exec, place, options)
+            else:
+                talk = partial(run_attach, await self._pods.attach(*at, stdin=options.stdin), options)
         except LookupError as error:
             raise RefusedError(404, "NotFound", _text(error)) from error
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: frames\r\n\r\n")
-        if verb == "exec":
-            await run_exec(place, options, reader, writer)
-        else:
-            await run_attach(file, reader, writer)
+        await talk(reader, writer)
 
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, namespace: str, pod: str, port: int

@@ -39,7 +39,9 @@ class VolumeError(Exception):
 
 
 class Volumes:
-    """The volumes of one pod. `refused` are host paths that no pod may see."""
+    """The volumes of one pod. `refused` are host paths that no pod may see; without
+    `groups` everything belongs to uid and gid 0, as where there are no others.
+    """
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Volumes:
         client: Client,
         objects: NamespaceObjects,
         refused: Sequence[Path],
+        groups: bool = True,
     ) -> None:
         self.renew_at: float | None = None
         self._pod = pod
@@ -56,6 +59,7 @@ class Volumes:
         self._client = client
         self._objects = objects
         self._refused = refused
+        self._groups = groups
         self._written: dict[str, dict[str, tuple[bytes, int]]] = {}
         volumes = [*(pod["spec"].get("volumes") or ()), TOKEN_VOLUME]
         self._volumes: dict[str, dict[str, Any]] = {volume["name"]: volume for volume in volumes}
@@ -106,7 +110,7 @@ class Volumes:
     @property
     def _group(self) -> int | None:
         group = (self._pod["spec"].get("securityContext") or {}).get("fsGroup")
-        return int(group) if group else None
+        return int(group) if group and self._groups else None
 
     def _used(self) -> set[str]:
         spec = self._pod["spec"]

@@ -59,8 +59,6 @@ class DefinitionHook(Hook):
             yield f"{spec['names']['kind']} is served by plait itself; this definition is stored and changes nothing"
         if (spec.get("conversion") or {}).get("strategy") == "Webhook":
             yield "spec.conversion: webhooks are not called; versions differ in apiVersion only (as with None)"
-        if any(_has_rules(version.get("schema")) for version in spec.get("versions") or ()):
-            yield "x-kubernetes-validations: rules are stored and published, but not evaluated"
 
 
 def served_anyway(world: World, spec: Json) -> bool:
@@ -94,9 +92,3 @@ def _clashes(world: World, name: str, spec: Json) -> Iterator[str]:
 def _since(item: Json, before: Json | None, now: str) -> Json:
     same = before is not None and before.get("status") == item["status"]
     return {**item, "lastTransitionTime": before["lastTransitionTime"] if same and before else now}
-
-
-def _has_rules(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return "x-kubernetes-validations" in schema or any(_has_rules(inner) for inner in schema.values())
-    return isinstance(schema, list) and any(_has_rules(inner) for inner in schema)

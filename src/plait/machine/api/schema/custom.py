@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Kinds that steer something today; the others are accepted and stored.
-ACTING = frozenset({"DestinationRule", "Gateway", "VirtualService"})
+ACTING = frozenset(
+    {
+        "DestinationRule",
+        "EnvoyFilter",
+        "Gateway",
+        "ProxyConfig",
+        "ServiceEntry",
+        "Sidecar",
+        "VirtualService",
+        "WorkloadEntry",
+    }
+)
 
 #: Stored versions. Istio's own CRDs store Telemetry as v1alpha1; here the newest is stored everywhere.
 _ORDER = {"v1": 0, "v1beta1": 1, "v1alpha3": 2, "v1alpha1": 3}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _REF = "#/components/schemas/"
 _STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
+_GVK = "x-kubernetes-group-version-kind"
 _PATCH_TYPES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
 _STRATEGIC = "application/strategic-merge-patch+json"
 
@@ -55,6 +56,9 @@ def document(
         roots = [name, OBJECT_META, _STATUS, _LIST_META]
         for needed in roots:
             _collect(needed, definitions, components)
+        if group_kind not in components[name].get(_GVK, ()):
+            # The type of another version, under whose fields this one is served.
+            components[name] = {**components[name], _GVK: [group_kind]}
         list_name = name + "List"
         components[list_name] = _list_component(name, {**group_kind, "kind": kind.list_kind})
         paths.update(_paths(version, kind, name, group_kind))
@@ -105,7 +109,7 @@ def _custom_component(schema: Mapping[str, Any], group_kind: Mapping[str, str]) 
         "metadata": {"allOf": [{"$ref": _REF + OBJECT_META}]},
         **schema.get("properties", {}),
     }
-    return {**schema, "properties": properties, "x-kubernetes-group-version-kind": [dict(group_kind)]}
+    return {**schema, "properties": properties, _GVK: [dict(group_kind)]}
 
 
 def _list_component(name: str, group_kind: Mapping[str, str]) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def _list_component(name: str, group_kind: Mapping[str, str]) -> dict[str, Any]:
             "metadata": {"allOf": [{"$ref": _REF + _LIST_META}]},
             "items": {"type": "array", "items": {"$ref": _REF + name}},
         },
-        "x-kubernetes-group-version-kind": [dict(group_kind)],
+        _GVK: [dict(group_kind)],
     }
 
 
@@ -137,7 +141,7 @@ def _paths(version: GroupVersion, kind: ServedKind, name: str, group_kind: Mappi
                 }
             },
             "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": dict(group_kind),
+            _GVK: dict(group_kind),
         }
         if body:
             content = {

@@ -19,6 +19,8 @@ from plait.machine.api.schema import (
     validation,
     versions,
 )
+from plait.machine.api.schema.builtin_more import METRICS_DEFINITIONS
+from plait.machine.api.schema.cel import RuleTree, check_rules, compile_rules
 from plait.machine.api.schema.custom import custom_kinds
 from plait.machine.api.schema.decode import check
 from plait.machine.api.schema.fields import UNKNOWN
@@ -42,9 +44,10 @@ class Schemas:
     ) -> None:
         self._protobuf = ProtobufDecoder(protobuf_data)
         istio_kinds, self._custom = custom_kinds(istio_data)
-        self._definitions: Mapping[str, Mapping[str, Any]] = builtin_data["definitions"]
+        self._definitions: Mapping[str, Mapping[str, Any]] = builtin_data["definitions"] | METRICS_DEFINITIONS
         self._compiler = Compiler(self._definitions, builtin_data["omit"])
         self._types: dict[str, Type] = {}
+        self._rules: dict[str, RuleTree | None] = {}
         self.kinds: tuple[ServedKind, ...] = (*builtin.KINDS, *istio_kinds)
         self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
         bodies = (*self.kinds, *builtin.BODIES)
@@ -67,9 +70,11 @@ class Schemas:
         self.kinds = (*own, *kinds)
         for name in self._custom.keys() - custom.keys():
             self._types.pop(name, None)
+            self._rules.pop(name, None)
         self._custom = {**custom, **schemas}
         for name in schemas:
             self._types.pop(name, None)
+            self._rules.pop(name, None)
         self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
         self._by_kind = {(str(at), kind.kind): kind for kind in (*self.kinds, *builtin.BODIES) for at in kind.endpoints}
         touched = {at for kind in kinds for at in kind.endpoints}
@@ -90,8 +95,7 @@ class Schemas:
 
     def type_of(self, kind: ServedKind, obj: Mapping[str, Any] | None = None) -> Type:
         """The type of an object of a kind in the version it is written in (stored version if it names none)."""
-        given = obj.get("apiVersion") if obj else None
-        name = kind.definitions.get(given if isinstance(given, str) else "") or kind.definitions[kind.api_version]
+        name = _definition(kind, obj)
         if name not in self._types:
             schema = self._custom.get(name)
             self._types[name] = self._compiler.named(name) if schema is None else self._compiler.custom(schema)
@@ -117,7 +121,15 @@ class Schemas:
         wrong = tuple(fault for fault in self.strict(kind, obj) if fault.reason != UNKNOWN)
         if wrong or subresource:
             return wrong
-        return tuple(validation.validate_object(kind, obj, old))
+        return (*self._by_rules(kind, obj, old), *validation.validate_object(kind, obj, old))
+
+    def _by_rules(self, kind: ServedKind, obj: dict[str, Any], old: dict[str, Any] | None) -> list[FieldError]:
+        name = _definition(kind, obj)
+        if name not in self._rules:
+            schema = self._custom.get(name)
+            self._rules[name] = compile_rules(schema) if schema is not None else None
+        tree = self._rules[name]
+        return check_rules(tree, obj, old) if tree is not None else []
 
     def normalise(self, kind: ServedKind, obj: dict[str, Any]) -> dict[str, Any]:
         """The object without unknown fields, nulls and empty fields that count as unset."""
@@ -210,6 +222,11 @@ class Schemas:
                     served.setdefault(at, []).append(kind)
         make = partial(openapi.document, definitions=self._definitions, custom=self._custom)
         return {openapi.root_path(at): make(at, kinds) for at, kinds in served.items()}
+
+
+def _definition(kind: ServedKind, obj: Mapping[str, Any] | None) -> str:
+    given = obj.get("apiVersion") if obj else None
+    return kind.definitions.get(given if isinstance(given, str) else "") or kind.definitions[kind.api_version]
 
 
 def load_schemas() -> Schemas:

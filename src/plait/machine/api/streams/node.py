@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -47,6 +47,11 @@ class NodeSocket:
         place = "/".join(quote(word, safe="") for word in (verb, namespace, pod, container))
         return await self._upgrade(f"/{place}?{urlencode(query)}", "frames")
 
+    async def usage(self) -> dict[str, Any]:
+        """What containers use, as the node's `usage.Usage`; raises StatusError."""
+        async with _Answer(self._path, "/usage", {}) as pieces:
+            return msgspec.json.decode(b"".join([piece async for piece in pieces]), type=dict[str, Any])
+
     async def _upgrade(self, target: str, protocol: str) -> Pipe:
         head = f"GET {target} HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
         try:
@@ -76,10 +81,10 @@ class NodeSocket:
         self, namespace: str, pod: str, container: str, query: Mapping[str, str]
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The text of a container's log, piece by piece, for as long as the node sends; raises StatusError."""
-        return _Logs(self._path, f"/logs/{quote(namespace)}/{quote(pod)}/{quote(container)}", dict(query))
+        return _Answer(self._path, f"/logs/{quote(namespace)}/{quote(pod)}/{quote(container)}", dict(query))
 
 
-class _Logs:
+class _Answer:
     def __init__(self, path: str, target: str, query: dict[str, str]) -> None:
         self._path = path
         self._target = target

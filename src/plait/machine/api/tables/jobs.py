@@ -1,4 +1,4 @@
-"""Cells of Jobs."""
+"""Cells of Jobs and CronJobs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def job(obj: Json, now: float) -> list[Any]:
         _duration(status, now),
         age(metadata(obj).get("creationTimestamp"), now),
         *template_cells(obj),
+    ]
+
+
+def cron_job(obj: Json, now: float) -> list[Any]:
+    """Name, schedule, time zone, suspend, active, last schedule, age; wide: containers, images, selector."""
+    spec, status = obj.get("spec", {}), obj.get("status", {})
+    last = status.get("lastScheduleTime")
+    return [
+        metadata(obj)["name"],
+        spec.get("schedule", ""),
+        spec.get("timeZone") or "<none>",
+        str(bool(spec.get("suspend"))),
+        len(status.get("active") or ()),
+        age(last, now) if last else "<none>",
+        age(metadata(obj).get("creationTimestamp"), now),
+        *template_cells(spec.get("jobTemplate") or {}),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Cells of services and endpoint slices."""
+"""Cells of services, endpoint slices and ingresses."""
 
 from __future__ import annotations
 
@@ -60,6 +60,34 @@ def endpoint_slice(obj: Json, now: float) -> Cells:
         obj.get("addressType", ""),
         _first(ports) if ports else "<unset>",
         _first(addresses) if addresses else "<unset>",
+        age(metadata(obj).get("creationTimestamp"), now),
+    ]
+
+
+def ingress(obj: Json, now: float) -> Cells:
+    """Name, class, hosts, address, ports, age."""
+    spec = obj.get("spec", {})
+    hosts = [rule["host"] for rule in spec.get("rules") or [] if rule.get("host")]
+    given = at_path(obj, "status", "loadBalancer", "ingress", default=None) or []
+    return [
+        metadata(obj)["name"],
+        spec.get("ingressClassName") or _NONE,
+        _first(hosts) if hosts else "*",
+        ",".join(item.get("ip") or item.get("hostname") or "" for item in given),
+        "80, 443" if spec.get("tls") else "80",
+        age(metadata(obj).get("creationTimestamp"), now),
+    ]
+
+
+def ingress_class(obj: Json, now: float) -> Cells:
+    """Name, controller, parameters, age."""
+    spec = obj.get("spec", {})
+    given = spec.get("parameters") or {}
+    kind = ".".join(part for part in (given.get("kind"), given.get("apiGroup")) if part)
+    return [
+        metadata(obj)["name"],
+        spec.get("controller", ""),
+        f"{kind}/{given.get('name')}" if given else _NONE,
         age(metadata(obj).get("creationTimestamp"), now),
     ]
 

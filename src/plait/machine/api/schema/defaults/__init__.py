@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.schema.defaults.definitions import default_definition
-from plait.machine.api.schema.defaults.jobs import default_job
+from plait.machine.api.schema.defaults.jobs import default_cron_job, default_job
 from plait.machine.api.schema.defaults.pods import default_pod
 from plait.machine.api.schema.defaults.services import default_endpoint_slice, default_service
 from plait.machine.api.schema.defaults.small import (
@@ -36,6 +36,7 @@ _BY_KIND: Mapping[tuple[str, str], Callable[[dict[str, Any]], None]] = {
     ("apps", "Deployment"): default_deployment,
     ("apps", "ReplicaSet"): default_replica_set,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): default_definition,
+    ("batch", "CronJob"): default_cron_job,
     ("batch", "Job"): default_job,
     ("discovery.k8s.io", "EndpointSlice"): default_endpoint_slice,
     ("authentication.k8s.io", "TokenRequest"): default_token_request,

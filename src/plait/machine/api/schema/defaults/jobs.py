@@ -1,4 +1,4 @@
-"""Defaults of Jobs."""
+"""Defaults of Jobs and CronJobs."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def default_job(job: dict[str, Any]) -> None:
     put(spec, completionMode="NonIndexed", podReplacementPolicy="TerminatingOrFailed")
     default_template(section(spec, "template"))
     section(job, "status")
+
+
+def default_cron_job(cron: dict[str, Any]) -> None:
+    """Jobs may run beside each other; three that succeeded and one that failed are kept.
+
+    As upstream, of what its Jobs are made of only the pod template gets defaults here.
+    """
+    spec = section(cron, "spec")
+    for name, value in (("suspend", False), ("successfulJobsHistoryLimit", 3), ("failedJobsHistoryLimit", 1)):
+        if spec.get(name) is None:
+            spec[name] = value
+    put(spec, concurrencyPolicy="Allow")
+    default_template(section(section(section(spec, "jobTemplate"), "spec"), "template"))
+    section(cron, "status")

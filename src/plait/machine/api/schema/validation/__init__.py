@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.schema.validation.definitions import validate_definition
-from plait.machine.api.schema.validation.jobs import validate_job
+from plait.machine.api.schema.validation.ingresses import validate_ingress, validate_ingress_class
+from plait.machine.api.schema.validation.jobs import validate_cron_job, validate_job
 from plait.machine.api.schema.validation.metadata import validate_metadata
 from plait.machine.api.schema.validation.pods import validate_pod
 from plait.machine.api.schema.validation.services import validate_endpoint_slice, validate_service
@@ -39,9 +40,12 @@ _RULES: Mapping[tuple[str, str], Rule] = {
     ("apps", "Deployment"): validate_deployment,
     ("apps", "ReplicaSet"): validate_replica_set,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): validate_definition,
+    ("batch", "CronJob"): validate_cron_job,
     ("batch", "Job"): validate_job,
     ("discovery.k8s.io", "EndpointSlice"): validate_endpoint_slice,
     ("coordination.k8s.io", "Lease"): validate_lease,
+    ("networking.k8s.io", "Ingress"): validate_ingress,
+    ("networking.k8s.io", "IngressClass"): validate_ingress_class,
     ("autoscaling", "Scale"): validate_scale,
     ("authentication.k8s.io", "TokenRequest"): validate_token_request,
 }

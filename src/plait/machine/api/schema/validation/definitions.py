@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from plait.machine.api.schema.cel import rule_fault
 from plait.machine.api.schema.fields import duplicate, invalid, required
 from plait.machine.api.schema.validation import names as naming
 from plait.machine.api.schema.validation.metadata import immutable
@@ -114,6 +115,10 @@ def _structural(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     properties, extra, items = (schema.get(name) for name in ("properties", "additionalProperties", "items"))
     if properties and extra not in (None, False):
         yield invalid(f"{path}.additionalProperties", True, "must not be used together with properties")
+    for number, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+        if fault := rule_fault(rule):
+            text = rule.get("rule") if isinstance(rule, Mapping) else rule
+            yield invalid(f"{path}.x-kubernetes-validations[{number}].rule", text, fault)
     if schema.get("uniqueItems"):
         yield invalid(f"{path}.uniqueItems", True, "uniqueItems cannot be set to true since the runtime complexity")
     if isinstance(properties, Mapping):
