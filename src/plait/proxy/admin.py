@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from plait.proxy.dump import without_probe
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
@@ -87,8 +89,8 @@ class Admin:
             raise AdminError(f"admin of {self._name}: {path}: {error or type(error).__name__}") from error
 
     async def config_dump(self, *, endpoints: bool = True) -> dict[str, Any]:
-        """The whole /config_dump; endpoints only on demand, they can be large."""
-        return self._decode(await self.get("/config_dump?include_eds" if endpoints else "/config_dump"))
+        """The /config_dump without istiod's probe; endpoints only on demand, they can be large."""
+        return without_probe(self._decode(await self.get(f"/config_dump{'?include_eds' if endpoints else ''}")))
 
     async def clusters(self) -> dict[str, Any]:
         """Clusters and their hosts with health and counters."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from plait.xds.names import PROBE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Json = dict[str, Any]
+_PROBED = ("dynamic_listeners", "dynamic_route_configs")
 
 
 class Entry(NamedTuple):
@@ -22,6 +25,22 @@ def sections(dump: Mapping[str, Any], name: str) -> Iterator[Json]:
     for part in dump.get("configs") or ():
         if str(part.get("@type") or "").endswith(f".{name}"):
             yield part
+
+
+def without_probe(dump: Json) -> Json:
+    """Without what istiod asks a proxy through: no part of the mesh, and the path of its route is a secret."""
+
+    def ours(entry: Json) -> bool:
+        return PROBE in {entry.get("name"), (entry.get("route_config") or {}).get("name")}
+
+    if "configs" not in dump:
+        return dump
+    return dump | {
+        "configs": [
+            part | {group: [each for each in part[group] if not ours(each)] for group in _PROBED if group in part}
+            for part in dump["configs"]
+        ]
+    }
 
 
 def clusters(dump: Mapping[str, Any]) -> list[Entry]:

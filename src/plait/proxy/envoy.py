@@ -71,6 +71,7 @@ async def run_envoy(
     folder: Path,
     *,
     binary: Path | None = None,
+    concurrency: int = 1,
     ready: float = 20.0,
     stop: float = 5.0,
     more: Sequence[str] = (),
@@ -85,7 +86,7 @@ async def run_envoy(
     config.write_text(json.dumps(bootstrap), encoding="utf-8")
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *argv(binary or find_envoy(), config, more=more),
+            *argv(binary or find_envoy(), config, concurrency=concurrency, more=more),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

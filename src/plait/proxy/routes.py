@@ -30,7 +30,8 @@ def route_rows(configurations: Iterable[Mapping[str, Any]]) -> list[RouteRow]:
         for host in configuration.get("virtual_hosts") or ():
             head = (name, str(host.get("name") or ""), domains(host.get("domains") or ()))
             for route in host.get("routes") or ():
-                maker = made_by(route, "VirtualService") or made_by(host, "VirtualService")
+                makers = (made_by(each, kind) for kind in ("VirtualService", "Ingress") for each in (route, host))
+                maker = next(filter(None, makers), "")
                 rows.append(RouteRow(*head, match(route.get("match") or {}), maker or _status(route)))
             if not host.get("routes"):
                 # A host without routes answers 404 to everything.

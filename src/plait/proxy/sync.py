@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plait.proxy import dump as dumps
+from plait.xds.names import PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ class SyncRow(NamedTuple):
     rds: str
     istiod: str
     version: str
+    settled: str = ""
 
 
 def sync_rows(proxies: Iterable[Mapping[str, Any]], *, istiod: str) -> list[SyncRow]:
@@ -41,6 +43,7 @@ def sync_rows(proxies: Iterable[Mapping[str, Any]], *, istiod: str) -> list[Sync
                 rds=rds,
                 istiod=str((proxy.get("plait") or {}).get("istiod") or istiod),
                 version=str(proxy.get("istio_version", "")),
+                settled=_settled(proxy),
             )
         )
     return sorted(rows)
@@ -59,6 +62,23 @@ def type_state(proxy: Mapping[str, Any], short: str) -> str:
     return "SYNCED" if sent == acked else "STALE"
 
 
+def _settled(proxy: Mapping[str, Any]) -> str:
+    """YES, WAITING, WARMING or NO ANSWER; empty where the control plane does not say."""
+    found = (proxy.get("plait") or {}).get("data_plane") or {}
+    state = str(found.get("status", ""))
+    return "YES" if state == "SETTLED" else state
+
+
+def unanswered(proxies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line for each proxy that acknowledges but whose data plane does not answer: which, and why."""
+    lines = []
+    for proxy in sorted(proxies, key=lambda each: str(each.get("proxy", ""))):
+        found = (proxy.get("plait") or {}).get("data_plane") or {}
+        if found.get("error"):
+            lines.append(f"{proxy.get('proxy')}: its data plane could not be asked: {found['error']}")
+    return lines
+
+
 def refusals(proxies: Iterable[Mapping[str, Any]]) -> list[str]:
     """One line per type that a proxy refused: what, and why."""
     lines = []
@@ -75,7 +95,8 @@ def refusals(proxies: Iterable[Mapping[str, Any]]) -> list[str]:
 def compare(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, list[str]]:
     """What differs between the control plane's dump and Envoy's, by kind of resource; equal kinds have no lines.
 
-    Versions are content hashes, so equal versions are equal resources. Static resources have no version.
+    Versions are content hashes, so equal versions are equal resources. Static resources have no version, and the
+    probe's are no part of the mesh's configuration.
     """
     kinds: dict[str, tuple[Callable[[Mapping[str, Any]], list[dumps.Entry]], str]] = {
         "Clusters": (dumps.clusters, "name"),
@@ -86,7 +107,9 @@ def compare(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, l
     answer = {}
     for kind, (read, key) in kinds.items():
         ours = {_name(entry, key): entry.version for entry in read(wanted)}
-        its = {_name(entry, key): entry.version for entry in read(actual) if entry.version}
+        its = {
+            _name(entry, key): entry.version for entry in read(actual) if entry.version and _name(entry, key) != PROBE
+        }
         # A proxy asks for the routes and endpoints it refers to, not for all there are.
         asked = ours.keys() & its.keys() if kind in {"Routes", "Endpoints"} else ours.keys()
         lines = [f"{name}: missing in the proxy" for name in sorted(asked - its.keys())]

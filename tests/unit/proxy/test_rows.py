@@ -184,3 +184,17 @@ def test_bootstrap_and_warming(dump):
 
 def test_table_is_as_wide_as_its_cells():
     assert table(("A", "LONG NAME"), [("xyz", "1"), ("", "2")]) == "A       LONG NAME\nxyz     1\n        2"
+
+
+def test_the_probe_and_its_secret_are_not_shown():
+    probe = {"configs": [
+        {"@type": "x.ListenersConfigDump", "dynamic_listeners": [{"name": "plait_probe"}, {"name": "0.0.0.0_80"}]},
+        {"@type": "x.RoutesConfigDump", "dynamic_route_configs": [
+            {"route_config": {"name": "plait_probe", "virtual_hosts": ["secret"]}}, {"route_config": {"name": "80"}}]},
+        {"@type": "x.ClustersConfigDump"},
+    ]}  # fmt: skip
+    shown = dumps.without_probe(probe)
+    assert "secret" not in str(shown)
+    assert "plait_probe" not in str(shown)
+    assert [each["route_config"]["name"] for each in shown["configs"][1]["dynamic_route_configs"]] == ["80"]
+    assert [each["name"] for each in shown["configs"][0]["dynamic_listeners"]] == ["0.0.0.0_80"]

@@ -20,7 +20,7 @@ def state(status, error="", rejected=()):
 
 def test_a_row_shows_each_type():
     (row,) = sync_rows([proxy(cds=state("SYNCED"), lds=state("NACK", "no", ["80"]), eds=state("STALE"))], istiod="x")
-    assert row == ("a.shop", "Kubernetes", "SYNCED", "NACK", "STALE", "IGNORED", "istiod-1", "0.1.0")
+    assert row == ("a.shop", "Kubernetes", "SYNCED", "NACK", "STALE", "IGNORED", "istiod-1", "0.1.0", "")
 
 
 def test_an_istiod_that_is_not_ours_is_understood():

@@ -1,0 +1,88 @@
+"""Runs analyzers: over a whole world, or about one object in it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from plait.analyze.analyzer import Analyzer
+from plait.analyze.finding import Finding
+from plait.analyze.messages import INTERNAL_ERROR, LEVELS, SCHEMA_WARNING, Merge
+from plait.analyze.registry import ANALYZERS, analyzers_for
+from plait.analyze.suppress import Suppressions
+from plait.analyze.world import Item, World
+from plait.api.meta import ObjectKey
+
+
+def analyze(
+    world: World, analyzers: Iterable[Analyzer] | None = None, suppressions: Suppressions | None = None
+) -> tuple[Finding, ...]:
+    """The findings of `analyzers` (of all that are usual) about every object, the worst first."""
+    chosen = [analyzer for analyzer in ANALYZERS if analyzer.usual] if analyzers is None else list(analyzers)
+    findings: list[Finding] = []
+    for analyzer in chosen:
+        findings += _guarded(analyzer, partial(analyzer.run, world))
+    return _finished(world, findings, suppressions)
+
+
+def judge(world: World, item: Item, analyzers: Iterable[Analyzer] | None = None) -> tuple[Finding, ...]:
+    """The findings of `analyzers` (of all that judge its kind) about one object of `world`."""
+    findings: list[Finding] = []
+    for analyzer in analyzers_for(item.kind) if analyzers is None else analyzers:
+        check = analyzer.check
+        if check is not None:
+            findings += _guarded(analyzer, partial(check, world, item))
+    return _finished(world, findings, None)
+
+
+def _guarded(analyzer: Analyzer, run: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """A defect of one analyzer is a finding, so that the others are still heard."""
+    result: list[Finding] = []
+    try:
+        result.extend(run())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told, with the place to mend
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        detail = f"{analyzer.name}: {type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+        text = INTERNAL_ERROR.text.format(detail=detail)
+        result.append(Finding(message=INTERNAL_ERROR, object=ObjectKey("Analyzer", "", analyzer.name), text=text))
+    return result
+
+
+def _finished(world: World, findings: Sequence[Finding], suppressions: Suppressions | None) -> tuple[Finding, ...]:
+    allowed = suppressions or Suppressions()
+    # What validation only warns of is left to a message that has a name for it.
+    named = {(one.object, one.cluster, one.path) for one in findings if one.message is not SCHEMA_WARNING}
+    kept = [
+        finding
+        for finding in findings
+        if not (finding.message is SCHEMA_WARNING and (finding.object, finding.cluster, finding.path) in named)
+        and not allowed.hides(world, finding)
+    ]
+    return tuple(sorted(merged(kept), key=_order))
+
+
+def _order(finding: Finding) -> tuple[int, str, ObjectKey, str, str]:
+    return LEVELS.index(finding.level), finding.code, finding.object, finding.cluster, finding.path
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that read the same, told once with all their places; see `Merge`."""
+    result: dict[object, Finding] = {}
+    for finding in findings:
+        place = finding.code, finding.object, finding.cluster
+        match finding.message.merge:
+            case Merge.NEVER:
+                # Two analyzers may find the very same thing: that a Gateway selects no pod, say.
+                key: object = (*place, finding.path, finding.text)
+            case Merge.SAME_TEXT:
+                key = (*place, finding.text)
+            case Merge.SAME_CODE:
+                key = place
+        before = result.get(key)
+        if before is None:
+            result[key] = finding
+        elif finding.path not in {before.path, *before.also}:
+            result[key] = replace(before, also=(*before.also, finding.path))
+    return list(result.values())

@@ -1,0 +1,91 @@
+"""DestinationRules: servers nobody verifies, hosts that are not there, subsets without pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from plait.analyze.analyzer import Analyzer, found
+from plait.analyze.destinations import near_by
+from plait.analyze.fields import labels, mapping, mappings, number, text, texts
+from plait.analyze.finding import Finding
+from plait.analyze.kinds import DESTINATION_RULE
+from plait.analyze.known_hosts import find_host
+from plait.analyze.messages import (
+    NO_VERIFICATION,
+    NO_VERIFICATION_AT_PORT,
+    SUBSET_WITHOUT_PODS,
+    UNKNOWN_RULE_HOST,
+)
+from plait.analyze.pods import endpoint_labels, pods_selected
+from plait.analyze.selectors import selector_text, selects
+from plait.analyze.world import Item, World
+from plait.snapshot.hosts import complete_host
+
+_VERIFIABLE: Final = frozenset({"SIMPLE", "MUTUAL"})
+_FIX: Final = "caCertificates: the file with the authority's certificate, or subjectAltNames with credentialName"
+
+
+def _check_verification(_world: World, item: Item) -> Iterator[Finding]:
+    host = text(item.spec, "host")
+    policy = mapping(item.spec, "trafficPolicy")
+    if _unverified(item, mapping(policy, "tls")):
+        mode = text(policy, "tls", "mode")
+        yield found(NO_VERIFICATION, item, "spec.trafficPolicy.tls", fix=_FIX, mode=mode, host=host)
+    for index, settings in mappings(policy, "portLevelSettings"):
+        if _unverified(item, mapping(settings, "tls")):
+            path = f"spec.trafficPolicy.portLevelSettings[{index}].tls"
+            port, mode = number(settings, "port", "number"), text(settings, "tls", "mode")
+            yield found(NO_VERIFICATION_AT_PORT, item, path, fix=_FIX, mode=mode, host=host, port=port)
+
+
+def _unverified(item: Item, tls: dict[str, Any]) -> bool:
+    """Istio: a credentialName counts only in rules with a workloadSelector, as others cannot fetch it."""
+    if text(tls, "mode") not in _VERIFIABLE or text(tls, "caCertificates"):
+        return False
+    return not (text(tls, "credentialName") and isinstance(item.spec.get("workloadSelector"), dict))
+
+
+def _check_subsets(world: World, item: Item) -> Iterator[Finding]:
+    host = text(item.spec, "host")
+    known = find_host(world, host, item.namespace, texts(item.spec, "exportTo"))
+    if known is None:
+        remark, fix = near_by(world, host, item.namespace)
+        full = complete_host(host, item.namespace, world.domain)
+        yield found(UNKNOWN_RULE_HOST, item, "spec.host", value=host, fix=fix, host=full, near=remark)
+        return
+    for index, subset in mappings(item.spec, "subsets"):
+        wanted = {**known.selector, **labels(subset, "labels")}
+        if not _any_pod(world, wanted):
+            path, shown = f"spec.subsets[{index}].labels", selector_text(wanted)
+            fix = "labels that its pods carry"
+            yield found(
+                SUBSET_WITHOUT_PODS, item, path, value=wanted, fix=fix, subset=repr(text(subset, "name")), labels=shown
+            )
+
+
+def _any_pod(world: World, wanted: dict[str, str]) -> bool:
+    # What a node adds to its pods' endpoints is not among the pods' own labels.
+    own = {name: value for name, value in wanted.items() if not _of_nodes(name)}
+    pods = pods_selected(world, own)
+    return any(len(own) == len(wanted) or selects(wanted, endpoint_labels(world, pod)) for pod in pods)
+
+
+def _of_nodes(label: str) -> bool:
+    return label.startswith("topology.") or label == "kubernetes.io/hostname"
+
+
+ANALYZERS: Final = (
+    Analyzer(
+        name="destinationrule.CaCertificateAnalyzer",
+        messages=(NO_VERIFICATION, NO_VERIFICATION_AT_PORT),
+        subjects=(DESTINATION_RULE,),
+        check=_check_verification,
+    ),
+    Analyzer(
+        name="destinationrule.SubsetSelectPodAnalyzer",
+        messages=(SUBSET_WITHOUT_PODS, UNKNOWN_RULE_HOST),
+        subjects=(DESTINATION_RULE,),
+        check=_check_subsets,
+    ),
+)

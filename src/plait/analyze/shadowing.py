@@ -1,0 +1,252 @@
+"""Rules of one VirtualService that hide each other: Istio's two messages, and what its comparison misses.
+
+Istio compares matches as texts (equal ones) and prefixes of paths. PLT0001 asks the question itself: does an earlier
+rule take every request that a later one is for?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from plait.analyze.analyzer import Analyzer, found
+from plait.analyze.fields import labels, mapping, mappings, number, sequence, text, texts
+from plait.analyze.finding import Finding
+from plait.analyze.kinds import VIRTUAL_SERVICE
+from plait.analyze.messages import DEAD_ROUTE, INEFFECTIVE_MATCH, UNREACHABLE_RULE
+from plait.analyze.world import Item, World
+
+_PROTOCOLS: Final = ("http", "tcp", "tls")
+
+
+def unreachable_rules(item: Item) -> tuple[Finding, ...]:
+    """Istio's messages about one VirtualService."""
+    return item.kept("unreachable-rules", lambda: tuple(_unreachable_rules(item)))
+
+
+def _unreachable_rules(item: Item) -> Iterator[Finding]:
+    for protocol in _PROTOCOLS:
+        rules = list(mappings(item.spec, protocol))
+        yield from _repeated(item, protocol, rules)
+    yield from _covered_prefixes(item)
+
+
+def _repeated(item: Item, protocol: str, rules: list[tuple[int, dict[str, Any]]]) -> Iterator[Finding]:
+    seen: dict[bytes, int] = {}
+    catch_all: int | None = None
+    for index, rule in rules:
+        path = f"spec.{protocol}[{index}]"
+        matches = list(mappings(rule, "match"))
+        if not matches:
+            if catch_all is not None:
+                reason = f"{_name(protocol, catch_all)} has no match either, and comes first"
+                yield found(UNREACHABLE_RULE, item, path, fix="a match", rule=_title(rule, index), reason=reason)
+            catch_all = index
+            continue
+        repeated = 0
+        for place, match in matches:
+            if catch_all is not None:
+                reason = f"{_name(protocol, catch_all)} has no match and takes everything"
+                yield found(
+                    UNREACHABLE_RULE,
+                    item,
+                    path,
+                    fix="the rule without match at the end",
+                    rule=_title(rule, index),
+                    reason=reason,
+                )
+                continue
+            content = _content(match)
+            if content in seen:
+                repeated += 1
+                yield found(
+                    INEFFECTIVE_MATCH,
+                    item,
+                    f"{path}.match[{place}]",
+                    match=_title(match, place),
+                    rule=_title(rule, index),
+                    earlier=_name(protocol, seen[content]),
+                )
+            else:
+                seen[content] = index
+        if repeated == len(matches):
+            reason = "earlier rules have all of its matches"
+            yield found(UNREACHABLE_RULE, item, path, rule=_title(rule, index), reason=reason)
+
+
+def _content(match: dict[str, Any]) -> bytes:
+    """A match as text, without the name that has no part in matching."""
+    return msgspec.json.encode({name: value for name, value in match.items() if name != "name"}, order="sorted")
+
+
+def _title(part: Mapping[str, Any], index: int) -> str:
+    return repr(text(part, "name")) if text(part, "name") else f"#{index}"
+
+
+def _name(protocol: str, index: int) -> str:
+    return f"spec.{protocol}[{index}]"
+
+
+def _covered_prefixes(item: Item) -> Iterator[Finding]:
+    """Istio: a prefix of a path that begins with an earlier one, where the rest of the match is as wide or wider."""
+    earlier: list[tuple[int, int, dict[str, Any]]] = []
+    seen: set[bytes] = set()
+    catch_all = False
+    for index, rule in mappings(item.spec, "http"):
+        matches = list(mappings(rule, "match"))
+        catch_all = catch_all or not matches
+        for place, match in matches:
+            prefix = text(match, "uri", "prefix")
+            if catch_all or not prefix or _content(match) in seen:
+                continue
+            seen.add(_content(match))
+            for rule_before, place_before, before in earlier:
+                if text(before, "uri", "prefix") != prefix and _istio_covers(before, match):
+                    where = f"prefix {text(before, 'uri', 'prefix')} in spec.http[{rule_before}].match[{place_before}]"
+                    yield found(
+                        INEFFECTIVE_MATCH,
+                        item,
+                        f"spec.http[{index}].match[{place}]",
+                        value=prefix,
+                        fix="the longer prefix first",
+                        match=f"{_title(match, place)} (prefix {prefix})",
+                        rule=_title(rule, index),
+                        earlier=where,
+                    )
+            earlier.append((index, place, match))
+
+
+def _istio_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    if not text(after, "uri", "prefix").startswith(text(before, "uri", "prefix")):
+        return False
+    if number(before, "port") != number(after, "port"):
+        return False
+    methods = [_form(mapping(match, "method")) or "exact:GET" for match in (before, after)]
+    authorities = [_form(mapping(match, "authority")) for match in (before, after)]
+    if not methods[0].startswith(methods[1]) or not authorities[0].startswith(authorities[1]):
+        return False
+    for field in ("headers", "queryParams", "withoutHeaders"):
+        first, second = mapping(before, field), mapping(after, field)
+        if len(first) != len(second):
+            return False
+        for name in first:
+            if name not in second or not _form(first[name]).startswith(_form(second[name])):
+                return False
+    return True
+
+
+def _form(match: object) -> str:
+    if text(match, "exact"):
+        return "exact:" + text(match, "exact")
+    return "prefix:" + text(match, "prefix") if text(match, "prefix") else ""
+
+
+# The question itself.
+
+
+def _check_dead(_world: World, item: Item) -> Iterator[Finding]:
+    told = {finding.path for finding in unreachable_rules(item) if finding.message is UNREACHABLE_RULE}
+    for protocol in _PROTOCOLS:
+        covers = _COVERS[protocol]
+        before: list[tuple[int, int, dict[str, Any]]] = []
+        for index, rule in mappings(item.spec, protocol):
+            path = f"spec.{protocol}[{index}]"
+            matches = list(mappings(rule, "match")) or [(0, {})]
+            hidden = [next((one for one in before if covers(one[2], match)), None) for _, match in matches]
+            if path not in told and all(hidden):
+                takers = sorted({_name(protocol, one[0]) for one in hidden if one is not None})
+                yield found(
+                    DEAD_ROUTE,
+                    item,
+                    path,
+                    fix="the narrower rule first",
+                    what=f"rule {_title(rule, index)}",
+                    earlier=" and ".join(takers),
+                )
+            if not isinstance(rule.get("delegate"), dict):
+                # What the delegate does not take goes on to the next rule.
+                before += [(index, place, match) for place, match in matches]
+
+
+#: Matches that every path fulfils.
+_ANY_PATH: Final[tuple[Any, ...]] = (None, {}, {"prefix": "/"}, {"regex": ".*"}, {"regex": "/.*"})
+
+
+def _http_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether every request that `after` is for is also one that `before` is for."""
+    if before.get("uri") not in _ANY_PATH:
+        blind = before.get("ignoreUriCase") is True
+        if after.get("ignoreUriCase") is True and not blind:
+            return False
+        if not _text_covers(before.get("uri"), after.get("uri"), blind=blind):
+            return False
+    for field in ("scheme", "method", "authority"):
+        if not _text_covers(before.get(field), after.get(field)):
+            return False
+    for field in ("headers", "queryParams"):
+        wanted, given = mapping(before, field), mapping(after, field)
+        if field == "headers":
+            wanted, given = _lower(wanted), _lower(given)
+        # An entry that `before` wants must be wanted by `after` too, and at least as narrowly.
+        if not all(name in given and _text_covers(match, given[name]) for name, match in wanted.items()):
+            return False
+    # What `before` excludes, `after` must exclude in the same words.
+    excluded, also = _lower(mapping(before, "withoutHeaders")), _lower(mapping(after, "withoutHeaders"))
+    if not all(name in also and also[name] == match for name, match in excluded.items()):
+        return False
+    return _place_covers(before, after)
+
+
+def _lower(entries: dict[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in entries.items()}
+
+
+def _text_covers(before: object, after: object, *, blind: bool = False) -> bool:
+    """The same for one text match; regular expressions are compared as texts. A missing match takes everything."""
+    if not isinstance(before, dict) or not before:
+        return True
+    if not isinstance(after, dict) or not after:
+        return False
+    fold: Callable[[str], str] = str.lower if blind else str
+    if "regex" in before:
+        return before.get("regex") in {".*", after.get("regex")}
+    if "exact" in before:
+        return "exact" in after and fold(text(before, "exact")) == fold(text(after, "exact"))
+    prefix = fold(text(before, "prefix"))
+    narrower = text(after, "exact") if "exact" in after else text(after, "prefix") if "prefix" in after else None
+    return narrower is not None and fold(narrower).startswith(prefix)
+
+
+def _place_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Port, caller and gateway: what `before` restricts, `after` must restrict at least as much."""
+    if number(before, "port") not in {0, number(after, "port")}:
+        return False
+    if not labels(before, "sourceLabels").items() <= labels(after, "sourceLabels").items():
+        return False
+    if text(before, "sourceNamespace") not in {"", text(after, "sourceNamespace")}:
+        return False
+    gateways = set(texts(before, "gateways"))
+    return not gateways or (bool(sequence(after, "gateways")) and set(texts(after, "gateways")) <= gateways)
+
+
+def _l4_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    for field in ("destinationSubnets", "sniHosts"):
+        wanted = set(texts(before, field))
+        if wanted and (not sequence(after, field) or not set(texts(after, field)) <= wanted):
+            return False
+    if text(before, "sourceSubnet") not in {"", text(after, "sourceSubnet")}:
+        return False
+    return _place_covers(before, after)
+
+
+_COVERS: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]]] = {
+    "http": _http_covers,
+    "tcp": _l4_covers,
+    "tls": _l4_covers,
+}
+
+ANALYZERS: Final = (
+    Analyzer(name="plait.DeadRoutes", messages=(DEAD_ROUTE,), subjects=(VIRTUAL_SERVICE,), check=_check_dead),
+)

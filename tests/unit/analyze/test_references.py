@@ -1,0 +1,131 @@
+"""References that lead nowhere and rules that cannot act are accepted, and said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plait.analyze.analysis import analyze
+from plait.analyze.world import Item, World
+
+
+def service(name: str, ports: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"clusterIP": "10.0.0.1", "ports": ports},
+    }
+
+
+def istio(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def findings(*objects: dict[str, Any]) -> list[tuple[str, str]]:
+    base = [
+        service("web", [{"name": "http", "port": 80}]),
+        service("db", [{"name": "tcp-db", "port": 3306}]),
+        service("two", [{"name": "http", "port": 80}, {"name": "http-b", "port": 81}]),
+    ]
+    base.append(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+            "endpoints": [{"addresses": ["10.0.1.1"]}],
+            "ports": [{"name": "http", "port": 8080}],
+        }
+    )
+    return [(found.code, found.path) for found in analyze(World(map(Item, (*base, *objects))))]
+
+
+def rule(destination: dict[str, Any], hosts: tuple[str, ...] = ("web",), **spec: Any) -> dict[str, Any]:
+    return istio("VirtualService", "r", hosts=list(hosts), http=[{"route": [{"destination": destination}]}], **spec)
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (rule({"host": "web"}), []),
+        (rule({"host": "gone"}), [("IST0101", "spec.http[0].route[0].destination.host")]),
+        (rule({"host": "web", "subset": "v9"}), [("IST0101", "spec.http[0].route[0].destination.subset")]),
+        (rule({"host": "web", "port": {"number": 9}}), [("IST0101", "spec.http[0].route[0].destination.port")]),
+        (rule({"host": "two"}), [("IST0112", "spec.http[0].route[0].destination")]),
+        (rule({"host": "db"}), [("PLT0006", "spec.http[0].route[0].destination.host")]),
+        (rule({"host": "web"}, hosts=("db",)), [("PLT0006", "spec.hosts[0]")]),
+        (
+            rule({"host": "web"}, gateways=["edge"]),
+            [("IST0101", "spec.gateways[0]"), ("IST0132", "spec.gateways[0]")],
+        ),
+        (istio("DestinationRule", "d", host="gone"), [("IST0174", "spec.host")]),
+        (
+            istio("DestinationRule", "d", host="web", subsets=[{"name": "v1", "labels": {"a": "b"}}]),
+            [("IST0173", "spec.subsets[0].labels"), ("PLT0002", "spec.subsets[0].labels")],
+        ),
+        # Nothing runs yet: that its subsets have no endpoints either goes without saying.
+        (
+            istio("DestinationRule", "d", host="two", subsets=[{"name": "v1", "labels": {"a": "b"}}]),
+            [("IST0173", "spec.subsets[0].labels")],
+        ),
+    ],
+)
+def test_dangling_references_and_idle_rules_are_told(obj: Any, expected: Any) -> None:
+    assert findings(obj) == expected
+
+
+def test_a_finding_names_what_to_write_instead() -> None:
+    world = World([Item(service("web", [{"name": "http", "port": 80}])), Item(rule({"host": "web", "subset": "v2"}))])
+    (found,) = analyze(world)
+    assert str(found) == (
+        "VirtualService shop/r: spec.http[0].route[0].destination.subset: "
+        "web.shop.svc.cluster.local has no subset 'v2': requests get 503, as "
+        "no DestinationRule is for it; a DestinationRule for this host with the subset"
+    )
+
+
+def test_findings_go_when_their_cause_goes() -> None:
+    world = World([Item(rule({"host": "web"}))])
+    assert analyze(world)
+    made = Item(service("web", [{"name": "http", "port": 80}]))
+    with world.trying(made):
+        assert not analyze(world)
+    assert analyze(world)
+    world.put(made)
+    assert not analyze(world)
+    world.remove(made.kind, made.key)
+    assert analyze(world)
+
+
+@pytest.mark.parametrize(
+    ("local", "wide", "conflict"),
+    [
+        ("*.a.example.com", "*.example.com", True),
+        ("b.example.com", "*.example.com", True),
+        ("*.example.com", "*.a.example.com", True),
+        ("b.example.com", "c.example.com", False),
+        ("example.org", "*.example.com", False),
+    ],
+)
+def test_a_rule_for_everybody_meets_those_of_one_namespace_whose_hosts_it_covers(
+    local: str, wide: str, conflict: bool
+) -> None:
+    def claims(name: str, namespace: str, host: str, seen_by: str) -> dict[str, Any]:
+        spec = {"hosts": [host], "exportTo": [seen_by], "http": [{"directResponse": {"status": 200}}]}
+        return istio("VirtualService", name, **spec) | {"metadata": {"name": name, "namespace": namespace}}
+
+    given = findings(claims("one", "shop", local, "."), claims("two", "other", wide, "*"))
+    assert [code for code, _ in given].count("IST0109") == (2 if conflict else 0)
+
+
+def test_servers_that_cannot_share_a_port_are_told_within_a_gateway_too() -> None:
+    secure = {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["a.example"]}
+    tls = {"mode": "PASSTHROUGH"}
+    plain = {"port": {"number": 443, "name": "http", "protocol": "HTTP"}, "hosts": ["b.example"]}
+    gateway = istio("Gateway", "edge", selector={"a": "b"}, servers=[{**secure, "tls": tls}, plain])
+    assert ("PLT0008", "spec.servers[1].port") in findings(gateway)
+    two = istio("Gateway", "edge", selector={"a": "b"}, servers=[{**secure, "tls": tls}])
+    assert "PLT0008" not in [code for code, _ in findings(two)]

@@ -1,0 +1,90 @@
+"""Dead routes: which earlier match takes everything that a later one is for (PLT0001)."""
+
+from __future__ import annotations
+
+import pytest
+
+from .test_messages import codes
+from .worlds import SERVICE, istio
+
+TO = "route: [{destination: {host: web}}]"
+
+COVERED = [
+    ("uri: {prefix: /a}", "uri: {exact: /a/b}"),
+    ("uri: {prefix: /a}", "uri: {prefix: /a/b}, headers: {x: {exact: y}}"),
+    ("uri: {prefix: /A}, ignoreUriCase: true", "uri: {exact: /a}"),
+    ("uri: {prefix: /}", "uri: {regex: '/v[0-9]+'}"),
+    ("uri: {regex: '.*'}", "uri: {exact: /a}"),
+    ("headers: {X-Who: {}}", "headers: {x-who: {exact: me}}"),
+    ("headers: {x: {prefix: a}}", "headers: {x: {exact: abc}, y: {exact: b}}"),
+    ("queryParams: {q: {exact: '1'}}", "queryParams: {q: {exact: '1'}}, method: {exact: GET}"),
+    ("withoutHeaders: {x: {exact: a}}", "withoutHeaders: {X: {exact: a}}, uri: {exact: /a}"),
+    ("method: {regex: 'GET|PUT'}", "method: {regex: 'GET|PUT'}, port: 80"),
+    ("port: 80", "port: 80, uri: {exact: /a}"),
+    ("sourceLabels: {app: a}", "sourceLabels: {app: a, version: v1}"),
+    ("sourceNamespace: a", "sourceNamespace: a, uri: {exact: /a}"),
+    ("gateways: [mesh, a]", "gateways: [mesh], uri: {exact: /a}"),
+]
+
+APART = [
+    ("uri: {exact: /a}", "uri: {prefix: /a}"),
+    ("uri: {prefix: /a/b}", "uri: {prefix: /a}"),
+    ("uri: {prefix: /A}", "uri: {exact: /a}"),
+    ("uri: {prefix: /a}", "uri: {exact: /a}, ignoreUriCase: true"),
+    ("uri: {prefix: /a}", "uri: {regex: '/a.*'}"),
+    ("uri: {prefix: /a}", "headers: {x: {exact: y}}"),
+    ("headers: {x: {exact: a}}", "headers: {x: {prefix: a}}"),
+    ("headers: {x: {exact: a}}", "headers: {y: {exact: a}}"),
+    ("queryParams: {q: {exact: '1'}}", "queryParams: {Q: {exact: '1'}}"),
+    ("withoutHeaders: {x: {exact: a}}", "uri: {exact: /a}"),
+    ("method: {exact: GET}", "method: {exact: PUT}"),
+    ("authority: {exact: a}", "scheme: {exact: http}"),
+    ("port: 80", "port: 81"),
+    ("port: 80", "uri: {exact: /a}"),
+    ("sourceLabels: {app: a, version: v1}", "sourceLabels: {app: a}"),
+    ("sourceNamespace: a", "sourceNamespace: b"),
+    ("gateways: [mesh]", "gateways: [a]"),
+    ("gateways: [mesh]", "uri: {exact: /a}"),
+]
+
+
+def world(*rules: str, protocol: str = "http") -> set[str]:
+    spec = f"{{hosts: [web], gateways: [mesh, a], {protocol}: [{', '.join(rules)}]}}"
+    return codes(SERVICE + istio("VirtualService", "web", spec), "VirtualService shop/web")
+
+
+@pytest.mark.parametrize(("earlier", "later"), COVERED)
+def test_a_rule_behind_one_that_takes_all_of_its_requests_is_dead(earlier: str, later: str) -> None:
+    assert "PLT0001" in world(f"{{match: [{{{earlier}}}], {TO}}}", f"{{match: [{{{later}}}], {TO}}}")
+
+
+@pytest.mark.parametrize(("earlier", "later"), APART)
+def test_a_rule_that_may_still_get_a_request_is_not(earlier: str, later: str) -> None:
+    assert "PLT0001" not in world(f"{{match: [{{{earlier}}}], {TO}}}", f"{{match: [{{{later}}}], {TO}}}")
+
+
+def test_every_match_of_a_rule_must_be_taken_by_one_of_those_before() -> None:
+    first, second = f"{{match: [{{uri: {{prefix: /a}}}}], {TO}}}", f"{{match: [{{uri: {{prefix: /b}}}}], {TO}}}"
+    both = f"{{match: [{{uri: {{exact: /a/1}}}}, {{uri: {{exact: /b/1}}}}], {TO}}}"
+    assert "PLT0001" in world(first, second, both)
+    assert "PLT0001" not in world(first, both)
+
+
+def test_what_a_delegate_does_not_take_goes_on() -> None:
+    delegating = "{match: [{uri: {prefix: /a}}], delegate: {name: other}}"
+    assert "PLT0001" not in world(delegating, f"{{match: [{{uri: {{exact: /a/b}}}}], {TO}}}")
+
+
+def test_rules_for_connections_are_compared_by_names_and_subnets() -> None:
+    def tls(earlier: str, later: str) -> set[str]:
+        rules = [f"{{match: [{{port: 443, sniHosts: [{names}]}}], {TO}}}" for names in (earlier, later)]
+        return world(*rules, protocol="tls")
+
+    assert "PLT0001" in tls("a.example.com, b.example.com", "b.example.com")
+    assert "PLT0001" not in tls("a.example.com", "a.example.com, b.example.com")
+    wide, narrow = (
+        f"{{match: [{{port: 80}}], {TO}}}",
+        f"{{match: [{{port: 80, destinationSubnets: [10.0.0.0/8]}}], {TO}}}",
+    )
+    assert "PLT0001" in world(wide, narrow, protocol="tcp")
+    assert "PLT0001" not in world(narrow, wide, protocol="tcp")
