@@ -7,33 +7,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from plait.api.decode import decode
-from plait.api.kubernetes import Service
+from plait.analyze import deployments, services
+from plait.analyze.analysis import judge
+from plait.analyze.analyzer import Analyzer
+from plait.analyze.finding import Finding
+from plait.analyze.messages import NO_MATCHING_WORKLOADS, SCHEMA_ERROR, SCHEMA_WARNING, SUBSET_WITHOUT_PODS
+from plait.analyze.world import Item, World
+from plait.api.decode import knows, problems_of
 from plait.api.problem import Level, Problem
+from plait.app.bootstrap_patches import with_bootstrap_patches
 from plait.app.neighbours import Neighbours
-from plait.inject import AnnotationError, InjectConfig, foreign_sidecars, inject_pod
-from plait.machine.api.admission import AdmissionRequest, AdmissionResult
+from plait.app.patch_checks import patch_faults
+from plait.app.proxy_settings import settings_of
+from plait.inject import AnnotationError, InjectConfig, foreign_sidecars, inject_pod, old_images
+from plait.machine.api.admission import AdmissionRequest, AdmissionResult, PendingError
 from plait.machine.api.schema.fields import FieldError
-from plait.mesh.checks import check
 from plait.mesh.config import MeshConfig, settings_key
-from plait.mesh.destination_rules import rules_finder
-from plait.snapshot.protocols import Protocol, protocol_of
-from plait.snapshot.reader import Reader
-from plait.snapshot.snapshot import ObjectChange, advance
+from plait.trial.patches import PatchTrials
 
 #: Groups whose objects the core decodes: what it would refuse to use is refused here.
 _ISTIO = (".istio.io",)
 MESH = MeshConfig()
 #: The mesh's settings, which every proxy would feel.
 _SETTINGS = ("", *settings_key(MESH))
+#: Not told at the door: pods come when they come, often in the same `kubectl apply`; `plait analyze` tells it.
+_LATER = frozenset({SUBSET_WITHOUT_PODS, NO_MATCHING_WORKLOADS})
+#: Their texts say it all: a code would only name validation.
+_WITHOUT_CODE = frozenset({SCHEMA_WARNING})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Admission of one mesh. What it says depends on the request alone; of the store in it a decoded copy is kept."""
+    """Admission of one mesh. What it says depends on the request alone; of the store in it a decoded copy is kept.
+
+    With `trials`, what an EnvoyFilter adds is loaded by a scratch Envoy before it is let in.
+    """
 
     inject: InjectConfig = field(default_factory=InjectConfig)
     neighbours: Neighbours = field(default_factory=Neighbours)
+    trials: PatchTrials | None = None
 
     def admit(self, request: AdmissionRequest) -> AdmissionResult:
         """What becomes of an object on its way into the store."""
@@ -47,43 +59,91 @@ class Rules:
         if (request.group, request.kind) == ("", "Service"):
             return AdmissionResult(obj=request.obj, warnings=_unclear_ports(request))
         if request.group == "apps" and (request.old is None or request.old.get("spec") != request.obj.get("spec")):
-            return AdmissionResult(obj=request.obj, warnings=foreign_sidecars(request.obj, self.inject))
+            return AdmissionResult(
+                obj=request.obj,
+                warnings=(
+                    *foreign_sidecars(request.obj, self.inject),
+                    *old_images(request.obj),
+                    *_told(request, (deployments.USER,)),
+                ),
+            )
         return AdmissionResult(obj=request.obj)
 
     def _pod(self, request: AdmissionRequest) -> AdmissionResult:
         try:
-            made = inject_pod(request.obj, namespace=request.namespace_object or {}, config=self.inject)
+            made = inject_pod(
+                request.obj,
+                namespace=request.namespace_object or {},
+                config=self.inject,
+                settings=settings_of(request, self.inject.root_namespace),
+            )
         except AnnotationError as error:
             path = f"metadata.annotations[{error.annotation}]"
             return AdmissionResult(obj=request.obj, errors=(FieldError(path=path, message=str(error)),))
-        return AdmissionResult(obj=made.pod, warnings=made.warnings)
+        pod = with_bootstrap_patches(made.pod, request, self.inject.root_namespace)
+        return AdmissionResult(obj=pod, warnings=made.warnings)
 
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
-        decoded = decode(request.obj)
-        errors = tuple(_error(problem) for problem in decoded.problems if problem.level is Level.ERROR)
-        found = [problem for problem in decoded.problems if problem.level is not Level.ERROR]
-        if decoded.key is not None and decoded.value is not None and request.objects is not None:
-            world, _ = advance(self.neighbours.as_of_now(request.objects), [ObjectChange(decoded.key, decoded.value)])
-            reader = Reader(world.get, world.domain)
-            rules = rules_finder(reader, decoded.key.namespace, MESH.root_namespace)
-            found += check(reader, decoded.key, rules)
-        return AdmissionResult(obj=request.obj, warnings=tuple(map(_words, found)), errors=errors)
+        faults = patch_faults(request.obj)
+        problems = (*problems_of(request.obj), *faults)
+        errors = tuple(_error(problem) for problem in problems if problem.level is Level.ERROR)
+        untried: tuple[str, ...] = ()
+        if not errors and request.kind == "EnvoyFilter":
+            errors, untried = self._tried(request)
+        item = Item(request.obj)
+        world = self.neighbours.as_of_now(request.objects) if request.objects is not None else World()
+        with world.trying(item):
+            found = judge(world, item)
+        told = [finding for finding in found if finding.message not in {SCHEMA_ERROR, *_LATER}]
+        told += [_as_finding(problem) for problem in faults if problem.level is not Level.ERROR]
+        if not request.group or not knows(request.group, request.kind):
+            # The mesh's settings, and what is used when a pod is made: no analyzer is about them.
+            told += [_as_finding(problem) for problem in problems if problem.level is not Level.ERROR]
+        return AdmissionResult(obj=request.obj, warnings=(*untried, *map(_words, told)), errors=errors)
+
+    def _tried(self, request: AdmissionRequest) -> tuple[tuple[FieldError, ...], tuple[str, ...]]:
+        """What a scratch Envoy refuses of an EnvoyFilter, and warnings of what there was no time for."""
+        trials, obj = self.trials, request.obj
+        if trials is None or (request.old is not None and request.old.get("spec") == obj.get("spec")):
+            return (), ()
+        verdict = trials.verdict(obj)
+        if verdict is None:
+            raise PendingError(lambda: trials.find_out(obj))
+        errors = tuple(
+            FieldError(path=path, message=f"Invalid value: Envoy would not load it: {words}")
+            for path, words in verdict.refused
+        )
+        warnings = tuple(
+            f"EnvoyFilter {request.namespace}/{request.name}: {path}: a scratch Envoy was too busy to try it"
+            for path in verdict.untried
+        )
+        return errors, warnings
 
 
 def _unclear_ports(request: AdmissionRequest) -> tuple[str, ...]:
     """Ports that do not say what they speak, where sidecars will have to find out."""
     spec, old = request.obj.get("spec") or {}, (request.old or {}).get("spec") or {}
-    labels = ((request.namespace_object or {}).get("metadata") or {}).get("labels") or {}
-    injected = labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels
-    service = decode(request.obj).value
-    if not injected or not isinstance(service, Service) or spec.get("ports") == old.get("ports"):
+    namespace = Item(request.namespace_object or {})
+    injected = namespace.labels.get("istio-injection") == "enabled" or "istio.io/rev" in namespace.labels
+    if not injected or spec.get("ports") == old.get("ports"):
         return ()
-    return tuple(
-        f"Service {request.namespace}/{request.name}: spec.ports[{index}].name: "
-        f"{port.name!r} does not say what port {port.port} speaks, so the first bytes decide; "
-        f"http-{port.name or port.port} or tcp-{port.name or port.port}, or set appProtocol"
-        for index, port in enumerate(service.spec.ports)
-        if protocol_of(port) is Protocol.AUTO
+    return _told(request, services.ANALYZERS)
+
+
+def _told(request: AdmissionRequest, analyzers: tuple[Analyzer, ...]) -> tuple[str, ...]:
+    """What analyzers say that need nothing of the rest of the world."""
+    item = Item(request.obj)
+    return tuple(map(_words, judge(World((item,)), item, analyzers)))
+
+
+def _as_finding(problem: Problem) -> Finding:
+    return Finding(
+        message=SCHEMA_WARNING,
+        object=problem.object,
+        text=problem.message,
+        path=problem.path,
+        fix=problem.fix,
+        value=problem.value,
     )
 
 
@@ -92,6 +152,5 @@ def _error(problem: Problem) -> FieldError:
     return FieldError(path=problem.path, message=f"Invalid value: {message}", value=problem.value)
 
 
-def _words(problem: Problem) -> str:
-    said = f"{problem.object.kind} {problem.object.namespace}/{problem.object.name}: {problem.path}: {problem.message}"
-    return f"{said}; {problem.fix}" if problem.fix else said
+def _words(finding: Finding) -> str:
+    return str(finding) if finding.message in _WITHOUT_CODE else f"{finding} [{finding.code}]"

@@ -15,7 +15,8 @@ from plait.inject import convert_workload
 from plait.machine.api.schema import load_schemas
 from plait.machine.api.server import serve
 from plait.machine.api.settings import ApiSettings
-from plait.machine.settings import API_UID, RUN, MachineSettings
+from plait.machine.settings import RUN, MachineSettings
+from plait.trial.patches import PatchTrials
 
 #: Where pods and plait's own processes find the API server on the bridge.
 PORT = 6443
@@ -38,7 +39,7 @@ def settings(machine: MachineSettings, host: socket.socket) -> ApiSettings:
         api_vip=machine.api_vip,
         address=(machine.bridge_ip, PORT),
         version=__version__,
-        drop_to=API_UID,
+        drop_to=machine.api_uid,
     )
 
 
@@ -52,7 +53,7 @@ def main() -> None:
     work = serve(
         settings(MachineSettings.read(), host),
         schemas=load_schemas(),
-        admission=Rules(),
+        admission=Rules(trials=PatchTrials()),
         convert=convert_workload,
         started=lambda: log.info("serving"),
     )

@@ -4,40 +4,71 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from plait.app import install, pki, plan, ports, system
+from plait.app import install, pki, plan, ports, rungs, store_copies, system
 from plait.app.demos import Demo
 from plait.app.readiness import BringUpError, NotReadyInTimeError, Report, Step, Waiter
+from plait.app.rungs import Rung
 from plait.app.state import State
 from plait.kube.access import Access
 from plait.kube.client import Client
-from plait.kube.errors import ApiError
+from plait.kube.errors import ApiError, NotFound
+from plait.kube.kinds import DEPLOYMENT
+from plait.machine import host_sockets
+from plait.machine.host_sockets import Reach
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05
+#: Seconds that large volumes may take to be deleted.
+_WIPE = 300.0
 
 
-def start(state: State, wanted: Mapping[str, int], *, auto: bool, envoy: Path | None = None) -> int:
-    """Start the launcher in the background; returns its pid. Raises PortTakenError."""
+def start(
+    state: State,
+    wanted: Mapping[str, int],
+    *,
+    auto: bool,
+    rung: Rung,
+    envoy: Path | None = None,
+    outside: Reach = "network",
+) -> int:
+    """Start the launcher in the background; returns its pid. Raises PortTakenError, DamagedStoreError."""
+    store_copies.examine(state.store)
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}
     state.make()
-    machine = plan.settings(state, actual, envoy=envoy)
+    machine = plan.settings(state, actual, envoy=envoy, outside=outside, rung=rung.name)
     service = "kubernetes.default.svc"
     names = ["localhost", "kubernetes", "kubernetes.default", service, f"{service}.cluster.local"]
     pki.ensure(state.pki, ["127.0.0.1", str(machine.bridge_ip), str(machine.api_vip)], names)
     pki.write_kubeconfig(state.kubeconfig, state.pki, mesh=state.name, port=actual["api"])
     fds = {name: listener.fileno() for name, listener in sockets.items()}
-    plan.write(state, machine, fds)
+    channels = {process: host_sockets.channel() for process in ("relay", "node")}
+    kept = {process: ours.fileno() for process, (ours, _) in channels.items()}
+    doors = {process: theirs.fileno() for process, (_, theirs) in channels.items()}
+    plan.write(state, machine, fds, doors)
+    passed = (*fds.values(), *doors.values())
     with (state.logs / "launcher.log").open("ab") as log:
         launcher = subprocess.Popen(
-            [sys.executable, "-m", "plait.app.launcher", str(state.plan), *map(str, fds.values())],
-            pass_fds=tuple(fds.values()),
+            [
+                sys.executable,
+                "-m",
+                "plait.app.launcher",
+                str(state.plan),
+                *map(str, passed),
+                "--",
+                *map(str, kept.values()),
+            ],
+            pass_fds=(*passed, *kept.values()),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -47,17 +78,20 @@ def start(state: State, wanted: Mapping[str, int], *, auto: bool, envoy: Path | 
     # The launcher goes on after this process: nobody waits for it here.
     launcher.returncode = 0
     state.pid_file.write_text(f"{launcher.pid}\n")
-    for listener in sockets.values():
-        listener.close()
+    for opened in (*sockets.values(), *(end for ends in channels.values() for end in ends)):
+        opened.close()
     return launcher.pid
 
 
-async def until_ready(state: State, launcher: int, *, demo: Demo | None, seconds: float, report: Report) -> None:
+async def until_ready(
+    state: State, launcher: int, *, demo: Demo | None, seconds: float, report: Report, egress: bool = False
+) -> None:
     """Wait for the API, install the control plane, then the demo, and wait until all of it is ready.
 
-    Raises BringUpError, with the last lines of the log concerned, as soon as the launcher ends.
+    `egress` asks for an egress gateway too. Raises BringUpError, with the last lines of the log concerned, as soon as
+    the launcher ends.
     """
-    work = asyncio.create_task(_install(state, demo, seconds, report), name="bring up")
+    work = asyncio.create_task(_install(state, demo, seconds, report, egress=egress), name="bring up")
     death = asyncio.create_task(ended(launcher), name="launcher's end")
     try:
         await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,14 +138,38 @@ async def stop(state: State, *, grace: float, report: Report) -> bool:
     return True
 
 
-async def _install(state: State, demo: Demo | None, seconds: float, report: Report) -> None:
+def wipe(state: State) -> None:
+    """Delete the state folder. Raises OSError.
+
+    On some rungs volumes belong to uids that only root in a user namespace like the mesh's may touch.
+    """
+    if state.rung() != "root":
+        with suppress(rungs.RungError):  # the rung is gone; perhaps there is nothing of others' in there
+            rungs.run(rungs.of(state.rung()), ("rm", "-rf", "--", str(state.root)), seconds=_WIPE)
+    # Deletes what is left, or says why it cannot.
+    if state.root.exists():
+        shutil.rmtree(state.root)
+
+
+async def _system(client: Client, state: State, *, egress: bool) -> list[dict[str, Any]]:
+    """What is to be installed: an egress gateway that is there already is kept up to date."""
+    objects = system.manifests(state.ports())
+    if not egress:
+        try:
+            await client.get(DEPLOYMENT, system.EGRESS, system.NAMESPACE)
+        except NotFound:
+            return objects
+    return [*objects, *system.egress_manifests()]
+
+
+async def _install(state: State, demo: Demo | None, seconds: float, report: Report, *, egress: bool) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     report(Step("Kubernetes API", "starting"))
     access = Access.from_kubeconfig(state.kubeconfig)
     async with Client(access, user_agent="plait") as client:
         await _answers(client, state, deadline)
         report(Step("Kubernetes API", access.server, done=True))
-        await install.bring_up_to_date(client, system.manifests(state.ports()))
+        await install.bring_up_to_date(client, await _system(client, state, egress=egress))
         waiter = Waiter(client, deadline, report)
         await waiter.node(state.boot())
         await waiter.deployments(system.NAMESPACE, "control plane")
@@ -120,6 +178,11 @@ async def _install(state: State, demo: Demo | None, seconds: float, report: Repo
             await install.add_missing(client, [system.mesh_settings(access_log_file="/dev/stdout")])
             await install.add_missing(client, install.read_manifests(demo.manifests()))
             await waiter.deployments(demo.namespace, demo.name)
+        try:
+            store_copies.keep_copy(state.store)
+        except (OSError, sqlite3.Error) as error:
+            # The mesh runs all the same; the copy of the last good start stays.
+            report(Step("copy of the store", f"not made: {error}", done=True))
 
 
 async def _answers(client: Client, state: State, deadline: float) -> None:

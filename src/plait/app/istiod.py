@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from plait.delivery.builder import Builder
     from plait.delivery.objects import Objects
+    from plait.delivery.settled.settling import Settling
+    from plait.delivery.transport import Transport
+    from plait.sources.addresses import AddressWriter
 
 XDS_PORT, MONITORING_PORT = 15010, 15014
 
@@ -39,6 +42,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="istiod", description="plait's control plane")
     parser.add_argument("role", nargs="?", choices=("builder", "delivery"), default="builder")
     parser.add_argument("--xds", default=f"0.0.0.0:{XDS_PORT}", help="address of xDS")
+    parser.add_argument("--transport", choices=("http2", "grpc"), default="http2", help="server of xDS")
     parser.add_argument("--monitoring", default=f"0.0.0.0:{MONITORING_PORT}", help="address of /debug and /metrics")
     parser.add_argument("--service-account", type=Path, default=SERVICE_ACCOUNT, help="folder with token and ca.crt")
     parser.add_argument("--channel", type=int, help="delivery only: inherited socket to the builder")
@@ -57,41 +61,73 @@ def access(environment: Mapping[str, str], account: Path) -> Access:
     return Access.in_cluster(account, host=host, port=port)
 
 
-async def run_delivery_process(channel: int, xds: str, api: Access) -> None:
+def transport(kind: str, address: str) -> Transport:
+    """Plait's own HTTP/2 server, or gRPC's."""
+    if kind == "grpc":
+        from plait.delivery.grpc_transport import GrpcTransport  # noqa: PLC0415 -- costs 20 MB
+
+        return GrpcTransport(address)
+    from plait.delivery.http2 import Http2Transport  # noqa: PLC0415
+
+    return Http2Transport(address)
+
+
+async def run_delivery_process(channel: int, carrier: Transport, api: Access) -> None:
     """The child: ends when the builder does."""
     # Imported here: the builder has no use for gRPC, delivery none for the core.
     from plait.delivery.child import run_delivery  # noqa: PLC0415
     from plait.delivery.frames import Channel, Down  # noqa: PLC0415
-    from plait.delivery.grpc_transport import GrpcTransport  # noqa: PLC0415
 
     async with (
         await Channel.over(socket.socket(fileno=channel), Down) as builder,
         Client(api, user_agent=f"plait-istiod/{__version__}") as client,
     ):
-        await run_delivery(builder, GrpcTransport(xds), TokenReviewer(client))
+        await run_delivery(builder, carrier, TokenReviewer(client))
 
 
 async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """The builder and all that belongs to it, until cancelled."""
     from plait.delivery.builder import Builder  # noqa: PLC0415
+    from plait.delivery.credentials import CredentialReports  # noqa: PLC0415
     from plait.delivery.debug import DebugServer  # noqa: PLC0415
     from plait.delivery.objects import Objects  # noqa: PLC0415
     from plait.delivery.refusals import tell  # noqa: PLC0415
+    from plait.delivery.settled.settling import Settling  # noqa: PLC0415
+    from plait.delivery.settled.writer import StatusWriter  # noqa: PLC0415
     from plait.delivery.supervisor import CHANNEL_FD, Supervisor  # noqa: PLC0415
     from plait.kube.recorder import Recorder  # noqa: PLC0415
+    from plait.sources.addresses import AddressWriter  # noqa: PLC0415
+    from plait.sources.secrets import SecretSource  # noqa: PLC0415
     from plait.xds.engine import Engine  # noqa: PLC0415
 
     pod, namespace = environment.get("POD_NAME", "istiod"), environment.get("POD_NAMESPACE", "istio-system")
     account = options.service_account
     command = [sys.executable, "-m", "plait.app.istiod", "delivery", "--channel", CHANNEL_FD]
-    command += ["--xds", options.xds, "--service-account", str(account)]
+    command += ["--xds", options.xds, "--transport", options.transport, "--service-account", str(account)]
     async with Client(access(environment, account), user_agent=f"plait-istiod/{__version__}") as client:
         objects = Objects()
         recorder = Recorder(client, "istiod", host=pod)
-        builder = Builder(Engine(), refused=lambda refusal: tell(refusal, objects, recorder))
+        engine = Engine()
+        secrets = SecretSource(client, lambda changes: builder.apply(changes, endpoints_only=False))
+        reports = CredentialReports(objects, recorder)
+
+        def published() -> None:
+            statuses = engine.credentials()
+            secrets.want(secret for status in statuses for secret in status.secrets)
+            reports.tell(status for status in statuses if all(map(secrets.known, status.secrets)))
+
+        writer = StatusWriter(client, objects)
+        settling = Settling(engine, objects, writer)
+        builder = Builder(
+            engine,
+            refused=lambda refusal: tell(refusal, objects, recorder),
+            published=published,
+            follower=settling,
+        )
         debug = DebugServer(
             builder=builder,
             objects=objects,
+            settling=settling,
             authenticator=TokenReviewer(client),
             istiod=pod,
             version=__version__,
@@ -100,25 +136,39 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(serve_http(debug.application(), options.monitoring), name="http")
             tasks.create_task(recorder.run(), name="events")
+            tasks.create_task(secrets.run(), name="secrets")
             tasks.create_task(Supervisor(builder, command).run(), name="delivery")
             tasks.create_task(builder.publishing(), name="publish")
-            tasks.create_task(intake(client, builder, objects), name="intake")
+            tasks.create_task(settling.run(), name="settling")
+            tasks.create_task(writer.run(), name="status")
+            addresses = AddressWriter(client)
+            tasks.create_task(addresses.run(), name="addresses")
+            tasks.create_task(intake(client, builder, objects, addresses, settling), name="intake")
 
 
-async def intake(client: Client, builder: Builder, objects: Objects) -> None:
-    """Objects from the API into the builder, until cancelled."""
+async def intake(
+    client: Client, builder: Builder, objects: Objects, addresses: AddressWriter, settling: Settling
+) -> None:
+    """Objects from the API into the builder, until cancelled. What istiod itself wrote into them changes nothing."""
+    from plait.api.meta import ObjectKey  # noqa: PLC0415
     from plait.sources.kubernetes import follow  # noqa: PLC0415
     from plait.xds.engine import Upsert  # noqa: PLC0415
 
     synced = False
     async with aclosing(follow(client)) as steps:  # type: ignore[type-var]
         async for step in steps:
+            changes = []
             for change in step.changes:
                 if isinstance(change, Upsert):
-                    objects.put(change.obj)
+                    if not objects.put(change.obj):
+                        continue
                 else:
                     objects.remove(change.kind, change.namespace, change.name)
-            builder.apply(step.changes, endpoints_only=step.endpoints_only)
+                    settling.removed(ObjectKey(change.kind, change.namespace, change.name))
+                changes.append(change)
+            if changes:
+                builder.apply(changes, endpoints_only=step.endpoints_only)
+            addresses.take(step)
             if step.complete and not synced:
                 synced = True
                 builder.synced()
@@ -144,7 +194,7 @@ def main() -> None:
     options = arguments(sys.argv[1:])
     if options.role == "delivery":
         api = access(os.environ, options.service_account)
-        run("delivery", run_delivery_process(options.channel, options.xds, api))
+        run("delivery", run_delivery_process(options.channel, transport(options.transport, options.xds), api))
     else:
         run("istiod", run_istiod(options, os.environ))
 

@@ -1,8 +1,8 @@
-"""`python -m plait.app.launcher PLAN FD…`: the one process of a mesh on the host.
+"""`python -m plait.app.launcher PLAN FD… -- CHANNEL…`: the one process of a mesh on the host.
 
 It starts init in a node namespace of its own and waits. Whatever ends it, SIGKILL included, ends the mesh whole: the
 parent-death signal takes `unshare`, `unshare` takes init, and init is PID 1 of everything else. While it waits it does
-what needs the host's network: it has Debian packages fetched for the node.
+what needs the host's network: it has Debian packages fetched for the node, and gives it sockets towards the outside.
 """
 
 from __future__ import annotations
@@ -16,34 +16,37 @@ import subprocess
 import sys
 from pathlib import Path
 
-from plait.machine import private_socket
+import msgspec
 
-#: As root a mesh needs no user namespace; the options of the other rungs stand in front of these.
-NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+from plait.app import rungs
+from plait.app.plan import PATH
+from plait.machine import host_sockets, private_socket
+from plait.machine.init.plan import Plan
+
 #: Debian policy: names of source and binary packages.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 #: Seconds a client of the socket has to say what it wants.
 _PATIENCE = 2.0
 
 
-def node_command(python: str, plan: Path) -> list[str]:
-    """The command that becomes init, PID 1 of a new node namespace."""
-    return [*_UNTIL_WE_DIE, "unshare", *NAMESPACES, python, "-m", "plait.machine.init", str(plan)]
-
-
-_UNTIL_WE_DIE = ("setpriv", "--pdeathsig", "KILL")
-
-
 class Launcher:
     """Waits for the node's end, and for requests on the socket meanwhile."""
 
-    def __init__(self, plan: Path, inherited: tuple[int, ...]) -> None:
+    def __init__(self, plan: Path, inherited: tuple[int, ...], channels: tuple[int, ...] = ()) -> None:
         self._folder = plan.parent
+        machine = msgspec.json.decode(plan.read_bytes(), type=Plan).settings
+        alias = host_sockets.host_alias(machine.pod_network)
+        self._giver = host_sockets.Giver(reach=machine.outside, mesh=machine.network, alias=alias)
         self._selector = selectors.DefaultSelector()
         self._fetches: list[subprocess.Popen[bytes]] = []
-        self._selector.register(private_socket.listen(self._folder / "fetch.sock"), selectors.EVENT_READ)
-        command = node_command(sys.executable, plan)
-        self._node = subprocess.Popen(command, pass_fds=inherited, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._selector.register(private_socket.listen(self._folder / "fetch.sock"), selectors.EVENT_READ, self._accept)
+        for number in channels:
+            self._selector.register(socket.socket(fileno=number), selectors.EVENT_READ, self._give)
+        command = (*rungs.node_command(), sys.executable, "-m", "plait.machine.init", str(plan))
+        # A user's own PATH often lacks the folders of ip and nft.
+        environment = {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        rung = rungs.of(machine.rung)
+        self._node = rungs.start(rung, command, env=environment, pass_fds=inherited, start_new_session=True)
         for number in inherited:
             os.close(number)
 
@@ -61,8 +64,8 @@ class Launcher:
             for key, _ in self._selector.select():
                 if key.fileobj is reader:
                     reader.recv(4096)
-                elif isinstance(key.fileobj, socket.socket):
-                    self._accept(key.fileobj)
+                else:
+                    key.data(key.fileobj)
             self._fetches = [fetch for fetch in self._fetches if fetch.poll() is None]
         for fetch in self._fetches:
             fetch.kill()
@@ -82,8 +85,14 @@ class Launcher:
                 return
             connection.settimeout(None)
             layers = str(self._folder / "images" / "layers")
-            command = [*_UNTIL_WE_DIE, sys.executable, "-m", "plait.app.fetch", layers, *packages]
+            command = [*rungs.UNTIL_WE_DIE, sys.executable, "-m", "plait.app.fetch", layers, *packages]
             self._fetches.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=connection.fileno()))
+
+    def _give(self, channel: socket.socket) -> None:
+        """Answer a request for a socket."""
+        if not self._giver.serve(channel):
+            self._selector.unregister(channel)
+            channel.close()
 
     def _stop(self) -> None:
         """Ask init to stop: `unshare` itself ignores SIGTERM while it waits, or would leave init without one."""
@@ -97,8 +106,9 @@ class Launcher:
 
 def main() -> None:
     """Run until init ends or SIGTERM asks for the mesh to stop; the listening sockets are inherited and passed on."""
-    plan = Path(sys.argv[1])
-    code = Launcher(plan, tuple(int(number) for number in sys.argv[2:])).run()
+    plan, between = Path(sys.argv[1]), sys.argv.index("--")
+    inherited, channels = (tuple(map(int, numbers)) for numbers in (sys.argv[2:between], sys.argv[between + 1 :]))
+    code = Launcher(plan, inherited, channels).run()
     for name in ("launcher.pid", "init.sock", "fetch.sock"):
         (plan.parent / name).unlink(missing_ok=True)
     sys.exit(0 if code in {0, -signal.SIGTERM} else 1)

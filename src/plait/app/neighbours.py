@@ -1,63 +1,69 @@
-"""The mesh's objects in the API server's store, decoded, for checks of one object against the others at the door."""
+"""The objects in the API server's store as a World, for judging one object against the others at the door."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from plait.api.decode import decode
+from plait.analyze import kinds
+from plait.analyze.world import Item, Surroundings, World
 from plait.api.meta import ObjectKey
-from plait.snapshot.snapshot import ObjectChange, Snapshot, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
+    from plait.analyze.kinds import Kind
     from plait.machine.api.admission import Objects
     from plait.machine.api.registry import Collection
 
-_ISTIO: Final = "networking.istio.io"
-#: What checks look at, by collection. Namespaces and settings of the mesh have no part in them.
-_KINDS: Final[dict[Collection, str]] = {
-    ("", "services"): "Service",
-    ("discovery.k8s.io", "endpointslices"): "EndpointSlice",
-    ("", "pods"): "Pod",
-    (_ISTIO, "virtualservices"): "VirtualService",
-    (_ISTIO, "destinationrules"): "DestinationRule",
-    (_ISTIO, "gateways"): "Gateway",
+_NETWORKING: Final = "networking.istio.io"
+_SECURITY: Final = "security.istio.io"
+#: What checks at the door look at, by collection.
+_KINDS: Final[dict[Collection, Kind]] = {
+    ("", "namespaces"): kinds.NAMESPACE,
+    ("", "services"): kinds.SERVICE,
+    ("", "pods"): kinds.POD,
+    ("", "configmaps"): kinds.CONFIG_MAP,
+    ("", "secrets"): kinds.SECRET,
+    ("discovery.k8s.io", "endpointslices"): kinds.ENDPOINT_SLICE,
+    (_NETWORKING, "virtualservices"): kinds.VIRTUAL_SERVICE,
+    (_NETWORKING, "destinationrules"): kinds.DESTINATION_RULE,
+    (_NETWORKING, "gateways"): kinds.GATEWAY,
+    (_NETWORKING, "serviceentries"): kinds.SERVICE_ENTRY,
+    (_NETWORKING, "workloadentries"): kinds.WORKLOAD_ENTRY,
+    (_NETWORKING, "sidecars"): kinds.SIDECAR,
+    (_NETWORKING, "envoyfilters"): kinds.ENVOY_FILTER,
+    (_SECURITY, "authorizationpolicies"): kinds.AUTHORIZATION_POLICY,
+    (_SECURITY, "peerauthentications"): kinds.PEER_AUTHENTICATION,
+    (_SECURITY, "requestauthentications"): kinds.REQUEST_AUTHENTICATION,
+    ("telemetry.istio.io", "telemetries"): kinds.TELEMETRY,
+    ("gateway.networking.k8s.io", "gateways"): kinds.KUBERNETES_GATEWAY,
 }
+
+_MACHINE: Final = Surroundings(allocates=True)
 
 
 class Neighbours:
-    """A snapshot that follows one store, brought up to date when it is asked for: it costs what changed since."""
+    """A World that follows one store, brought up to date when it is asked for: it costs what changed since."""
 
     def __init__(self) -> None:
         self._objects: Objects | None = None
         self._version = 0
-        self._snapshot = Snapshot()
+        self._world = World(surroundings=_MACHINE)
 
-    def as_of_now(self, objects: Objects) -> Snapshot:
-        """The world as `objects` has it."""
+    def as_of_now(self, objects: Objects) -> World:
+        """The world as `objects` has it; of an object that the mesh cannot use it reads the version before."""
         known = self._objects is objects and all(self._version >= objects.floor(kind) for kind in _KINDS)
         if not known:
-            self._objects, self._snapshot = objects, Snapshot()
-            found = (entry.obj for collection in _KINDS for entry in objects.entries(collection))
-            self._snapshot, _ = advance(self._snapshot, _decoded(found))
+            self._objects = objects
+            items = (Item(entry.obj) for collection in _KINDS for entry in objects.entries(collection))
+            self._world = World(items, _MACHINE)
         elif objects.version != self._version:
-            self._snapshot, _ = advance(self._snapshot, self._since(objects))
+            self._follow(objects)
         self._version = objects.version
-        return self._snapshot
+        return self._world
 
-    def _since(self, objects: Objects) -> Iterator[ObjectChange]:
+    def _follow(self, objects: Objects) -> None:
         for collection, kind in _KINDS.items():
             for change in objects.changes(collection, self._version):
                 if change.type == "DELETED":
-                    yield ObjectChange(ObjectKey(kind, *change.entry.key), None)
+                    self._world.remove(kind, ObjectKey(kind[1], *change.entry.key))
                 else:
-                    yield from _decoded((change.entry.obj,))
-
-
-def _decoded(objects: Iterable[dict[str, Any]]) -> Iterator[ObjectChange]:
-    """Those that can be used; of one that cannot, the version before stays, as in the mesh."""
-    for obj in objects:
-        decoded = decode(obj)
-        if decoded.key is not None and decoded.value is not None:
-            yield ObjectChange(decoded.key, decoded.value)
+                    self._world.put(Item(change.entry.obj))

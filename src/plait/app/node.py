@@ -1,9 +1,12 @@
-"""`python -m plait.app.node`: the machine's node, with the controllers and the DNS server beside it."""
+"""`python -m plait.app.node CHANNEL UDP TCP`: the machine's node, with the controllers and the DNS server beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
@@ -17,15 +20,21 @@ from plait.app.processes import run
 from plait.inject import closed_ipv6
 from plait.kube.access import Access
 from plait.kube.client import Client
+from plait.kube.recorder import Recorder
 from plait.machine.controllers import run as controllers_run
+from plait.machine.host_sockets import HostSockets, host_alias
 from plait.machine.init.client import InitClient
-from plait.machine.node import dns, hostports
+from plait.machine.node import dns
+from plait.machine.node.dns_entries import EntryNames
 from plait.machine.node.dns_names import Names
 from plait.machine.node.gateway import Gateway
+from plait.machine.node.host import NODE_NAME
+from plait.machine.node.hostports import HostPorts
 from plait.machine.node.images import Table
 from plait.machine.node.layers import Layers
 from plait.machine.node.layers_fetched import FetchedLayers
 from plait.machine.node.node import Node
+from plait.machine.node.proxy import PROXY_DNS_PORT
 from plait.machine.node.sandbox import BRIDGE
 from plait.machine.node.services import Services
 from plait.machine.node.vips import Vip, Vips
@@ -52,14 +61,17 @@ def visible(machine: MachineSettings) -> tuple[Path, ...]:
     return (Path(plait.__file__).parent, *(Path(table).parent for table in machine.image_tables))
 
 
-async def serve(machine: MachineSettings) -> None:
-    """Run all parts until cancelled."""
-    names = Names(network=machine.network)
+async def serve(machine: MachineSettings, door: socket.socket, udp: socket.socket, tcp: socket.socket) -> None:
+    """Run all parts until cancelled; `door` is the channel for sockets of the host, DNS is on `udp` and `tcp`."""
+    host = HostSockets(door)
+    alias = host_alias(machine.pod_network) if machine.outside == "host" else None
+    names = Names(network=machine.network, host=alias)
     fixed = Vip(
         address=machine.api_vip, protocol="tcp", port=VIP_PORT, endpoints=((IPv4Address(machine.bridge_ip), API_PORT),)
     )
     vips = Vips(machine.service_network, fixed=[fixed])
-    services = Services(names, vips)
+    entries = EntryNames()
+    services = Services(names, vips, entries)
     state = Path(machine.state)
     table = Table.load(images.ordered(map(Path, machine.image_tables), state / "images"))
     layers = FetchedLayers(Layers(state / "images" / "layers"), state / "fetch.sock")
@@ -76,15 +88,22 @@ async def serve(machine: MachineSettings) -> None:
         gateway = Gateway(vips.node_ruleset)
         await gateway.open(BRIDGE)
         async with asyncio.TaskGroup() as tasks:
-            udp, tcp = dns.bind(str(machine.bridge_ip))
-            tasks.create_task(dns.DnsServer(names).run(udp, tcp), name="dns")
             known = asyncio.Event()
             tasks.create_task(_services(services, client, node, gateway, known), name="services")
-            tasks.create_task(hostports.publish(client, RUN / "relay.json"), name="host ports")
+            recorder = Recorder(client, "plait-node", host=NODE_NAME)
+            tasks.create_task(recorder.run(), name="events")
+            ports = HostPorts(client, RUN / "relay.json", host=host, relay=init, recorder=recorder)
+            tasks.create_task(ports.publish(), name="host ports")
             told = partial(log.info, "controllers: started")
             tasks.create_task(controllers_run.run(controlling, started=told, host="plait"), name="controllers")
             # Pods that run already get the rules of all Services anew: these must be known by then.
             await known.wait()
+            # Not before: a name that is not known yet is not a name that does not exist.
+            upstream = host if machine.outside != "off" else None
+            server = dns.DnsServer(names, upstream=upstream, entries=entries, behind=node.behind_sidecar)
+            tasks.create_task(server.run(udp, tcp), name="dns")
+            plain = dns.DnsServer(names, upstream=upstream)
+            tasks.create_task(plain.run(*dns.bind(str(machine.bridge_ip), PROXY_DNS_PORT)), name="dns of proxies")
             tasks.create_task(node.run(started=partial(log.info, "node: started")), name="node")
 
 
@@ -97,7 +116,11 @@ async def _services(services: Services, client: Client, node: Node, gateway: Gat
 
 def main() -> None:
     """Serve until SIGTERM."""
-    run("node", serve(MachineSettings.read()))
+    # Copies: init holds the descriptors open for the next start.
+    door, udp, tcp = (socket.socket(fileno=os.dup(int(number))) for number in sys.argv[1:])
+    for each in (udp, tcp):
+        each.setblocking(False)
+    run("node", serve(MachineSettings.read(), door, udp, tcp))
 
 
 if __name__ == "__main__":

@@ -168,5 +168,6 @@ async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]
 
 def _synced(proxy: dict[str, Any]) -> bool:
     """Whether a proxy acknowledged all it was sent; a gateway without Gateways is sent no listeners."""
-    types = proxy["plait"]["types"]
-    return types["cds"]["status"] == "SYNCED" and all(t["status"] in {"SYNCED", "NOT SENT"} for t in types.values())
+    states = {name: each["status"] for name, each in proxy["plait"]["types"].items()}
+    # One that has just connected has asked for nothing yet.
+    return states.get("cds") == "SYNCED" and set(states.values()) <= {"SYNCED", "NOT SENT"}

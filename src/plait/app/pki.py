@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _TEN_YEARS = dt.timedelta(days=3650)
+#: A clock that is set back so far, for a wrong time zone say, does not make a certificate one of the future.
+_CLOCK_SET_BACK = dt.timedelta(days=2)
 #: Users of the API server that are not service accounts: the person at the machine, and plait's own node.
 _USERS = (("admin", "plait-admin"), ("node", "system:node:plait"))
 
@@ -121,7 +123,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_before(now - _CLOCK_SET_BACK)
         .not_valid_after(now + _TEN_YEARS)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import sysconfig
 import uuid
@@ -12,9 +11,12 @@ from pathlib import Path
 import msgspec
 
 import plait
+from plait.app import demos
 from plait.app.state import State
+from plait.machine.host_sockets import Reach
+from plait.machine.init.edge import DOOR
 from plait.machine.init.plan import Plan, Service
-from plait.machine.settings import RELAY_UID, MachineSettings
+from plait.machine.settings import RELAY_UID, MachineSettings, RungName
 
 #: Enough to find ip, nft, nsenter, setpriv; nothing of the user's environment reaches the node namespace.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,16 +27,15 @@ def envoy_binary() -> Path:
     return Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
 
 
-def demo_table(package: str) -> Path | None:
-    """The image table of a demo that is installed beside plait, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    return Path(next(iter(folders))) / "images.yaml" if folders else None
-
-
-def settings(state: State, ports: Mapping[str, int], *, envoy: Path | None = None) -> MachineSettings:
-    """The settings of a mesh with these host ports."""
-    tables = [str(table) for table in [demo_table("sockshop")] if table and table.exists()]
+def settings(
+    state: State,
+    ports: Mapping[str, int],
+    *,
+    envoy: Path | None = None,
+    outside: Reach = "network",
+    rung: RungName = "root",
+) -> MachineSettings:
+    """The settings of a mesh with these host ports, whose pods reach so far `outside`."""
     return MachineSettings(
         name=state.name,
         state=str(state.root),
@@ -42,7 +43,9 @@ def settings(state: State, ports: Mapping[str, int], *, envoy: Path | None = Non
         envoy=str(envoy or envoy_binary()),
         ports=dict(ports),
         boot=str(uuid.uuid4()),
-        image_tables=tuple(tables),
+        image_tables=tuple(map(str, demos.tables())),
+        outside=outside,
+        rung=rung,
     )
 
 
@@ -55,14 +58,19 @@ def readable_folders(machine: MachineSettings) -> tuple[str, ...]:
     return tuple(sorted(str(folder) for folder in outer))
 
 
-def nobody(uid: int) -> tuple[str, ...]:
-    """The words that start a program as `uid` with no rights at all, and no way to get any."""
-    who = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+def nobody(uid: int | None) -> tuple[str, ...]:
+    """The words that start a program with no rights at all, and no way to get any; as `uid` where there are others."""
+    who = () if uid is None else (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
     return ("setpriv", *who, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 
 
-def services(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> tuple[Service, ...]:
-    """Plait's own processes on the node; `fds` are the host's listening sockets by port name."""
+def services(
+    state: State, machine: MachineSettings, fds: Mapping[str, int], doors: Mapping[str, int]
+) -> tuple[Service, ...]:
+    """Plait's own processes on the node.
+
+    `fds` are the host's listening sockets by port name, `doors` the channels for sockets of the host by process.
+    """
     environment = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def service(name: str, *argv: str, rank: int, fds: tuple[int, ...] = (), before: tuple[str, ...] = ()) -> Service:
@@ -70,22 +78,22 @@ def services(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> 
         log = str(state.logs / f"{name}.log")
         return Service(name=name, argv=command, env=environment, log=log, fds=fds, rank=rank)
 
-    carried = {name: fd for name, fd in fds.items() if name != "api"}
+    carried = {name: fd for name, fd in fds.items() if name != "api"} | {DOOR: doors["relay"]}
     return (
         service("api", "plait.app.api", str(fds["api"]), rank=0, fds=(fds["api"],)),
-        service("node", "plait.app.node", rank=2),
+        service("node", "plait.app.node", str(doors["node"]), rank=2, fds=(doors["node"],)),
         service(
             "relay",
-            "plait.machine.init.relay",
+            "plait.machine.init.edge",
             *(f"{name}={fd}" for name, fd in carried.items()),
             rank=1,
             fds=tuple(carried.values()),
-            before=nobody(RELAY_UID),
+            before=nobody(None if machine.one_uid else RELAY_UID),
         ),
     )
 
 
-def write(state: State, machine: MachineSettings, fds: Mapping[str, int]) -> None:
+def write(state: State, machine: MachineSettings, fds: Mapping[str, int], doors: Mapping[str, int]) -> None:
     """Write the plan that the launcher hands to init."""
-    plan = Plan(settings=machine, services=services(state, machine, fds), readable=readable_folders(machine))
+    plan = Plan(settings=machine, services=services(state, machine, fds, doors), readable=readable_folders(machine))
     state.plan.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))

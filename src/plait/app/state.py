@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plait.machine.settings import RungName
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
@@ -97,6 +99,11 @@ class State:
     def boot(self) -> str:
         """What names the running or last start."""
         return str(self._settings().get("boot", ""))
+
+    def rung(self) -> RungName:
+        """How the running or last mesh got its namespaces."""
+        found: RungName = self._settings().get("rung", "root")
+        return found
 
     def _settings(self) -> dict[str, Any]:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 from plait import __version__
 
 NAMESPACE = "istio-system"
+INGRESS, EGRESS = "istio-ingressgateway", "istio-egressgateway"
 #: Images by role; the machine's image table says what they run.
 PILOT, PROXY = f"plait/pilot:{__version__}", f"plait/proxyv2:{__version__}"
 
@@ -28,12 +29,21 @@ def manifests(ports: Mapping[str, int]) -> list[dict[str, Any]]:
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         _object("v1", "ServiceAccount", "istiod", {"app": "istiod"}),
-        _object("v1", "ServiceAccount", "istio-ingressgateway-service-account", {"app": "istio-ingressgateway"}),
+        _gateway_account(INGRESS),
         _istiod(),
         _istiod_service(),
-        _gateway(),
+        _gateway(INGRESS, http=80, https=443),
         _gateway_service(ports),
+        _ingress_class(),
     ]
+
+
+def egress_manifests() -> list[dict[str, Any]]:
+    """The egress gateway, as Istio's demo profile has it."""
+    labels = _gateway_labels(EGRESS)
+    ports = [{"name": "http2", "port": 80, "targetPort": 8080}, {"name": "https", "port": 443, "targetPort": 8443}]
+    service = _object("v1", "Service", EGRESS, labels) | {"spec": {"selector": labels, "ports": ports}}
+    return [_gateway_account(EGRESS), _gateway(EGRESS, http=8080, https=8443), service]
 
 
 def mesh_settings(*, access_log_file: str) -> dict[str, Any]:
@@ -76,14 +86,28 @@ def _istiod_service() -> dict[str, Any]:
     return _object("v1", "Service", "istiod", {"app": "istiod", "istio": "pilot"}) | {"spec": spec}
 
 
-def _gateway() -> dict[str, Any]:
+def _ingress_class() -> dict[str, Any]:
+    made = _object("networking.k8s.io/v1", "IngressClass", "istio", {"app": INGRESS})
+    del made["metadata"]["namespace"]
+    return made | {"spec": {"controller": "istio.io/ingress-controller"}}
+
+
+def _gateway_labels(name: str) -> dict[str, str]:
+    return {"app": name, "istio": name.removeprefix("istio-")}
+
+
+def _gateway_account(name: str) -> dict[str, Any]:
+    return _object("v1", "ServiceAccount", f"{name}-service-account", {"app": name})
+
+
+def _gateway(name: str, *, http: int, https: int) -> dict[str, Any]:
     container = {
         "name": "istio-proxy",
         "image": PROXY,
         "args": ["proxy", "router", "--domain", "$(POD_NAMESPACE).svc.cluster.local"],
         "ports": [
-            {"name": "http2", "containerPort": 80},
-            {"name": "https", "containerPort": 443},
+            {"name": "http2", "containerPort": http},
+            {"name": "https", "containerPort": https},
             {"name": "status-port", "containerPort": 15021},
             {"name": "http-envoy-prom", "containerPort": 15090},
         ],
@@ -96,23 +120,30 @@ def _gateway() -> dict[str, Any]:
         ],
         "securityContext": _NO_RIGHTS,
     }
-    labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
-    pod = {"serviceAccountName": "istio-ingressgateway-service-account", "containers": [container]}
-    return _deployment("istio-ingressgateway", labels, pod)
+    pod = {"serviceAccountName": f"{name}-service-account", "containers": [container]}
+    made = _deployment(name, _gateway_labels(name), pod)
+    # Several ports of its Service lead to one of the pod's on purpose: the host's, and the usual ones.
+    made["metadata"]["annotations"] = {"galley.istio.io/analyze-suppress": "IST0137"}
+    return made
 
 
 def _gateway_service(ports: Mapping[str, int]) -> dict[str, Any]:
-    spec = {
-        "type": "LoadBalancer",
-        "selector": {"app": "istio-ingressgateway", "istio": "ingressgateway"},
-        "ports": [
-            {"name": "http2", "port": ports["http"], "targetPort": 80},
-            {"name": "https", "port": ports["https"], "targetPort": 443},
-            {"name": "status-port", "port": 15021, "targetPort": 15021},
-        ],
-    }
-    labels = {"app": "istio-ingressgateway", "istio": "ingressgateway"}
-    return _object("v1", "Service", "istio-ingressgateway", labels) | {"spec": spec}
+    found = [
+        {"name": "http2", "port": ports["http"], "targetPort": 80},
+        {"name": "https", "port": ports["https"], "targetPort": 443},
+        {"name": "status-port", "port": 15021, "targetPort": 15021},
+        {"name": "tcp", "port": 31400, "targetPort": 31400},
+    ]
+    # Gateways name the usual ports whichever the host had free: for these, too, they must find the pod's 80 and 443.
+    taken = {port["port"] for port in found}
+    usual = {"http2-8080": (8080, 80), "https-8443": (8443, 443)}
+    found += [
+        {"name": name, "port": port, "targetPort": target}
+        for name, (port, target) in usual.items()
+        if port not in taken
+    ]
+    spec = {"type": "LoadBalancer", "selector": _gateway_labels(INGRESS), "ports": found}
+    return _object("v1", "Service", INGRESS, _gateway_labels(INGRESS)) | {"spec": spec}
 
 
 def _deployment(name: str, labels: Mapping[str, str], pod: Mapping[str, Any]) -> dict[str, Any]:

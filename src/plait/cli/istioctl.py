@@ -9,6 +9,7 @@ import click
 
 from plait.app.state import State
 from plait.cli.context import FAILED, Mesh, stop
+from plait.cli.istioctl_analyze import analyze
 from plait.cli.kube_inject import kube_inject
 from plait.cli.objects import apply, create, delete, get, replace
 from plait.cli.proxy_config import proxy_config
@@ -54,18 +55,6 @@ def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
     variable = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     chosen = kubeconfig or (Path(variable) if variable else None)
     ctx.obj = Mesh(state, chosen or state.kubeconfig)
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def analyze(*, arguments: tuple[str, ...]) -> None:
-    """Not part of this version: checks of a whole configuration at once."""
-    del arguments
-    stop(
-        "analyze is not part of this version. What is wrong with an object is said when it is written "
-        "(plait apply --dry-run -f FILE says it without writing) and by: plait describe KIND NAME",
-        FAILED,
-    )
 
 
 @click.group()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from plait.app.objects_given import Given, ObjectsError, read_given
-from plait.app.objects_show import as_yaml
+from plait.app.objects.given import Given, ObjectsError, read_given
+from plait.app.objects.show import as_yaml
 from plait.cli.context import FAILED, stop
 from plait.inject import AnnotationError, InjectConfig
 from plait.inject.workload import inject_workload

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from plait.app.state import State
-from plait.cli.completion import completion
 from plait.cli.context import Mesh
-from plait.cli.image import image
-from plait.cli.kube_inject import kube_inject
-from plait.cli.load import load
-from plait.cli.logs import logs
-from plait.cli.objects import apply, create, delete, describe_command, get, replace
-from plait.cli.proxy_config import proxy_config
-from plait.cli.proxy_status import proxy_status
-from plait.cli.status import doctor, kubeconfig, status, version
-from plait.cli.up import down, up
+from plait.cli.lazy import LazyGroup
+
+#: Commands and where they are.
+_COMMANDS: Final = {
+    "analyze": "plait.cli.analyze:analyze",
+    "apply": "plait.cli.objects:apply",
+    "completion": "plait.cli.completion:completion",
+    "create": "plait.cli.objects:create",
+    "delete": "plait.cli.objects:delete",
+    "describe": "plait.cli.objects:describe_command",
+    "diff": "plait.cli.diff:diff",
+    "explain": "plait.cli.explain:explain_command",
+    "dev": "plait.cli.dev:dev",
+    "doctor": "plait.cli.status:doctor",
+    "down": "plait.cli.up:down",
+    "get": "plait.cli.objects:get",
+    "image": "plait.cli.image:image",
+    "kube-inject": "plait.cli.kube_inject:kube_inject",
+    "kubeconfig": "plait.cli.status:kubeconfig",
+    "load": "plait.cli.load:load",
+    "logs": "plait.cli.logs:logs",
+    "proxy-config": "plait.cli.proxy_config:proxy_config",
+    "proxy-status": "plait.cli.proxy_status:proxy_status",
+    "replace": "plait.cli.objects:replace",
+    "status": "plait.cli.status:status",
+    "up": "plait.cli.up:up",
+    "validate": "plait.cli.validate:validate",
+    "version": "plait.cli.status:version",
+}
 
 
 @click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:
@@ -46,11 +68,6 @@ def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
         raise click.BadParameter(str(error), param_hint="--name") from error
     ctx.obj = Mesh(state, kubeconfig or state.kubeconfig)
 
-
-for command in (up, down, status, doctor, kubeconfig, image, logs, version, proxy_status, proxy_config, completion):
-    main.add_command(command)
-for command in (apply, create, replace, delete, get, describe_command, kube_inject, load):
-    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="plait")

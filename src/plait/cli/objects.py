@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,14 +10,16 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from plait.app.objects import Verb, Writer
-from plait.app.objects_delete import Target
-from plait.app.objects_delete import delete as delete_all
-from plait.app.objects_given import ObjectsError, read_given
-from plait.app.objects_kinds import Kinds, UnknownKindError
-from plait.app.objects_plan import Item, Plan, make_plan, printed
-from plait.app.objects_show import as_yaml, describe, plain, table
-from plait.cli.context import FAILED, run, stop
+from plait.app.objects.delete import Target
+from plait.app.objects.delete import delete as delete_all
+from plait.app.objects.given import ObjectsError, read_given
+from plait.app.objects.kinds import Kinds, UnknownKindError
+from plait.app.objects.plan import Item, Plan, make_plan, printed
+from plait.app.objects.show import as_yaml, describe, plain, table
+from plait.app.objects.wait import acts
+from plait.app.objects.write import Outcome, Verb, Writer
+from plait.cli.context import FAILED, mesh, run, stop
+from plait.cli.objects_settle import settle
 from plait.cli.proxy_target import client_from
 from plait.kube.client import Client
 from plait.kube.discovery import discover
@@ -30,6 +33,13 @@ FILES = click.option(
 )
 RECURSIVE = click.option("-R", "--recursive", is_flag=True, help="Go into the folders of a folder too.")
 NAMESPACE = click.option("-n", "--namespace", help="Namespace of objects that name none.")
+TRIAL = click.option(
+    "--trial/--no-trial",
+    default=True,
+    help="Have a scratch Envoy load what would change in proxies first. [default: on]",
+)
+#: Kinds whose objects can make Envoy refuse something.
+_TRIED = ".istio.io"
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Let the API check and answer, and change nothing.")
 
 
@@ -46,37 +56,61 @@ Examples:
   plait apply -n sock-shop -f routes.yaml
   plait apply --dry-run -f routes.yaml          only check
   sed s/v1/v2/ routes.yaml | plait apply -f -
+  plait apply --wait -f routes.yaml             until every proxy concerned serves by it
 """
 )
+@TRIAL
 @_file_options
+@click.option("--wait", is_flag=True, help="Wait until the objects are in effect in every proxy concerned.")
+@click.option("--timeout", type=float, default=30.0, show_default=True, help="How long --wait waits, in seconds.")
 @click.pass_context
-def apply(ctx: click.Context, *, files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool) -> None:
+def apply(
+    ctx: click.Context,
+    *,
+    files: tuple[str, ...],
+    recursive: bool,
+    namespace: str | None,
+    dry_run: bool,
+    trial: bool,
+    wait: bool,
+    timeout: float,
+) -> None:
     """Make objects as the files say: create what is missing, change what differs.
 
     A field that an earlier apply set and the file no longer has is removed; what other programs set stays. All objects
-    are checked before the first is written. Exit status: 1 when anything was refused.
+    are checked before the first is written.
+
+    With --wait it ends when the objects that make configuration are in effect: acknowledged by every proxy concerned,
+    nothing warming in it, and answered for by its data plane. Progress is on stderr.
+
+    Exit status: 1 when anything was refused, by the API or by a proxy; 5 when --wait takes longer than --timeout.
     """
-    _write(ctx, "apply", files, recursive=recursive, namespace=namespace, dry_run=dry_run)
+    patience = timeout if wait and not dry_run else None
+    _write(
+        ctx, "apply", files, recursive=recursive, namespace=namespace, dry_run=dry_run, trial=trial, patience=patience
+    )
 
 
 @click.command(epilog="\b\nExample:\n  plait create -n sock-shop -f gateway.yaml\n")
+@TRIAL
 @_file_options
 @click.pass_context
 def create(
-    ctx: click.Context, *, files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool
+    ctx: click.Context, *, files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool, trial: bool
 ) -> None:
     """Create the objects of the files; refuse when one of them exists."""
-    _write(ctx, "create", files, recursive=recursive, namespace=namespace, dry_run=dry_run)
+    _write(ctx, "create", files, recursive=recursive, namespace=namespace, dry_run=dry_run, trial=trial)
 
 
 @click.command(epilog="\b\nExample:\n  plait replace -n sock-shop -f front-end-v2-route.yaml\n")
+@TRIAL
 @_file_options
 @click.pass_context
 def replace(
-    ctx: click.Context, *, files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool
+    ctx: click.Context, *, files: tuple[str, ...], recursive: bool, namespace: str | None, dry_run: bool, trial: bool
 ) -> None:
     """Replace objects, whole, by those of the files; refuse when one of them is missing."""
-    _write(ctx, "replace", files, recursive=recursive, namespace=namespace, dry_run=dry_run)
+    _write(ctx, "replace", files, recursive=recursive, namespace=namespace, dry_run=dry_run, trial=trial)
 
 
 @click.command(
@@ -246,27 +280,48 @@ def _write(
     recursive: bool,
     namespace: str | None,
     dry_run: bool,
+    trial: bool,
+    patience: float | None = None,
 ) -> None:
     if not files:
         raise click.UsageError(f"say what to {verb}: -f FILE, -f DIR or -f -")
 
-    async def work() -> bool:
+    async def work() -> int:
         failed = False
+        written: list[Outcome] = []
         given = _read_files(files, recursive=recursive)
         async with client_from(ctx) as client:
             kinds = Kinds(await discover(client))
             plan: Plan = make_plan(given, kinds, namespace=namespace, default=client.access.namespace)
             _warn(plan.warnings)
-            async for outcome in Writer(client, dry_run=dry_run).write(plan, verb):
+            writer = Writer(client, dry_run=dry_run)
+            if trial and any(item.kind.group.endswith(_TRIED) for item in plan.items):
+                await _try(ctx, client, writer, plan, verb)
+            async for outcome in writer.write(plan, verb):
                 _warn(outcome.warnings)
                 for fault in outcome.faults:
                     click.echo(fault, err=True)
                 failed |= bool(outcome.faults)
                 if outcome.action:
                     click.echo(str(outcome))
-        return failed
+                if acts(outcome):
+                    written.append(outcome)
+            code = await settle(client, written, patience) if patience is not None else 0
+        return FAILED if failed else code
 
-    ctx.exit(FAILED if _run(work) else 0)
+    ctx.exit(_run(work))
+
+
+async def _try(ctx: click.Context, client: Client, writer: Writer, plan: Plan, verb: Verb) -> None:
+    """Have a scratch Envoy load what the plan would change in proxies. Raises ObjectsError where it refuses."""
+    # Envoy's message classes take a third of a second, which nobody else should wait for.
+    prove, proof = importlib.import_module("plait.app.prove"), importlib.import_module("plait.trial.proof")
+    state = mesh(ctx).state.root
+    proofs = proof.Proofs(state / "proven" if state.is_dir() else None)
+    faults, warnings = await prove.prove(client, plan, await writer.rehearse(plan, verb), proofs)
+    _warn(warnings)
+    if faults:
+        raise ObjectsError(faults)
 
 
 def _read_files(files: Sequence[str], *, recursive: bool) -> Any:

@@ -12,9 +12,9 @@ from plait.cli.context import FAILED, run, stop
 from plait.cli.proxy_target import Pod, admin, client_from, find_pod, istiods, monitoring, print_data, table
 from plait.kube.client import Client
 from plait.proxy.admin import AdminError
-from plait.proxy.sync import compare, refusals, sync_rows
+from plait.proxy.sync import compare, refusals, sync_rows, unanswered
 
-COLUMNS = ("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ISTIOD", "VERSION")
+COLUMNS = ("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ISTIOD", "VERSION", "SETTLED")
 
 
 @click.command(
@@ -36,6 +36,9 @@ def proxy_status(ctx: click.Context, *, target: str | None, namespace: str | Non
 
     SYNCED: it acknowledged the last thing it was sent. STALE: it has not answered yet. NACK: it refused something;
     the reason follows below. NOT SENT: it waits for a first answer. IGNORED: it never asked for this type.
+
+    SETTLED says more than an acknowledgement: YES when everything objects wait for is in effect in the data plane,
+    WAITING or WARMING while it is not, NO ANSWER when the proxy could not be asked.
 
     Exit status: 1 when a proxy refused something or, for one pod, when it differs from istiod.
     """
@@ -59,7 +62,7 @@ def _all(ctx: click.Context, namespace: str | None, output: str) -> None:
     if output == "table":
         rows = sorted(row for pod, proxies in found for row in sync_rows(proxies, istiod=pod.name))
         click.echo(table(COLUMNS, rows) if rows else "no proxies are connected")
-        for line in refused:
+        for line in (*refused, *unanswered(flat)):
             click.echo(line)
     else:
         print_data(flat, output)

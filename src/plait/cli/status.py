@@ -59,10 +59,10 @@ def doctor() -> None:
 
     Exit status: 0 all there, 4 something a mesh cannot do without is missing.
     """
-    findings = checks.perform(checks.checks())
+    findings = checks.examine().findings
     for finding in findings:
         if finding.problem is None:
-            click.echo(f"✓ {finding.name}")
+            click.echo(f"✓ {finding.name}" + (f": {finding.found}" if finding.found else ""))
         else:
             click.echo(f"{'✗' if finding.required else '!'} {finding.name}: {finding.problem}\n    fix: {finding.fix}")
     if any(finding.fatal for finding in findings):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from plait.app import bringup, checks
+from plait.app import bringup, checks, store_copies
 from plait.app.demos import DEMOS
 from plait.app.overview import urls
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
+from plait.app.rungs import Rung
 from plait.app.state import State
+from plait.app.store_copies import DamagedStoreError
 from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, stop
 from plait.cli.progress import Progress
+from plait.machine.host_sockets import Reach
 
 #: A mesh that is told to stop gets this many seconds, more than all its graces together.
 STOP_SECONDS = 25.0
@@ -26,6 +28,7 @@ STOP_SECONDS = 25.0
 Examples:
   plait up                        an empty mesh: Kubernetes API, istiod, ingress gateway
   plait up --demo sock-shop       the same, with the Sock Shop in it
+  plait up --demo bookinfo        the same, with Istio's Bookinfo in it
   plait up --port http=9080       another host port for the ingress gateway
   plait up --ports auto           free ports where the usual ones are taken
   plait --name two up --ports auto    a second mesh beside the first
@@ -35,6 +38,15 @@ Examples:
 @click.option("--ports", "policy", type=click.Choice(["auto"]), help="auto: replace a taken host port by a free one.")
 @click.option("--port", "chosen", multiple=True, metavar="NAME=N", help="Host port of http, https, api or console.")
 @click.option("--envoy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another Envoy binary.")
+@click.option(
+    "--outside",
+    type=click.Choice(["network", "host", "off"]),
+    default="network",
+    show_default=True,
+    help="How far pods reach: what this machine reaches; also its own loopback, as host.plait.internal; nothing.",
+)
+@click.option("--egress-gateway", is_flag=True, help="Also an egress gateway (20 MB); it stays at later starts.")
+@click.option("--restore", is_flag=True, help="Begin with the copy of the objects that the last good start kept.")
 @click.option("--timeout", default=180.0, show_default=True, help="Seconds until it gives up waiting.")
 @click.pass_context
 def up(
@@ -44,6 +56,9 @@ def up(
     policy: str | None,
     chosen: tuple[str, ...],
     envoy: Path | None,
+    outside: Reach,
+    egress_gateway: bool,
+    restore: bool,
     timeout: float,
 ) -> None:
     """Start the mesh, and return when it is ready.
@@ -55,17 +70,26 @@ def up(
     wanted = _ports(chosen, before=state.ports() if policy == "auto" else {})
     launcher = state.launcher_pid()
     if launcher is None:
-        _capable()
+        rung = _capable()
         try:
-            launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy)
-        except PortTakenError as error:
+            if restore:
+                store_copies.restore(state.store)
+            launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy, outside=outside, rung=rung)
+        except (PortTakenError, DamagedStoreError) as error:
             stop(str(error))
+        except FileNotFoundError as error:
+            stop(f"there is no copy to begin with: {error.filename}")
+    elif restore:
+        stop(f"the mesh {state.name!r} runs: plait down, then plait up --restore")
     elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
         stop(f"the mesh {state.name!r} runs with other ports ({_words(state.ports())}): plait down, then up again")
     with Progress(errors()) as progress:
         try:
             chosen_demo = DEMOS[demo] if demo else None
-            run(bringup.until_ready(state, launcher, demo=chosen_demo, seconds=timeout, report=progress))
+            ready = bringup.until_ready(
+                state, launcher, demo=chosen_demo, seconds=timeout, report=progress, egress=egress_gateway
+            )
+            run(ready)
         except NotReadyInTimeError as error:
             stop(str(error), TIMED_OUT)
         except BringUpError as error:
@@ -97,7 +121,10 @@ def down(ctx: click.Context, *, wipe: bool) -> None:
 
 def _wipe(state: State) -> None:
     if state.root.exists():
-        shutil.rmtree(state.root)
+        try:
+            bringup.wipe(state)
+        except OSError as error:
+            stop(f"{state.root} could not be deleted: {error}")
         click.echo(f"plait: deleted {state.root}", err=True)
 
 
@@ -118,8 +145,11 @@ def _words(ports: dict[str, int]) -> str:
     return ", ".join(f"{name}={port}" for name, port in ports.items())
 
 
-def _capable() -> None:
-    fatal = [finding for finding in checks.perform(checks.checks()) if finding.fatal]
-    if fatal:
+def _capable() -> Rung:
+    """How this machine lets a mesh run; ends the command where it does not."""
+    examination = checks.examine()
+    fatal = [finding for finding in examination.findings if finding.fatal]
+    if fatal or examination.rung is None:
         lines = [f"  {finding.name}: {finding.problem}\n    fix: {finding.fix}" for finding in fatal]
         stop("this machine lacks something a mesh needs:\n" + "\n".join(lines), MISSING_CAPABILITY)
+    return examination.rung

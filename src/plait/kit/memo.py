@@ -12,7 +12,7 @@ Fragments live as long as something pins them or a living fragment needs them; `
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -41,6 +41,11 @@ class Tracker:
         """The up-to-date value of another fragment."""
         self.needs[fragment] = None
         return self._memo.get(fragment)
+
+    def need_all(self, fragments: Sequence[Key]) -> list[Any]:
+        """The up-to-date values of many fragments: what a join of a thousand parts is made from."""
+        self.needs.update(dict.fromkeys(fragments))
+        return self._memo.get_all(fragments)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +101,39 @@ class Memo:
                     self._touched.add(parent)
                     pending.append(parent)
 
+    @property
+    def epoch(self) -> int:
+        """How often something was invalidated: a point in time for `changed_by`."""
+        return self._epoch
+
+    def changed_by(self, keys: Iterable[Key], *, among: set[Key], since: int) -> set[Key]:
+        """Of the fragments `among` those that came out different after epoch `since`, and that stand on `keys`.
+
+        They must be up to date. Only what changed is walked through, so it costs what the change did.
+        """
+        found: set[Key] = set()
+        pending = [fragment for key in keys for fragment in self._readers.get(key, ())]
+        while pending:
+            fragment = pending.pop()
+            if fragment in found or fragment not in among:
+                continue
+            cell = self._cells.get(fragment)
+            if cell is not None and cell.changed > since:
+                found.add(fragment)
+                pending.extend(cell.parents)
+        return found
+
+    def standing_on(self, keys: Iterable[Key]) -> set[Key]:
+        """Every fragment that reads one of `keys`, directly or through others."""
+        found: set[Key] = set()
+        pending = [fragment for key in keys for fragment in self._readers.get(key, ())]
+        while pending:
+            fragment = pending.pop()
+            if fragment not in found:
+                found.add(fragment)
+                pending.extend(self._cells[fragment].parents)
+        return found
+
     def take_touched(self) -> set[Key]:
         """Fragments that may have changed since the last call; some may be gone by now."""
         touched, self._touched = self._touched, set()
@@ -115,11 +153,22 @@ class Memo:
             self._remake(fragment, cell)
         return cell.value
 
+    def get_all(self, fragments: Sequence[Key]) -> list[Any]:
+        """The values of many fragments, brought up to date."""
+        cells, get = self._cells, self.get
+        return [
+            cell.value if (cell := cells.get(fragment)) is not None and cell.state == _CLEAN else get(fragment)
+            for fragment in fragments
+        ]
+
     def _needs_changed(self, cell: _Cell) -> bool:
         """Bring what a suspect stands on up to date, in the order it was read, until one proves to have changed."""
+        cells = self._cells
         for need in cell.needs:
-            self.get(need)
-            if self._cells[need].changed > cell.computed:
+            below = cells[need]
+            if below.state != _CLEAN:
+                self.get(need)
+            if below.changed > cell.computed:
                 return True
         return False
 

@@ -19,6 +19,7 @@ PLURALS = {
     "VirtualService": ("networking.istio.io", "virtualservices"),
     "DestinationRule": ("networking.istio.io", "destinationrules"),
     "Gateway": ("networking.istio.io", "gateways"),
+    "EnvoyFilter": ("networking.istio.io", "envoyfilters"),
 }
 
 
@@ -96,7 +97,7 @@ def test_a_rule_that_drops_subsets_in_use_is_told_which_and_where(cluster: Clust
     assert said == (
         "DestinationRule shop/web: spec.subsets: subset 'v1' is not defined, but in use by "
         "VirtualService/shop/web spec.http[0].route[0].destination: requests to it get 503; "
-        "keep the subset: {name: v1, labels: …}"
+        "keep the subset: {name: v1, labels: …} [PLT0012]"
     )
 
 
@@ -134,7 +135,8 @@ def test_a_sibling_that_landed_in_another_namespace_is_recognized(cluster: Clust
     (said,) = cluster.apply(rule("web", "v1", namespace="default"))
     assert said == (
         "DestinationRule default/web: spec.host: there is no host web.default.svc.cluster.local, so the rule has no "
-        "effect (a Service 'web' is in namespace shop); apply it with -n shop, or write web.shop.svc.cluster.local"
+        "effect (a Service 'web' is in namespace shop); apply it with -n shop, or write web.shop.svc.cluster.local "
+        "[IST0174]"
     )
 
 
@@ -147,11 +149,11 @@ def test_two_rules_for_one_host_are_told_which_holds(cluster: Cluster) -> None:
     assert cluster.apply(first) == ()
     (said,) = cluster.apply(second)
     assert said == (
-        "VirtualService shop/web-too: spec.hosts[0]: VirtualService/shop/web is older and holds for 'web' too: "
-        "this rule is not used there; one VirtualService for each host"
+        "VirtualService shop/web-too: spec.hosts[0]: VirtualServices shop/web, shop/web-too are all for web in "
+        "sidecars, which use only one: shop/web is the oldest and holds; one VirtualService for each host [IST0109]"
     )
     (said,) = cluster.apply(first)
-    assert "VirtualService/shop/web-too is for 'web' too, and is not used" in said
+    assert "this one is the oldest and holds" in said
 
 
 def test_of_two_destination_rules_for_one_host_the_parts_that_do_not_hold_are_named(cluster: Cluster) -> None:
@@ -161,14 +163,14 @@ def test_of_two_destination_rules_for_one_host_the_parts_that_do_not_hold_are_na
     second["metadata"] |= {"name": "web-too", "creationTimestamp": "2026-01-02T00:00:00Z"}
     cluster.apply(first)
     said = cluster.apply(second)
-    assert [text.split(": ")[1] for text in said] == ["spec.trafficPolicy", "spec.subsets[0]"]
+    assert [text.split(": ")[1] for text in said] == ["spec.subsets[0]", "spec.trafficPolicy"]
 
 
 def test_ports_that_do_not_say_what_they_speak_are_told_where_sidecars_are(cluster: Cluster) -> None:
     (said,) = cluster.apply(service("rabbitmq", "amq", 5672))
     assert said == (
         "Service shop/rabbitmq: spec.ports[0].name: 'amq' does not say what port 5672 speaks, so the first bytes "
-        "decide; http-amq or tcp-amq, or set appProtocol"
+        "decide; http-amq or tcp-amq, or set appProtocol [IST0118]"
     )
     assert cluster.apply(service("rabbitmq", "amq", 5672)) == ()
     assert cluster.apply(service("carts-db", "", 27017)) == ()
@@ -179,9 +181,9 @@ def test_settings_of_the_mesh_are_checked_and_other_config_maps_are_not(cluster:
     (error,) = cluster.admit(bad).errors
     assert error.path == "data.mesh.accessLogFormat"
     assert not cluster.admit(obj("ConfigMap", "istio", "shop", data={"mesh": "accessLogFormat: '%X%'"})).errors
-    inert = obj("ConfigMap", "istio", "istio-system", data={"mesh": "enableTracing: true"})
+    inert = obj("ConfigMap", "istio", "istio-system", data={"mesh": "ca: {address: a}"})
     assert cluster.admit(inert).warnings == (
-        "ConfigMap istio-system/istio: data.mesh.enableTracing: has no effect in this version of plait",
+        "ConfigMap istio-system/istio: data.mesh.ca: has no effect yet: the mesh has no certificates of its own",
     )
 
 
@@ -192,8 +194,31 @@ def test_two_gateways_that_want_a_port_for_different_protocols_are_told(cluster:
         made["metadata"]["creationTimestamp"] = created
         return made
 
+    labels = {"istio": "ingressgateway"}
+    pod = obj("Pod", "edge", spec={"containers": [{"name": "istio-proxy", "image": "proxy"}]})
+    pod["metadata"]["labels"] = labels
+    cluster.store.put(PLURALS["Pod"], pod)
+    edge = service("edge")
+    edge["spec"]["selector"] = labels
+    cluster.apply(edge)
     assert cluster.apply(gateway("one", "HTTP", "2026-01-01T00:00:00Z")) == ()
-    (said,) = cluster.apply(gateway("two", "TCP", "2026-01-02T00:00:00Z"))
-    assert "port 80 is not served as TCP: Gateway/shop/one is older and serves HTTP there" in said
+    same, other = cluster.apply(gateway("two", "TCP", "2026-01-02T00:00:00Z"))
+    assert same.endswith("[IST0145]")
+    assert "port 80 is not served as TCP: Gateway/shop/one is older and serves HTTP there" in other
     (said,) = cluster.apply(gateway("three", "HTTP", "2026-01-03T00:00:00Z"))
-    assert "Gateway/shop/one serves * on port 80 too" in said
+    assert "Gateways shop/one, shop/two serve the same hosts (*) on port 80" in said
+
+
+def test_a_patch_of_bootstraps_is_told_of_and_travels_in_pods_made_from_then_on(cluster: Cluster) -> None:
+    patch = {"operation": "MERGE", "value": {"statsFlushInterval": "1s"}}
+    rule = obj("EnvoyFilter", "flush", spec={"configPatches": [{"applyTo": "BOOTSTRAP", "patch": patch}]})
+    pod = obj("Pod", "web", spec={"containers": [{"name": "app", "image": "debian"}]})
+
+    def variables() -> dict[str, str]:
+        containers = cluster.admit(pod).obj["spec"]["containers"]
+        return {item["name"]: item.get("value", "") for item in containers[-1]["env"]}
+
+    assert "PLAIT_BOOTSTRAP_PATCHES" not in variables()
+    (told,) = cluster.apply(rule)
+    assert "spec.configPatches[0].applyTo: holds for pods made from now on" in told
+    assert variables()["PLAIT_BOOTSTRAP_PATCHES"] == '[["shop/flush",{"stats_flush_interval":"1s"}]]'

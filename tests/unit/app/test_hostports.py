@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.kube.reflect import Ref
-from plait.machine.node.hostports import targets
+from plait.machine.node.hostports import balanced_ports, targets
 
 
 def piece(service: str, ports: dict[str, int], *endpoints: tuple[str, bool | None]) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def test_ports_lead_to_ready_endpoints_of_the_gateway() -> None:
         Ref("istio-system", "b"): piece("istio-ingressgateway", gateway, ("10.0.0.1", None)),
         Ref("istio-system", "c"): piece("istiod", {"http2": 1}, ("10.0.0.9", True)),
     }
-    assert targets(slices) == {
+    assert targets(slices, {}) == {
         "http": ["10.0.0.1:80", "10.0.0.2:80"],
         "https": ["10.0.0.1:443", "10.0.0.2:443"],
         "console": [],
@@ -29,4 +29,32 @@ def test_ports_lead_to_ready_endpoints_of_the_gateway() -> None:
 
 
 def test_without_slices_ports_lead_nowhere() -> None:
-    assert targets({}) == {"http": [], "https": [], "console": []}
+    assert targets({}, {}) == {"http": [], "https": [], "console": []}
+
+
+def test_node_ports_lead_to_the_pods_of_their_service() -> None:
+    ports = [
+        {"name": "web", "port": 80, "nodePort": 30001},
+        {"name": "dns", "port": 53, "nodePort": 30053, "protocol": "UDP"},
+        {"name": "more", "port": 81, "nodePort": 30002},
+    ]
+    services = {Ref("shop", "front-end"): {"metadata": {}, "spec": {"ports": ports}}}
+    mine = piece("front-end", {"web": 8079}, ("10.0.0.5", True))
+    other = piece("front-end", {"web": 8079}, ("10.0.0.6", True))
+    found = targets({Ref("shop", "a"): mine, Ref("else", "a"): other}, services)
+    assert found["30001"] == ["10.0.0.5:8079"]
+    assert found["30002"] == [], "open, and leading nowhere yet"
+    assert "30053" not in found
+
+
+def test_a_load_balancer_has_an_address_of_its_own_which_lasts_as_long_as_its_vip() -> None:
+    spec = {"type": "LoadBalancer", "clusterIP": "10.42.130.7", "ports": [{"name": "web", "port": 80}]}
+    ref = Ref("shop", "front-end")
+    service = {"metadata": {"namespace": "shop", "name": "front-end"}, "spec": spec}
+    mine = piece("front-end", {"web": 8079}, ("10.0.0.5", True))
+    mine["metadata"]["namespace"] = "shop"
+    assert targets({Ref("shop", "a"): mine}, {ref: service})["127.42.130.7:80"] == ["10.0.0.5:8079"]
+    assert balanced_ports({**service, "spec": {**spec, "type": "NodePort"}}) == {}
+    assert balanced_ports({**service, "spec": {**spec, "loadBalancerClass": "example.com/other"}}) == {}
+    gateway = {"namespace": "istio-system", "name": "istio-ingressgateway"}
+    assert balanced_ports({"metadata": gateway, "spec": spec}) == {}, "it has host ports"

@@ -19,7 +19,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "kinds.md"])
+@pytest.mark.parametrize("name", ["cli.md", "kinds.md", "messages.md"])
 def test_page_is_what_the_code_says(generator: ModuleType, name: str) -> None:
     written = (ROOT / "docs" / "reference" / name).read_text()
     assert written == generator.pages()[name], "run: .venv/bin/python scripts/generate_reference.py"

@@ -52,8 +52,18 @@ class Given:
         return f"{self.obj.get('kind') or 'object'} {name}".rstrip()
 
 
-def read_given(names: Sequence[str], *, stdin: Callable[[], str], recursive: bool = False) -> tuple[Given, ...]:
-    """All objects of the files, in order; `-` is standard input. Raises ObjectsError with every fault of every file."""
+def read_given(
+    names: Sequence[str],
+    *,
+    stdin: Callable[[], str],
+    recursive: bool = False,
+    on_fault: Callable[[str], None] | None = None,
+) -> tuple[Given, ...]:
+    """All objects of the files, in order; `-` is standard input.
+
+    Raises ObjectsError with every fault of every file; with `on_fault`, that is told each of them and what can be read
+    is read.
+    """
     given: list[Given] = []
     faults: list[str] = []
     for name in names:
@@ -62,16 +72,29 @@ def read_given(names: Sequence[str], *, stdin: Callable[[], str], recursive: boo
                 reading = read_yaml(text, file)
                 faults += [f"{problem}; nothing of this document can be read" for problem in reading.problems]
                 for document in reading.documents:
-                    found, wrong = _objects(document)
+                    found, wrong = objects_of(document)
                     given += found
                     faults += wrong
         except (OSError, UnicodeDecodeError, ObjectsError) as error:
             faults += _unreadable(name, error)
+    if on_fault is not None:
+        for fault in faults:
+            on_fault(fault)
+        return tuple(given)
     if faults:
         raise ObjectsError(faults)
     if not given:
         raise ObjectsError([f"no objects in {', '.join(names)}"])
     return tuple(given)
+
+
+def texts_of(names: Sequence[str], *, stdin: Callable[[], str], recursive: bool) -> Iterator[tuple[str, str]]:
+    """(file, text) of everything named. Raises ObjectsError with what cannot be read."""
+    for name in names:
+        try:
+            yield from _texts(name, stdin, recursive=recursive)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ObjectsError(_unreadable(name, error)) from error
 
 
 def _texts(name: str, stdin: Callable[[], str], *, recursive: bool) -> Iterator[tuple[str, str]]:
@@ -100,7 +123,7 @@ def _unreadable(name: str, error: Exception) -> list[str]:
     return [f"{name}: not UTF-8 text: {error}"]
 
 
-def _objects(document: Document) -> tuple[list[Given], list[str]]:
+def objects_of(document: Document) -> tuple[list[Given], list[str]]:
     """The objects of a document, those of a List one by one; and what is wrong with their outermost form."""
     value = document.value
     if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
@@ -113,8 +136,10 @@ def _objects(document: Document) -> tuple[list[Given], list[str]]:
         line = document.position(root)[0]
         if isinstance(part, dict):
             one = Given(obj=part, document=document, root=root)
-            found.append(one)
-            faults += _outline(one)
+            wrong = _outline(one)
+            faults += wrong
+            if not wrong:
+                found.append(one)
         else:
             faults.append(f"{document.file}:{line}: an object was expected here: write apiVersion, kind and metadata")
     return found, faults

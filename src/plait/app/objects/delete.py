@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from plait.app.objects_plan import Item
+from plait.app.objects.plan import Item
 from plait.kube.client import Client
 from plait.kube.errors import ApiError, NotFound
 from plait.kube.kinds import Kind

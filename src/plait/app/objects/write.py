@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from plait.api.decode import decode
-from plait.app.objects_faults import fault_lines, problem_lines
-from plait.app.objects_fields import Fields
-from plait.app.objects_given import ObjectsError
-from plait.app.objects_plan import Item, Plan, owned_anew, printed
+from plait.app.objects.faults import fault_lines, problem_lines
+from plait.app.objects.fields import Fields
+from plait.app.objects.given import ObjectsError
+from plait.app.objects.plan import Item, Plan, owned_anew, printed
 from plait.kube.client import Answer, Client
 from plait.kube.errors import ApiError, Conflict, NotFound
 from plait.kube.kinds import CRD, Kind
@@ -31,11 +31,15 @@ _PLACES: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one object: `action` is kubectl's word (`configured`), empty where `faults` say why not."""
+    """What became of one object: `action` is kubectl's word (`configured`), empty where `faults` say why not.
+
+    `generation` is that of its spec as it was written.
+    """
 
     item: Item
     name: str
     action: str = ""
+    generation: int = 0
     warnings: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
@@ -60,9 +64,26 @@ class Writer:
         self._client = client
         self._dry_run = dry_run
         self._fields = Fields(client)
+        self._checked: tuple[Plan, list[_Checked]] | None = None
 
     async def write(self, plan: Plan, verb: Verb) -> AsyncIterator[Outcome]:
         """Outcomes one by one. Raises ObjectsError before anything is written if any object would be refused."""
+        for one in await self._checks(plan, verb):
+            yield await self._carry_out(one, verb)
+
+    async def rehearse(self, plan: Plan, verb: Verb = "apply") -> list[tuple[Object | None, Object]]:
+        """Each object's essence as it is, None where it is not, and as writing would leave it. Raises ObjectsError."""
+        return [
+            (
+                essence(one.live) if one.live is not None else None,
+                essence(_object(one.answer) if one.answer is not None else one.item.obj),
+            )
+            for one in await self._checks(plan, verb)
+        ]
+
+    async def _checks(self, plan: Plan, verb: Verb) -> list[_Checked]:
+        if self._checked is not None and self._checked[0] is plan:
+            return self._checked[1]
         checked: list[_Checked] = []
         faults: dict[int, list[str]] = {}
         for item in plan.items:
@@ -74,8 +95,8 @@ class Writer:
         lines += _twice(plan.items) if verb == "create" else []
         if lines:
             raise ObjectsError(lines)
-        for one in checked:
-            yield await self._carry_out(one, verb)
+        self._checked = (plan, checked)
+        return checked
 
     async def _check(self, item: Item, verb: Verb, plan: Plan) -> _Checked:
         """Ask the API whether it would take the object; raises ObjectsError."""
@@ -124,7 +145,11 @@ class Writer:
         same = one.live is not None and _same(one.live, obj, adopted=adopted)
         action = _action(verb, one.live, same=same, created=answer.status == 201)
         return Outcome(
-            item=item, name=obj["metadata"]["name"], action=action, warnings=(*one.warnings, *answer.warnings)
+            item=item,
+            name=obj["metadata"]["name"],
+            action=action,
+            generation=int(obj["metadata"].get("generation") or 0),
+            warnings=(*one.warnings, *answer.warnings),
         )
 
     def _rehearsed(self, one: _Checked, verb: Verb) -> Outcome:
@@ -134,7 +159,7 @@ class Writer:
                 item=item, name=item.name, action="created (dry run, not checked: it needs what comes with it)"
             )
         obj = _object(one.answer)
-        same = one.live is not None and _essence(one.live) == _essence(obj)
+        same = one.live is not None and essence(one.live) == essence(obj)
         action = _action(verb, one.live, same=same, created=one.answer.status == 201)
         name = obj["metadata"].get("name") or item.name
         warnings = (*one.warnings, *one.answer.warnings)
@@ -221,11 +246,14 @@ def _action(verb: Verb, live: Object | None, *, same: bool, created: bool) -> st
 
 def _same(live: Object, obj: Object, *, adopted: bool) -> bool:
     """Whether nothing was written, but for a note of who manages which fields."""
-    version = live["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion")
-    return version or (adopted and _essence(live) == _essence(obj))
+    if live["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion"):
+        return True
+    # Controllers may have written status meanwhile.
+    reported = live.get("status") != obj.get("status")
+    return (adopted or reported) and essence({**live, "status": None}) == essence({**obj, "status": None})
 
 
-def _essence(obj: Object) -> Object:
+def essence(obj: Object) -> Object:
     """An object without what a write changes by itself."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in {"managedFields", "resourceVersion", "generation"}}
     return {**obj, "metadata": metadata}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from plait.api.problem import Level, Problem
-from plait.app.objects_fields import Fields
-from plait.app.objects_given import Given
+from plait.app.objects.fields import Fields
+from plait.app.objects.given import Given
 from plait.kube.errors import ApiError
 from plait.kube.kinds import Kind
 

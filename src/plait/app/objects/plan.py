@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from plait.app.objects_given import Given, ObjectsError
-from plait.app.objects_kinds import Kinds, UnknownKindError, defined_kinds
+from plait.app.objects.given import Given, ObjectsError
+from plait.app.objects.kinds import Kinds, UnknownKindError, defined_kinds
 from plait.kube.kinds import Kind
 
 #: Written first, wherever they stand: what the others need in order to be. Routes come last, so that no request is

@@ -1,0 +1,224 @@
+"""Where a call would end up, and which objects decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from plait.app.what_if import Mesh
+from plait.mesh.node import ProxyNode
+from plait.simulate.call import NOBODY, Call, Outcome
+from plait.simulate.simulate import alternatives, simulate
+from plait.trial.agreement import expected
+from plait.trial.trial import Place, trial
+
+#: How often Envoy is asked where dice decide.
+_THROWS = 20
+
+
+class ExplainError(ValueError):
+    """The question cannot be asked like that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A request or connection in a person's words. `inbound`: it arrives at the workload instead of leaving it."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    inbound: bool = False
+    http2: bool = False
+    certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a scratch Envoy did with the same call, and whether the computed answer says the same."""
+
+    agrees: bool
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`others` are the routes beside the one taken: name, origin, and why it was not taken.
+
+    `arrival` is what the proxy of the first endpoint does with the call, where the endpoint is a pod with a proxy.
+    `hint` says what may be wrong with the question.
+    """
+
+    call: Call
+    outcome: Outcome
+    gateway: bool = False
+    others: tuple[tuple[str, str, str], ...] = ()
+    arrival: tuple[str, Outcome] | None = None
+    hint: str = ""
+    verdict: Verdict | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `-o json` prints."""
+        result: dict[str, Any] = {"address": f"{self.call.address}:{self.call.port}", **_outcome(self.outcome)}
+        result["otherRoutes"] = [
+            {"route": name, "origin": origin, "because": why} for name, origin, why in self.others if why
+        ]
+        if self.arrival is not None:
+            pod, met = self.arrival
+            result["arrival"] = {"pod": pod, **_outcome(met)}
+        result["hint"] = self.hint or None
+        if self.verdict is not None:
+            places = [_place(place) for place in self.verdict.places]
+            result["envoy"] = {"agrees": self.verdict.agrees, "places": places}
+        return result
+
+
+def _outcome(met: Outcome) -> dict[str, Any]:
+    return {
+        "error": met.error,
+        "listener": met.listener,
+        "filterChain": met.filter_chain,
+        "routeConfiguration": met.route_configuration,
+        "virtualHost": met.virtual_host,
+        "route": met.route,
+        "cluster": met.cluster,
+        "shares": [{"cluster": cluster, "percent": round(share * 100, 2)} for cluster, share in met.shares],
+        "fault": {"status": met.fault[0], "percent": met.fault[1] * 100} if met.fault[1] else None,
+        "host": met.host or None,
+        "path": met.path or None,
+        "endpoints": list(met.endpoints),
+        "status": met.status or None,
+        "redirect": met.redirect or None,
+        "origins": dict(met.origins),
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "listener": place.listener,
+        "filterChain": place.filter_chain,
+        "virtualHost": place.virtual_host,
+        "route": place.route,
+        "cluster": place.cluster,
+        "status": place.status or None,
+        "redirect": place.location or None,
+    }
+
+
+def explain(mesh: Mesh, node: ProxyNode, question: Question) -> Answer:
+    """Follow a request from a proxy's workload, through a gateway, or into a workload. Raises ExplainError."""
+    if question.inbound and node.kind == "router":
+        raise ExplainError("all that a gateway gets arrives from outside; ask without --inbound")
+    call, host = _call(mesh, node, question)
+    configuration = mesh.configuration(node)
+    gateway = node.kind == "router"
+    outcome = simulate(configuration, call, gateway=gateway)
+    if outcome.fault[1] and outcome.fault[1] < 1:
+        # A fault that hits some is told beside the way of the others.
+        outcome = simulate(configuration, replace(call, dice=outcome.fault[1]), gateway=gateway)
+    return Answer(
+        call=call,
+        outcome=outcome,
+        gateway=gateway,
+        others=alternatives(configuration, call, gateway=gateway),
+        arrival=None if question.inbound else _arrival(mesh, node, call, outcome),
+        hint="" if question.inbound or gateway or call.address != NOBODY else _hint(mesh, node, host),
+    )
+
+
+async def ask_envoy(mesh: Mesh, node: ProxyNode, answer: Answer) -> Answer:
+    """The same answer with what a scratch Envoy does. Raises EnvoyError if none takes the configuration."""
+    configuration, gateway = mesh.configuration(node), node.kind == "router"
+    foreseen = expected(configuration, answer.call, gateway=gateway)
+    async with trial(configuration, gateway=gateway) as scratch:
+        found = await scratch.ask([answer.call] * (_THROWS if len(set(foreseen)) > 1 else 1))
+    places = tuple(dict.fromkeys(found))
+    return replace(answer, verdict=Verdict(agrees=all(place in foreseen for place in places), places=places))
+
+
+def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
+    url = question.url
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https", "tcp", "tls"} or not parts.hostname:
+        raise ExplainError(
+            f"{url!r} is not the address of a call; write for example http://reviews:9080/path, https://shop.example/, "
+            "tcp://mysql:3306 or tls://db.example:5432"
+        )
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError as error:
+        raise ExplainError(f"{url!r}: {error}") from error
+    if not port:
+        raise ExplainError(f"{url!r} has no port; write for example {parts.scheme}://{parts.hostname}:3306")
+    given: dict[str, tuple[str, ...]] = {}
+    for name, value in question.headers:
+        given[name.lower()] = (*given.get(name.lower(), ()), value)
+    secure, bytes_only = parts.scheme in {"https", "tls"}, parts.scheme in {"tcp", "tls"}
+    host = given.pop("host", (parts.netloc.rpartition("@")[2],))[0]
+    alpn = () if not secure or bytes_only else ("h2",) if question.http2 else ("http/1.1",)
+    return Call(
+        port=port,
+        address=node.ip if question.inbound else _address(mesh, node, parts.hostname),
+        protocol="tcp" if bytes_only else "http2" if question.http2 else "http",
+        tls="tls" if secure else "plaintext",
+        certificate=question.certificate,
+        alpn=alpn,
+        sni=parts.hostname if secure else "",
+        host="" if bytes_only else host,
+        method=question.method.upper(),
+        path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        headers=given,
+        inbound=question.inbound,
+        source="10.0.0.1" if question.inbound else node.ip,
+    ), parts.hostname
+
+
+def _address(mesh: Mesh, node: ProxyNode, host: str) -> str:
+    """What the pod's resolver says of a name: the address of a Service or ServiceEntry, or one as it is written."""
+    if host.replace(".", "").isdigit() or ":" in host:
+        return host
+    labels = host.removesuffix(".").split(".")
+    domain = ["svc", *mesh.engine.mesh.domain.split(".")]
+    namespace = labels[1] if len(labels) > 1 else node.namespace
+    service = mesh.object("Service", namespace, labels[0]) if labels[2:] in ([], ["svc"], domain) else None
+    if service is None:
+        return mesh.entry_addresses().get(host.lower().removesuffix("."), NOBODY)
+    if service.spec.cluster_ip not in {"", "None"}:
+        return str(service.spec.cluster_ip)
+    # Without an address of its own a name is that of its pods.
+    pods = (
+        each.addresses[0] for piece in mesh.slices(namespace, labels[0]) for each in piece.endpoints if each.addresses
+    )
+    return next(iter(sorted(pods)), NOBODY)
+
+
+def _hint(mesh: Mesh, node: ProxyNode, host: str) -> str:
+    """Which name may have been meant by one that nobody in the mesh has."""
+    known = {name for namespace, name in mesh.services() if namespace == node.namespace}
+    known |= {f"{name}.{namespace}" for namespace, name in mesh.services()} | mesh.entry_hosts()
+    if host.lower() in known:
+        return ""
+    near = get_close_matches(host.lower(), sorted(known), n=1, cutoff=0.7)
+    if not near and "." in host:
+        return ""  # a name of the world outside
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"no Service or ServiceEntry that {node.pod} sees is called {host}{meant}"
+
+
+def _arrival(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> tuple[str, Outcome] | None:
+    """What happens at the first endpoint, if a proxy is in front of it."""
+    if met.error or met.status or not met.endpoints:
+        return None
+    address, _, port = met.endpoints[0].rpartition(":")
+    there = next((each for each in mesh.nodes.values() if each.ip == address and each.kind == "sidecar"), None)
+    if there is None or not port.isdigit():
+        return None
+    arriving = replace(
+        call, address=address, port=int(port), inbound=True, source=node.ip,
+        host=met.host or call.host, path=met.path or call.path,
+    )  # fmt: skip
+    if call.tls != "plaintext" and met.route_configuration:
+        # TLS ends at the proxy that has read the request.
+        arriving = replace(arriving, tls="plaintext", alpn=(), sni="")
+    return f"{there.pod}.{there.namespace}", simulate(mesh.configuration(there), arriving)

@@ -1,0 +1,1 @@
+"""The verbs about objects: apply, create, replace, delete, get, describe."""

@@ -1,0 +1,146 @@
+"""Explain and diff, asked about a small world."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.api.yaml import objects, read_yaml
+from plait.app.difference import field_changes
+from plait.app.explain import ExplainError, Question, explain
+from plait.app.what_if import Mesh
+from plait.simulate.call import NOBODY
+from plait.xds.engine import Remove, Upsert
+
+WORLD = """
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec: {clusterIP: 10.42.128.1, selector: {app: reviews}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: reviews-1, namespace: shop, labels: {kubernetes.io/service-name: reviews}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [10.42.0.5], conditions: {ready: true}, targetRef: {kind: Pod, name: reviews, namespace: shop}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: shop}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {prefix: /old}}]
+    redirect: {uri: /new}
+  - fault: {abort: {httpStatus: 418, percentage: {value: 25}}}
+    route:
+    - {destination: {host: reviews}, weight: 80}
+    - {destination: {host: ratings}, weight: 20}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: outside, namespace: shop}
+spec: {hosts: [api.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+status: {addresses: [{host: api.example, value: 240.240.0.7}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: shop, labels: {app: caller}}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+status: {podIP: 10.42.0.4}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: reviews, namespace: shop, labels: {app: reviews}}
+spec: {containers: [{name: istio-proxy, args: [proxy, sidecar]}]}
+status: {podIP: 10.42.0.5}
+"""
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    return Mesh(objects(read_yaml(WORLD, "world")))
+
+
+def ask(mesh: Mesh, url: str, pod: str = "caller", **more):
+    return explain(mesh, mesh.nodes["shop", pod], Question(method="GET", url=url, **more))
+
+
+def test_shares_and_faults_are_told_and_the_way_into_the_destination(mesh: Mesh) -> None:
+    answer = ask(mesh, "http://reviews/x?y=1")
+    assert [(name.split("|")[3].split(".")[0], share) for name, share in answer.outcome.shares] == [
+        ("reviews", 0.8),
+        ("ratings", 0.2),
+    ]
+    assert answer.outcome.fault == (418, 0.25)
+    assert answer.outcome.path == "/x?y=1"
+    assert answer.outcome.origins["route"] == "VirtualService/shop/reviews spec.http[1]"
+    assert ("", "VirtualService/shop/reviews spec.http[0]", "the path /x is not below /old") in answer.others
+    assert answer.arrival is not None
+    assert answer.arrival[0] == "reviews.shop"
+    assert answer.arrival[1].cluster == "inbound|8080||"
+    assert answer.as_json()["shares"][0]["percent"] == 80
+
+
+def test_redirects_say_where_they_lead(mesh: Mesh) -> None:
+    outcome = ask(mesh, "http://reviews/old").outcome
+    assert (outcome.status, outcome.redirect) == (301, "http://reviews/new")
+
+
+def test_inbound_calls_arrive_at_the_workload(mesh: Mesh) -> None:
+    outcome = ask(mesh, "http://reviews:8080/", pod="reviews", inbound=True).outcome
+    assert (outcome.listener, outcome.cluster) == ("virtualInbound", "inbound|8080||")
+
+
+def test_a_host_of_a_service_entry_has_the_address_that_it_was_given(mesh: Mesh) -> None:
+    answer = ask(mesh, "http://api.example/")
+    assert answer.call.address == "240.240.0.7"
+    assert answer.outcome.cluster == "outbound|80||api.example"
+
+
+def test_a_name_that_nobody_has_brings_the_nearest(mesh: Mesh) -> None:
+    answer = ask(mesh, "http://review/")
+    assert answer.call.address == NOBODY
+    assert answer.hint == "no Service or ServiceEntry that caller sees is called review; did you mean reviews?"
+    assert not ask(mesh, "http://www.example.org/").hint
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://reviews/", "write for example"),
+        ("tcp://reviews", "no port"),
+        ("http://reviews:x/", "'http://reviews:x/'"),
+        ("http://reviews:99999/", "99999"),
+    ],
+)
+def test_addresses_that_are_none_are_refused(mesh: Mesh, url: str, words: str) -> None:
+    with pytest.raises(ExplainError, match=words):
+        ask(mesh, url)
+
+
+def test_a_change_is_told_once_for_all_proxies_and_field_by_field(mesh: Mesh) -> None:
+    rule = next(obj for obj in objects(read_yaml(WORLD, "world")) if obj["kind"] == "VirtualService")
+    route = rule["spec"]["http"][1]["route"]
+    route[0]["weight"], route[1]["weight"] = 50, 50
+    (change,) = mesh.difference([Upsert(rule)])
+    assert (change.kind, change.name, change.verb) == ("RouteConfiguration", "80", "changed")
+    assert change.proxies == ("caller.shop", "reviews.shop")
+    weights = [(each.path.rpartition(".")[2], each.old, each.new) for each in change.fields]
+    assert weights == [("weight", 80, 50), ("weight", 20, 50)]
+    assert mesh.difference([Remove("networking.istio.io", "VirtualService", "shop", "reviews")])
+    assert not mesh.difference([Remove("networking.istio.io", "VirtualService", "shop", "reviews")])
+
+
+def test_fields_of_lists_are_told_by_name_and_by_place() -> None:
+    old = {"a": [{"name": "x", "v": 1}, {"name": "y", "v": 2}], "b": [1, 2], "c": "gone"}
+    new = {"a": [{"name": "y", "v": 2}, {"name": "x", "v": 3}], "b": [1, 5, 6], "d": "new"}
+    found = {each.path: (each.old, each.new) for each in field_changes(old, new)}
+    assert found == {
+        "a[x].v": (1, 3),
+        "a (order)": (["x", "y"], ["y", "x"]),
+        "b[1]": (2, 5),
+        "b[2]": (None, 6),
+        "c": ("gone", None),
+        "d": (None, "new"),
+    }
