@@ -10,6 +10,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+#: Fixtures of the whole session that bring up a mesh.
+SHARED_MESHES = frozenset({"sock_shop", "outer"})
+
 settings.register_profile("default", deadline=None, max_examples=60)
 settings.register_profile("fuzz", deadline=None, max_examples=5000)
 settings.load_profile("default")
@@ -22,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=ROOT.parent / "shared",
         help="folder with the demo's manifests and Istio's samples; tests that read it skip where it is absent",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes (`-n`) a module stays in one of them, and so do all tests that share a mesh."""
+    for item in items:
+        shared = SHARED_MESHES.intersection(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(min(shared, default=item.nodeid.partition("::")[0])))
 
 
 @pytest.fixture(scope="session")

@@ -6,30 +6,23 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from .browser import Browser, program
+from .waiting import until
+
+__all__ = ["BIN", "LESSONS", "ROUTES", "Mesh", "until"]
+
 BIN = Path(sys.executable).parent
-#: Seconds after which a condition that should hold does not: generous, since machines are shared.
-PATIENCE = 90.0
-
-T = TypeVar("T")
-
-
-def until(what: str, probe: Callable[[], T | None], *, seconds: float = PATIENCE) -> T:
-    """The first true value of `probe`; fails with the last one when time is up."""
-    end = time.monotonic() + seconds
-    value = None
-    while time.monotonic() < end:
-        if value := probe():
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"not within {seconds:.0f} s: {what}; last seen: {value!r}")
+ROOT = Path(__file__).parents[2]
+#: The shop's own routes, and the files of the lessons in the documentation: tests apply what people are told to apply.
+ROUTES = ROOT / "demo/sockshop/manifests/60-routes.yaml"
+LESSONS = ROOT / "docs/lessons"
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,9 @@ class Mesh:
 
     def status(self) -> dict[str, Any]:
         """`plait status -o json`."""
-        return json.loads(self.plait("status", "-o", "json", code=None).stdout)
+        done = self.plait("status", "-o", "json", code=None)
+        assert done.stdout, f"plait status said nothing, but:\n{done.stderr}"
+        return json.loads(done.stdout)
 
     def _run(self, command: list[str], code: int | None, given: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -88,13 +83,38 @@ class Mesh:
             check=False,
         )
         if code is not None and done.returncode != code:
-            pytest.fail(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.evidence()}")
+            pytest.fail(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
     def evidence(self) -> str:
-        """The ends of its logs, for a failure's report."""
-        logs = sorted((self.state / "logs").glob("*.log"))
-        return "\n".join(f"--- {path.name}\n" + "\n".join(path.read_text().splitlines()[-15:]) for path in logs)
+        """What a person would look at next, for a failure's report: logs, pods, events, proxies."""
+        told = [f"--- {path.name}\n{tail(path.read_text())}" for path in sorted((self.state / "logs").glob("*.log"))]
+        looks: dict[str, Callable[[], subprocess.CompletedProcess[str]]] = {
+            "pods": lambda: self.kubectl("get", "pods", "-A", "-o", "wide", code=None),
+            "events": lambda: self.kubectl("events", "-A", "--types=Warning", code=None),
+            "istiod": lambda: self.kubectl("logs", "-n", "istio-system", "deploy/istiod", code=None),
+            "proxies": lambda: self.plait("proxy-status", code=None),
+        }
+        for name, look in looks.items() if (self.state / "kubeconfig").exists() else ():
+            done = look()
+            told.append(f"--- {name}\n{tail(done.stdout + done.stderr)}")
+        return "\n".join(told)
+
+
+def tail(text: str, lines: int = 20) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails tells what state its mesh is in."""
+    report = yield
+    if report.failed:
+        values = getattr(item, "funcargs", {}).values()
+        meshes = {mesh.name: mesh for value in values if isinstance(mesh := getattr(value, "mesh", value), Mesh)}
+        report.sections += [(f"mesh {name}", mesh.evidence()) for name, mesh in meshes.items()]
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +125,13 @@ def capable(lacking: Callable[[str], None]) -> None:
         lacking(f"a mesh cannot run here:\n{done.stdout}")
 
 
+@pytest.fixture(scope="session")
+def one_uid() -> bool:
+    """Whether all of a mesh is one user here (docs/features/rootless.md): pods then have no users of their own."""
+    done = subprocess.run([str(BIN / "plait"), "doctor"], capture_output=True, text=True, check=False)
+    return "as one uid" in done.stdout.partition("namespaces: ")[2].partition("\n")[0]
+
+
 @pytest.fixture(scope="module")
 def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[Mesh]:
     """A mesh name and folder for one module, brought up by the tests or other fixtures, taken down at the end."""
@@ -112,3 +139,58 @@ def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made = Mesh(name, tmp_path_factory.mktemp("state"))
     yield made
     made.plait("down", "--wipe", code=None)
+
+
+@pytest.fixture(scope="session")
+def sock_shop(tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[Mesh]:
+    """The mesh with the whole Sock Shop, as `make demo` has it; the lessons share it."""
+    made = Mesh("t-shop", tmp_path_factory.mktemp("shop"))
+    made.plait("up", "--demo", "sock-shop", "--ports", "auto")
+    yield made
+    made.plait("down", "--wipe", code=None)
+
+
+#: A caller with a sidecar, in the west.
+CALLER = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: threads, namespace: shop}
+spec: {concurrency: 2, environmentVariables: {GREETING: hello}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: shop, labels: {app: caller, istio-locality: west.1}}
+spec: {containers: [{name: caller, image: debian, command: [sleep, "100000"]}]}
+"""
+
+
+@pytest.fixture(scope="session")
+def outer(tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[Mesh]:
+    """A mesh whose pods reach programs of this machine, which join it, and a pod that calls them."""
+    made = Mesh("t-outer", tmp_path_factory.mktemp("outer"))
+    made.plait("up", "--ports", "auto", "--outside", "host")
+    made.kubectl("apply", "-f", "-", given=CALLER)
+    made.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    yield made
+    made.plait("down", "--wipe", code=None)
+
+
+@pytest.fixture
+def lesson(sock_shop: Mesh) -> Mesh:
+    """The shop, with the routes it came with: all traffic to version 1, no faults."""
+    sock_shop.kubectl("apply", "-f", str(ROUTES))
+    return sock_shop
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> Iterator[Browser]:
+    """A real browser, or a skip where there is none."""
+    if (executable := program()) is None:
+        lacking("no Chromium is installed (Debian: apt install chromium)")
+    made = Browser(executable, tmp_path_factory.mktemp("browser"))
+    yield made
+    made.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,9 @@ def box(mesh: Any) -> Any:
     return mesh
 
 
-def test_a_command_runs_as_the_container_does(box: Any) -> None:
+def test_a_command_runs_as_the_container_does(box: Any, one_uid: bool) -> None:
     done = box.kubectl("exec", "box", "--", "sh", "-c", 'id -u; hostname; echo "$WORD"; echo bad >&2; exit 3', code=3)
-    assert done.stdout == "1000\nbox\na b\n"
+    assert done.stdout == ("0" if one_uid else "1000") + "\nbox\na b\n"
     assert "bad\n" in done.stderr
     assert "command terminated with exit code 3" in done.stderr
     there = box.kubectl("exec", "-i", "box", "-c", "clock", "--", "sh", "-c", "cat; pwd", given="hello\n")
@@ -96,10 +98,11 @@ def test_a_shell_on_a_terminal(box: Any, tmp_path: Path) -> None:
     assert "33 99" in done.stdout
 
 
-def test_files_are_copied_both_ways(box: Any, tmp_path: Path) -> None:
+def test_files_are_copied_both_ways(box: Any, tmp_path: Path, one_uid: bool) -> None:
     sent, back = tmp_path / "sent", tmp_path / "back"
     sent.write_bytes(os.urandom(5_000_000))
-    box.kubectl("cp", str(sent), "box:/tmp/there")
+    # Where there is one user only, files cannot be given to another.
+    box.kubectl("cp", str(sent), "box:/tmp/there", f"--no-preserve={str(one_uid).lower()}")
     box.kubectl("cp", "box:/tmp/there", str(back))
     assert back.read_bytes() == sent.read_bytes()
 
@@ -132,6 +135,82 @@ def test_attach_shows_what_comes(box: Any) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_what_is_piped_into_a_new_pod_is_its_input(box: Any) -> None:
+    sent = os.urandom(3_000_000)
+    done = subprocess.run(
+        [str(BIN / "kubectl"), "run", "sum", "-iq", "--rm", "--image=busybox", "--restart=Never", "--", "sha256sum"],
+        input=sent,
+        capture_output=True,
+        env=box.environment,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split()[0].decode() == hashlib.sha256(sent).hexdigest()
+
+
+def test_a_pod_on_a_terminal_is_joined_again_after_the_node(box: Any, tmp_path: Path) -> None:
+    """Init holds the terminal: neither the first user's leaving nor a restart of the node ends the shell on it."""
+
+    def on_terminal(command: str, typed: str, *, code: int) -> str:
+        done = subprocess.run(
+            ["script", "-qec", f"stty rows 33 cols 99; exec {BIN / 'kubectl'} {command}", str(tmp_path / "typescript")],
+            input=typed,
+            capture_output=True,
+            text=True,
+            env={**box.environment, "SHELL": "/bin/sh"},
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    shell = "run shell -it --image=busybox --restart=Never --rm -- sh -c"
+    typed = "[ -t 0 ] && [ -t 1 ] && echo terminal $TERM; stty size; exit 4\n"
+    said = on_terminal(f'{shell} \'while [ "$(stty size)" != "33 99" ]; do sleep 0.1; done; exec sh\'', typed, code=4)
+    assert "terminal xterm" in said
+    assert "33 99" in said
+
+    command = ["sh", "-c", "read a; echo got $a; read b; echo then $b"]
+    box.kubectl(
+        "run", "held", "-i", "--image=busybox", "--restart=Never", "--attach=false", "--command", "--", *command
+    )
+    box.kubectl("wait", "--for=condition=ready", "pod/held", "--timeout=30s")
+    node = next(process["pid"] for process in box.status()["processes"] if process["name"] == "node")
+    os.kill(node, signal.SIGKILL)
+    done = until("the node is back", lambda: attached(box, "held", b"one\ntwo\n"))
+    assert done == b"got one\nthen two\n"
+
+
+def attached(box: Any, pod: str, given: bytes) -> bytes:
+    done = subprocess.run(
+        [str(BIN / "kubectl"), "attach", "-iq", pod],
+        input=given,
+        capture_output=True,
+        env=box.environment,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_a_pod_is_ended_at_its_deadline(box: Any) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "late"},
+        "spec": {
+            "activeDeadlineSeconds": 1,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "c", "image": "busybox", "args": ["sleep", "100"]}],
+        },
+    }
+    box.kubectl("apply", "-f", "-", given=json.dumps(pod))
+    box.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/late", "--timeout=30s")
+    status = box.get("pod", "late")["status"]
+    assert status["reason"] == "DeadlineExceeded"
+    assert "terminated" in status["containerStatuses"][0]["state"]
 
 
 def test_jobs_complete_beside_a_sidecar_too(box: Any) -> None:

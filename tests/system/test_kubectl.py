@@ -220,7 +220,9 @@ def test_pods_do_not_reach_each_other_past_their_sidecars(up: Mesh) -> None:
         assert finished(up, *caller) == "shut\n"
 
 
-def test_the_uid_of_the_proxy_is_not_captured(up: Mesh) -> None:
+def test_the_uid_of_the_proxy_is_not_captured(up: Mesh, one_uid: bool) -> None:
+    if one_uid:
+        pytest.skip("the whole mesh is one uid here: there is no user 1337")
     call = """
 import os, urllib.request
 def by():
@@ -267,13 +269,13 @@ def test_what_has_no_effect_is_said(up: Mesh) -> None:
     old = deployment("old", "plain", 0, "true", resources={"limits": {"cpu": "1"}})
     old["spec"]["template"]["spec"] |= {"hostNetwork": True, "priorityClassName": "high"}
     old["spec"]["template"]["spec"]["containers"].append(sidecar)
-    given = manifest(old, service("old", "plain", type="NodePort"))
+    given = manifest(old, service("old", "plain", type="NodePort", externalTrafficPolicy="Local"))
     said = up.kubectl("apply", "-f", "-", "--dry-run=server", given=given).stderr
     for words in (
         "spec.template.spec.hostNetwork: has no effect",
         "spec.template.spec.priorityClassName: has no effect",
         "spec.template.spec.containers[0].resources: is not enforced",
-        "spec.type: opens no port of the host",
+        "spec.externalTrafficPolicy: has no effect",
         'Deployment "old": spec.template carries a sidecar (container istio-proxy',
     ):
         assert f"Warning: {words}" in said
@@ -320,6 +322,22 @@ def test_a_port_is_forwarded_to_a_service(up: Mesh) -> None:
         finally:
             forward.terminate()
     assert said.startswith("server-")
+
+
+def test_top_shows_what_pods_and_the_node_use(up: Mesh) -> None:
+    rows = [
+        line.split()
+        for line in up.kubectl("top", "pods", "-n", "meshed", "--containers", "--no-headers").stdout.splitlines()
+    ]
+    shown = {(row[0].rpartition("-")[0].rpartition("-")[0], row[1]): row[2:] for row in rows}
+    assert {("server", "c"), ("server", "istio-proxy")} <= set(shown)
+    for cpu, memory in shown.values():
+        assert cpu.endswith("m")
+        assert 1 <= int(memory.removesuffix("Mi")) < 500
+    (node,) = up.kubectl("top", "nodes", "--no-headers").stdout.splitlines()
+    assert node.split()[0] == "plait"
+    assert up.kubectl("top", "pods", "-n", "meshed", "-l", "app=nobody").stderr.startswith("No resources found")
+    assert 'pods.metrics.k8s.io "nobody" not found' in up.kubectl("top", "pod", "-n", "meshed", "nobody", code=1).stderr
 
 
 def test_what_the_machine_cannot_do_without_comes_back(up: Mesh) -> None:

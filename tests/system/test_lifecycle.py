@@ -141,13 +141,14 @@ def test_the_api_server_runs_as_nobody_in_particular(running) -> None:
     assert fields["NoNewPrivs"] == "1"
 
 
-def test_after_sigkill_of_the_launcher_nothing_is_left(running) -> None:
+@pytest.mark.parametrize("victim", ["launcher", "init"])
+def test_after_sigkill_of_the_first_processes_nothing_is_left(running, victim: str) -> None:
     status = running.status()
-    launcher = status["processes"][0]["pid"]
-    pids = below(launcher)
+    first = {process["name"]: process["pid"] for process in status["processes"]}
+    pids = below(first["launcher"])
     namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
     assert len(namespaces) >= 3
-    os.kill(launcher, signal.SIGKILL)
+    os.kill(first[victim], signal.SIGKILL)
     until(
         "nothing is left",
         lambda: not left_behind(pids, namespaces, list(status["ports"].values()), running.state),

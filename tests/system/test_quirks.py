@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import until
+from .conftest import BIN, LESSONS, until
 
 pytestmark = pytest.mark.system
 
@@ -57,6 +59,13 @@ def test_rows_1_and_2_old_deployments_with_foreign_sidecars_are_converted(demo) 
     assert "istio-proxy" in tried.stderr
 
 
+def test_row_3_a_last_document_may_be_empty(demo) -> None:
+    mesh, folder, _, _ = demo
+    assert (folder / INSTALL).read_text().rstrip().endswith("---")
+    tried = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", str(folder / INSTALL))
+    assert len(tried.stdout.splitlines()) == (folder / INSTALL).read_text().count("\nkind: ")
+
+
 def test_row_4_http_rules_of_databases_are_not_used(demo) -> None:
     _, _, _, said = demo
     for name in ("carts-db", "orders-db", "user-db", "catalogue-db"):
@@ -69,7 +78,8 @@ def test_row_5_orders_sends_http_into_a_database(demo) -> None:
     (line,) = about(said, "VirtualService sock-shop/orders: ")
     assert line == (
         "VirtualService sock-shop/orders: spec.http[0].route[0].destination.host: ERROR: every request for orders "
-        "will fail, since HTTP is sent to catalogue-db, whose port 3306 tcp-dbport speaks TCP; host: orders"
+        "will fail, since HTTP is sent to catalogue-db, whose port 3306 tcp-dbport speaks TCP; host: orders "
+        "[PLT0006]"
     )
 
 
@@ -95,6 +105,17 @@ def test_row_8_a_rule_that_drops_subsets_in_use_is_told(demo) -> None:
     assert "requests to it get 503" in line
 
 
+def test_row_9_the_breaker_has_the_files_figures(demo) -> None:
+    mesh, folder, _, _ = demo
+    file = str(folder / "3-circuit-breaker/3-circuit-breaker.yaml")
+    tried = json.loads(mesh.kubectl("apply", "--dry-run=server", "-o", "json", "-f", file).stdout)
+    pool = tried["spec"]["trafficPolicy"]["connectionPool"]
+    assert pool == {
+        "tcp": {"maxConnections": 2},
+        "http": {"http1MaxPendingRequests": 1, "maxRequestsPerConnection": 1},
+    }
+
+
 def test_row_13_percent_is_accepted_and_the_new_form_named(demo) -> None:
     mesh, folder, _, _ = demo
     file = str(folder / "5-timeouts/5-fault-injection-abort-catalogue.yaml")
@@ -112,13 +133,74 @@ def test_row_14_old_versions_are_the_same_objects(demo) -> None:
     assert old["spec"] == new["spec"]
 
 
+def test_row_15_a_star_is_every_host(demo) -> None:
+    mesh, _, _, _ = demo
+    # The route is found, and nobody is behind it: 503. Without a route it would be 404.
+    for host in ("shop.example", "shop.example:1234", "10.0.0.1"):
+        until(f"a route for {host}", lambda given=host: mesh.code("/", "-H", f"Host: {given}") == 503)
+
+
 def test_rows_16_and_17_ports_that_say_nothing_and_ports_not_chosen(demo) -> None:
     _, _, services, said = demo
     told = about(warnings(services.stderr), "Service sock-shop/rabbitmq: ")
     assert ["'amq' does not say what port 5672 speaks" in line for line in told] == [True, False]
-    hosts, port = about(said, "VirtualService sock-shop/rabbitmq: ")
+    port, hosts = about(said, "VirtualService sock-shop/rabbitmq: ")
     assert "no port of 'rabbitmq' is declared as HTTP" in hosts
     assert "the port that was called is used" in port
+
+
+def test_row_18_subsets_may_be_told_by_more_labels_than_one(demo) -> None:
+    mesh, _, _, _ = demo
+    rule = mesh.get("destinationrule", "catalogue", "-n", "sock-shop")
+    assert set(rule["spec"]["subsets"][0]["labels"]) == {"version", "name"}
+
+
+def test_row_19_the_file_that_the_demo_lacks_is_among_the_lessons(demo) -> None:
+    mesh, folder, _, _ = demo
+    assert not list(folder.glob("5-timeouts/*delay*"))
+    file = str(LESSONS / "catalogue-delay.yaml")
+    delay = json.loads(mesh.kubectl("apply", "--dry-run=server", "-o", "json", "-f", file).stdout)
+    assert delay["spec"]["http"][0]["fault"]["delay"]["fixedDelay"]
+
+
+def test_row_20_istios_old_commands_are_there(demo) -> None:
+    mesh, folder, _, _ = demo
+    run = [str(BIN / "istioctl"), "--name", mesh.name]
+    for command, code in (("create", 1), ("replace", 0)):
+        arguments = [*run, command, "-n", "sock-shop", "-f", str(folder / GATEWAY)]
+        done = subprocess.run(arguments, env=mesh.environment, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code, done.stderr
+
+
+def test_row_21_the_older_copy_is_told_what_its_ports_do_not_say(demo) -> None:
+    mesh, folder, _, _ = demo
+    older = folder / "sock-shop-complete-demo-istio-1.yaml"
+    said = warnings(mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", str(older)).stderr)
+    (line,) = about(said, "Service sock-shop/front-end: ")
+    assert "does not say what port 80 speaks, so the first bytes decide" in line
+
+
+def test_rows_23_to_26_old_images_and_labels(demo) -> None:
+    mesh, folder, _, _ = demo
+    given = of_kind(folder / INSTALL, "Deployment")
+    tried = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-o", "json", "-f", "-", given=given)
+    said = warnings(tried.stderr)
+    assert any("image: mongo without a version" in line and "write mongo:4.4" in line for line in said)
+    assert any("beta.kubernetes.io/os is an old name" in line for line in said)
+    made = {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in json.loads(tried.stdout)["items"]}
+    assert made["catalogue"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert any("zipkin" in value["value"] for spec in made.values() for value in spec["containers"][0].get("env", ()))
+    fortio = folder / "3-circuit-breaker/3-fortio.yaml"
+    said = warnings(mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", str(fortio)).stderr)
+    assert any("istio/fortio:latest_release is not published any more" in line for line in said)
+
+
+def test_row_27_a_namespace_that_nobody_made_is_named(demo) -> None:
+    mesh, folder, _, _ = demo
+    # The demo says to make the namespace first: what one reads who did not.
+    given = of_kind(folder / INSTALL, "Service").replace("namespace: sock-shop", "namespace: nobody-made-it")
+    refused = mesh.kubectl("apply", "-f", "-", given=given, code=1)
+    assert 'namespaces "nobody-made-it" not found' in refused.stderr
 
 
 def test_nothing_else_is_told_of_the_routes(demo) -> None:

@@ -1,0 +1,134 @@
+"""Settled on the running shop: what kubectl wait and plait apply --wait say is so, and asking leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Mesh, until
+
+pytestmark = pytest.mark.system
+
+NAMESPACE = ("-n", "sock-shop")
+
+
+def payment(status: int, name: str = "settled") -> str:
+    """Calls for a host that nobody else uses are answered with a status."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: sock-shop}}
+spec:
+  hosts: [{name}.example]
+  http:
+  - fault: {{abort: {{httpStatus: {status}, percentage: {{value: 100}}}}}}
+    route: [{{destination: {{host: payment}}}}]
+"""
+
+
+#: What only the proxy itself can find out: that a file is not there.
+BROKEN = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: unsettled, namespace: sock-shop}
+spec:
+  workloadSelector: {labels: {name: payment}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND}
+    patch:
+      operation: INSERT_BEFORE
+      value:
+        name: lua
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+          default_source_code: {filename: /absent.lua}
+"""
+
+
+@pytest.fixture
+def answer(lesson: Mesh) -> Iterator[Callable[[str], str]]:
+    """What the front end is answered by a host."""
+
+    def ask(host: str) -> str:
+        return lesson.kubectl(
+            "exec", *NAMESPACE, "deploy/front-end-v1", "-c", "front-end", "--",
+            "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Host: {host}", "http://payment/health",
+        ).stdout  # fmt: skip
+
+    yield ask
+    lesson.kubectl("delete", *NAMESPACE, "--ignore-not-found", "virtualservice/settled", "virtualservice/beside",
+                   "envoyfilter/unsettled")  # fmt: skip
+
+
+def wait(lesson: Mesh, name: str = "settled") -> None:
+    lesson.kubectl("wait", *NAMESPACE, "--for=condition=Settled", f"virtualservice/{name}", "--timeout=30s")
+
+
+def trace(lesson: Mesh) -> tuple[str, str]:
+    """The access log and the log of an application that nobody calls."""
+    logs = [
+        lesson.kubectl("logs", *NAMESPACE, "deploy/queue-master", "-c", c).stdout
+        for c in ("istio-proxy", "queue-master")
+    ]
+    return logs[0], logs[1]
+
+
+def test_settled_is_in_effect_and_leaves_no_trace(lesson: Mesh, answer: Callable[[str], str]) -> None:
+    before = trace(lesson)
+    for status in (418, 451, 429):
+        lesson.kubectl("apply", "-f", "-", given=payment(status))
+        wait(lesson)
+        assert answer("settled.example") == str(status)
+    status = lesson.get("virtualservice", "settled", *NAMESPACE)["status"]
+    assert status["observedGeneration"] == 3
+    assert status["proxies"]["settled"] == status["proxies"]["concerned"] > 10
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {"Accepted": "True", "Settled": "True"}
+    # Every proxy was asked three times; neither its access log nor its application heard of it.
+    assert trace(lesson) == before
+    assert all(line.rstrip().endswith("YES") for line in lesson.plait("proxy-status").stdout.splitlines()[1:])
+
+
+def test_a_refusal_ends_the_wait_and_harms_nothing_beside_it(
+    lesson: Mesh, answer: Callable[[str], str], tmp_path: Path
+) -> None:
+    file = tmp_path / "both.yaml"
+    file.write_text(f"{payment(418, 'beside')}---{BROKEN}")
+    done = lesson.plait("apply", "--no-trial", "--wait", "-f", str(file), code=1)
+    assert "virtualservice.networking.istio.io/beside created" in done.stdout
+    said = next(line for line in done.stderr.splitlines() if line.startswith(str(file)))
+    # File and line of the patch, object, path, and Envoy's reason.
+    assert said.startswith(f"{file}:{file.read_text().splitlines().index('  - applyTo: HTTP_FILTER') + 1}: ")
+    assert "EnvoyFilter sock-shop/unsettled: refused by 1 of" in said
+    assert "spec.configPatches[0]: " in said
+    assert "/absent.lua" in said
+    wait(lesson, "beside")
+    assert answer("beside.example") == "418"
+    conditions = lesson.get("envoyfilter", "unsettled", *NAMESPACE)["status"]["conditions"]
+    assert {(c["type"], c["reason"]) for c in conditions} == {("Accepted", "Valid"), ("Settled", "Rejected")}
+    events = until(
+        "the Event names the path",
+        lambda: lesson.get("events", *NAMESPACE, "--field-selector", "involvedObject.name=unsettled")["items"],
+    )
+    assert events[0]["involvedObject"]["fieldPath"] == "spec.configPatches[0]"
+    mended = BROKEN.replace("filename: /absent.lua", 'inline_string: "function envoy_on_request(handle) end"')
+    done = lesson.plait("apply", "--wait", "-f", "-", given=mended)
+    assert "EnvoyFilter sock-shop/unsettled: in effect in all" in done.stderr
+
+
+def test_a_proxy_that_does_not_answer_is_waited_for_and_named(lesson: Mesh, answer: Callable[[str], str]) -> None:
+    def signal(name: str) -> None:
+        lesson.kubectl("exec", *NAMESPACE, "deploy/user", "-c", "istio-proxy", "--",
+                       "sh", "-c", f"kill -{name} $(pidof envoy)")  # fmt: skip
+
+    signal("STOP")
+    try:
+        done = lesson.plait("apply", "--wait", "--timeout", "2", "-f", "-", given=payment(418), code=5)
+        assert "VirtualService sock-shop/settled: not in effect after 2 s: acknowledged by" in done.stderr
+        assert "waiting for user-" in done.stderr
+        assert answer("settled.example") == "418"
+    finally:
+        signal("CONT")
+    wait(lesson)
