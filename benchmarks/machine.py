@@ -1,118 +1,218 @@
-"""What a mesh costs on one machine: time from `plait up` to all ready, memory (PSS) of each process, time of `down`.
+"""What a pod and a write cost on one machine: time and memory per pod, API server writes and watch latency.
 
-The yardstick is measured in the same run: bare Envoys of the same binary, as many as the mesh has, started at once
-with an empty configuration. Ratios are against them.
+    .venv/bin/python benchmarks/machine.py [--pods 50] [--writes 200]
 
-    .venv/bin/python benchmarks/machine.py [--rounds N] [--demo sock-shop]
+Pods: a Deployment without a sidecar is scaled from 0 to N and back, in a mesh of its own; a pod runs `sleep`. The
+reference is N bare `unshare`d processes of the same namespaces (net, mount, uts, ipc, pid) running `sleep`, started one
+after the other. Memory is the PSS of the pods' processes and what api and node grew by, over N.
+
+The API: one client replaces one ConfigMap again and again, another watches it. The reference is what makes a write
+durable and nothing else: one row of SQLite (WAL, synchronous FULL), committed.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
-from plait.app.plan import envoy_binary
+from api_server import api_server
+from push import cpu_seconds
+from shop import pss
 
-PLAIT = [str(Path(sys.executable).with_name("plait")), "--name", "bench"]
-BARE = "admin: {address: {pipe: {path: %s}}}\n"
+from plait.kube import kinds
+from plait.kube.client import Client
+
+BIN = Path(sys.executable).parent
+PLAIT = [str(BIN / "plait"), "--name", "bench-machine"]
+LIMIT = 300.0
 
 
-def pss(pid: int) -> float:
-    """Proportional set size in MiB; 0 for a process that has ended."""
+def run(*command: str, given: str = "") -> str:
+    """What a command says; its complaints end the benchmark."""
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=LIMIT)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def kubectl(*arguments: str, given: str = "") -> str:
+    return run(str(BIN / "kubectl"), *arguments, given=given)
+
+
+def deployment() -> dict[str, Any]:
+    container = {"name": "sleep", "image": "busybox", "command": ["sleep", "100000"]}
+    labels = {"app": "sleep"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "sleep", "namespace": "default"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
+            },
+        },
+    }
+
+
+def processes() -> dict[str, float]:
+    """PSS in MiB of each process of the mesh."""
+    found = json.loads(run(*PLAIT, "status", "-o", "json"))["processes"]
+    return {process["name"]: pss(process["pid"]) for process in found}
+
+
+def until(done: Callable[[], bool]) -> float:
+    """When it is so (monotonic seconds)."""
+    limit = time.monotonic() + LIMIT
+    while not done():
+        if time.monotonic() > limit:
+            sys.exit(f"not done within {LIMIT:.0f} s")
+        time.sleep(0.05)
+    return time.monotonic()
+
+
+def bare(count: int) -> float:
+    """Seconds a process in namespaces of its own takes."""
+    made = []
+    began = time.monotonic()
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
-
-
-def bare_envoys(count: int, folder: Path) -> tuple[float, float]:
-    """Seconds until `count` empty Envoys answer, and their PSS in MiB together."""
-    begun = time.monotonic()
-    processes, sockets = [], []
-    for number in range(count):
-        config, socket = folder / f"{number}.yaml", folder / f"{number}.sock"
-        config.write_text(BARE % socket)
-        command = [str(envoy_binary()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "off"]
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        sockets.append(socket)
-    try:
-        for socket in sockets:
-            ask = ["curl", "-sf", "--unix-socket", str(socket), "http://x/ready"]
-            while subprocess.run(ask, stdout=subprocess.DEVNULL, check=False).returncode:
-                time.sleep(0.01)
-        return time.monotonic() - begun, sum(pss(process.pid) for process in processes)
+        for _ in range(count):
+            command = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "sh", "-c"]
+            process = subprocess.Popen([*command, "echo; exec sleep 100000"], stdout=subprocess.PIPE)
+            process.stdout.readline()
+            made.append(process)
+        return (time.monotonic() - began) / count
     finally:
-        for process in processes:
+        for process in made:
             process.kill()
             process.wait()
+            process.stdout.close()
 
 
-def timed(*arguments: str) -> float:
-    """Seconds of one plait command; its complaints are shown when it fails."""
-    begun = time.monotonic()
-    done = subprocess.run([*PLAIT, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"plait {' '.join(arguments)}: {done.stderr}")
-    return time.monotonic() - begun
+def pods(count: int) -> dict[str, Any]:
+    """Up and down."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["XDG_STATE_HOME"] = home
+        os.environ["KUBECONFIG"] = str(Path(home, "plait/bench-machine/kubeconfig"))
+        try:
+            run(*PLAIT, "up", "--ports", "auto")
+            kubectl("apply", "-f", "-", given=json.dumps(deployment()))
+            before = processes()
+
+            def ready() -> int:
+                path = "jsonpath={.status.readyReplicas}"
+                return int(kubectl("get", "deployment", "sleep", "-o", path) or 0)
+
+            began = time.monotonic()
+            kubectl("scale", "deployment", "sleep", f"--replicas={count}")
+            up = until(lambda: ready() == count) - began
+            after = processes()
+            began = time.monotonic()
+            kubectl("scale", "deployment", "sleep", "--replicas=0")
+            down = until(lambda: not kubectl("get", "pods", "-o", "name").strip()) - began
+        finally:
+            subprocess.run([*PLAIT, "down", "--wipe"], capture_output=True, check=False)
+    own = sum(size for name, size in after.items() if name not in before)
+    grown = sum(after[name] - size for name, size in before.items() if name in after)
+    reference = bare(count)
+    return {
+        "pods": count,
+        "up_ms_per_pod": round(up / count * 1000, 1),
+        "down_ms_per_pod": round(down / count * 1000, 1),
+        "mib_per_pod": {"its processes": round(own / count, 2), "in plait's": round(grown / count, 2)},
+        "bare_namespaces_ms": round(reference * 1000, 1),
+        "ratio_up_to_bare": round(up / count / reference, 1),
+    }
 
 
-def group(name: str) -> str:
-    """Which line of the report a process belongs to."""
-    parts = name.split("/")
-    if parts[0] != "pod":
-        return name
-    if parts[-1] == "pause":
-        return "pauses"
-    if parts[3] == "istio-proxy":
-        return "gateway" if parts[2].startswith("istio-ingressgateway") else "sidecars"
-    return "/".join([parts[2].rsplit("-", 2)[0], *parts[3:]])
+def sqlite_write(rounds: int) -> list[float]:
+    """Milliseconds of one durable row each."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = sqlite3.connect(Path(folder, "x.db"), isolation_level=None)
+        store.execute("PRAGMA journal_mode=WAL")
+        store.execute("PRAGMA synchronous=FULL")
+        store.execute("CREATE TABLE t (k TEXT PRIMARY KEY, v BLOB)")
+        for number in range(rounds):
+            began = time.perf_counter()
+            store.execute("BEGIN IMMEDIATE")
+            store.execute("INSERT OR REPLACE INTO t VALUES ('one', ?)", (os.urandom(400) + bytes(number % 7),))
+            store.execute("COMMIT")
+            found.append((time.perf_counter() - began) * 1000)
+        store.close()
+    return found
+
+
+async def api(rounds: int) -> dict[str, Any]:
+    """Writes and what a watcher sees of them."""
+    async with api_server() as server, Client(server.access) as writer, Client(server.access) as watcher:
+        obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "default"}}
+        made = await writer.create(kinds.CONFIGMAP, {**obj, "data": {"n": "-1"}})
+        seen: dict[str, float] = {}
+        arrived = asyncio.Event()
+
+        async def watch() -> None:
+            version = made["metadata"]["resourceVersion"]
+            async with aclosing(watcher.watch(kinds.CONFIGMAP, "default", resource_version=version)) as events:
+                async for event in events:
+                    if number := (event.object.get("data") or {}).get("n"):
+                        seen[number] = time.perf_counter()
+                        arrived.set()
+
+        watching = asyncio.create_task(watch())
+        writes, watches = [], []
+        spent = cpu_seconds(server.pid)
+        for number in range(rounds):
+            arrived.clear()
+            began = time.perf_counter()
+            await writer.replace(kinds.CONFIGMAP, {**obj, "data": {"n": str(number), "text": "x" * 400}})
+            writes.append((time.perf_counter() - began) * 1000)
+            async with asyncio.timeout(10):
+                while str(number) not in seen:
+                    await arrived.wait()
+                    arrived.clear()
+            watches.append((seen[str(number)] - began) * 1000)
+        cpu = (cpu_seconds(server.pid) - spent) / rounds * 1000
+        watching.cancel()
+        await asyncio.wait({watching})
+    durable = statistics.median(sqlite_write(rounds))
+    shares = {
+        name: {"p50": round(statistics.median(values), 2), "p99": round(statistics.quantiles(values, n=100)[98], 2)}
+        for name, values in (("write_ms", writes), ("write_to_watcher_ms", watches))
+    }
+    return {
+        "writes": rounds,
+        **shares,
+        "api_cpu_ms_per_write": round(cpu, 2),
+        "sqlite_commit_ms": round(durable, 2),
+        "ratio_write_to_sqlite": round(statistics.median(writes) / durable, 1),
+        "ratio_watch_to_sqlite": round(statistics.median(watches) / durable, 1),
+    }
 
 
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--demo", default="sock-shop")
+    parser.add_argument("--pods", type=int, default=50)
+    parser.add_argument("--writes", type=int, default=200)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["XDG_STATE_HOME"] = home
-        ups, downs, bare_times = [], [], []
-        try:
-            first = timed("up", "--demo", options.demo, "--ports", "auto")
-            timed("down")
-            for _ in range(options.rounds):
-                ups.append(timed("up", "--demo", options.demo, "--ports", "auto"))
-                status = json.loads(subprocess.check_output([*PLAIT, "status", "-o", "json"]))
-                memory: dict[str, list[float]] = defaultdict(list)
-                for process in status["processes"]:
-                    memory[group(process["name"])].append(pss(process["pid"]))
-                downs.append(timed("down"))
-                envoys = status["proxies"]["total"]
-                bare_time, bare_pss = bare_envoys(envoys, Path(home))
-                bare_times.append(bare_time)
-        finally:
-            subprocess.run([*PLAIT, "down", "--wipe"], capture_output=True, check=False)
-    up, down, bare = statistics.median(ups), statistics.median(downs), statistics.median(bare_times)
-    print(f"up --demo {options.demo}, nothing there before (packages unpacked): {first:.1f} s")
-    ratio = f"{up / bare:.1f} x {envoys} bare Envoys ({bare:.2f} s)"
-    print(f"up again, {envoys} proxies, median of {options.rounds}: {up:.2f} s = {ratio}")
-    print(f"down: {down:.2f} s")
-    print(f"\n{'PSS MiB':>9}  process")
-    for name, sizes in sorted(memory.items(), key=lambda item: -sum(item[1])):
-        print(f"{sum(sizes):9.1f}  {name}{f' ({len(sizes)})' if len(sizes) > 1 else ''}")
-    total = sum(sum(sizes) for sizes in memory.values())
-    proxies = sum(memory["sidecars"]) + sum(memory["gateway"])
-    print(f"{total:9.1f}  all")
-    print(f"proxies {proxies:.1f} MiB = {proxies / bare_pss:.2f} x {envoys} bare Envoys ({bare_pss:.1f} MiB)")
+    print(json.dumps({"api": asyncio.run(api(options.writes))}, indent=2), flush=True)
+    if options.pods:
+        print(json.dumps({"pods": pods(options.pods)}, indent=2))
 
 
 if __name__ == "__main__":

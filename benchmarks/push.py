@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from plait.delivery.builder import Builder
+from plait.delivery.objects import Objects
+from plait.delivery.settled.prober import Door, Finding
+from plait.delivery.settled.settling import Pace, Settling
 from plait.delivery.supervisor import CHANNEL_FD, Supervisor
 from plait.delivery.wire import METHOD, encode_response
 from plait.xds.engine import Engine, Upsert
@@ -70,7 +73,7 @@ def virtual_service(number: int, round_: int) -> dict[str, Any]:
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
-        "metadata": {"name": f"s{number}", "namespace": NAMESPACE, "resourceVersion": str(round_)},
+        "metadata": {"name": f"s{number}", "namespace": NAMESPACE, "generation": round_ + 1},
         "spec": {
             "hosts": [f"s{number}"],
             "http": [{"match": [{"uri": {"prefix": f"/r{round_}"}}], "route": [destination]}, {"route": [destination]}],
@@ -96,24 +99,54 @@ class Clients:
 
     processes: list[asyncio.subprocess.Process]
 
-    async def last_ack(self) -> tuple[float, int]:
-        """When the last of all proxies had acknowledged one response, and its size."""
-        async with asyncio.timeout(60):
-            lines = [(await p.stdout.readline()).split() for p in self.processes]
+    async def last_ack(self, kind: str = "") -> tuple[float, int]:
+        """When the last of all proxies had acknowledged one response (of type `kind`, if named), and its size."""
+        async with asyncio.timeout(120):
+            lines = [await self._line(process, kind) for process in self.processes]
         return max(float(line[0]) for line in lines), int(lines[0][1])
+
+    @staticmethod
+    async def _line(process: asyncio.subprocess.Process, kind: str) -> list[bytes]:
+        while True:
+            line = (await process.stdout.readline()).split()
+            if not kind or line[2].decode() == kind:
+                return line
+
+    def expect(self, count: int) -> None:
+        """Of all proxies so many are concerned by what comes; 0: all."""
+        for process in self.processes:
+            process.stdin.write(f"expect {count // len(self.processes)}\n".encode())
+
+    def reconnect(self) -> None:
+        """Break every connection and make it anew."""
+        for process in self.processes:
+            process.stdin.write(b"again\n")
 
 
 @asynccontextmanager
-async def clients(port: int, count: int, method: str, processes: int = 2) -> AsyncIterator[Clients]:
+async def clients(
+    port: int, count: int, method: str, processes: int = 2, *, namespaces: int = 0, credential: str = ""
+) -> AsyncIterator[Clients]:
     started = []
     for index in range(processes):
         share = count // processes + (index < count % processes)
         offset = sum(count // processes + (i < count % processes) for i in range(index))
-        command = [sys.executable, PEERS, "clients", str(port), str(share), str(offset), method]
-        started.append(await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE))
+        command = [
+            sys.executable,
+            PEERS,
+            "clients",
+            str(port),
+            str(share),
+            str(offset),
+            method,
+            str(namespaces),
+            credential,
+        ]
+        pipe = asyncio.subprocess.PIPE
+        started.append(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
     try:
         for process in started:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 line = await process.stdout.readline()
                 if line.strip() != b"ready":
                     raise RuntimeError(f"clients said {line!r}")
@@ -137,33 +170,60 @@ class Result:
 
 
 async def measure(
-    rounds: int, who: Clients, change: Callable[[int], Awaitable[float] | float], pids: dict[str, int]
+    rounds: int,
+    who: Clients,
+    change: Callable[[int], Awaitable[float] | float],
+    pids: dict[str, int],
+    kind: str = "",
 ) -> Result:
     latencies = []
     size = 0
     for warm_up in range(3):
         change(-warm_up - 1)
-        await who.last_ack()
+        await who.last_ack(kind)
     before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     for number in range(rounds):
         # Longer than the debounce's quiet time: each round is a first change.
         await asyncio.sleep(0.03)
         began = change(number)
-        last, size = await who.last_ack()
+        last, size = await who.last_ack(kind)
         latencies.append((last - began) * 1000)
     cpu = {name: (cpu_seconds(pid) - before[name]) / rounds * 1000 for name, pid in pids.items()}
     return Result(latencies, cpu, size)
 
 
+class Unwritten:
+    """Takes what would be written into status."""
+
+    def put(self, key: Any, told: Any) -> None:
+        pass
+
+    def remove(self, key: Any) -> None:
+        pass
+
+
+async def _answered(_door: Door, _token: str, *, workers: int) -> Finding:
+    return Finding(ready=True, workers=workers)
+
+
+def settling(engine: Engine) -> Settling:
+    """All that says whether objects are in effect, but for the questions to proxies: these here have no data plane."""
+    return Settling(engine, Objects(), Unwritten(), pace=Pace(grace=0.0), ask=_answered)
+
+
 async def measure_plait(options: argparse.Namespace) -> tuple[dict[str, Result], dict[str, float], float]:
-    builder = Builder(Engine(), refused=lambda refusal: print("NACK", refusal))
-    supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", CHANNEL_FD])
+    engine = Engine()
+    follower = settling(engine) if options.settled else None
+    builder = Builder(engine, refused=lambda refusal: print("NACK", refusal), follower=follower)
+    supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", options.transport, CHANNEL_FD])
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
     objects += [each for n in range(options.services) for each in (service(n), endpoints(n, 1), virtual_service(n, 0))]
     builder.apply([Upsert(obj) for obj in objects], endpoints_only=False)
     builder.synced()
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(supervisor.run()), tasks.create_task(builder.publishing())]
+        if follower is not None:
+            running.append(tasks.create_task(follower.run()))
         while not builder.ready:  # noqa: ASYNC110  (nobody waits for this in production)
             await asyncio.sleep(0.01)
         began = time.monotonic()
@@ -185,6 +245,8 @@ async def measure_plait(options: argparse.Namespace) -> tuple[dict[str, Result],
                 "endpoint": await measure(options.rounds, who, endpoint_change, pids),
                 "route": await measure(options.rounds, who, route_change, pids),
             }
+            if follower is not None:
+                print(f"settled objects: {follower.seconds_sum / sum(follower.seconds) * 1000:.1f} ms on average")
             memory = {name: rss_mb(pid) for name, pid in pids.items()}
         for task in running:
             task.cancel()
@@ -217,6 +279,7 @@ async def benchmark(options: argparse.Namespace) -> None:
         "proxies": options.proxies,
         "services": options.services,
         "rounds": options.rounds,
+        "transport": options.transport,
         "all_connected_s": round(connected, 3),
         "rss_mb": {name: round(value, 1) for name, value in memory.items()},
     }
@@ -239,7 +302,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proxies", type=int, default=100)
     parser.add_argument("--services", type=int, default=100)
+    parser.add_argument("--transport", choices=("grpc", "http2"), default="http2")
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--settled", action="store_true", help="with objects that know whether they are in effect")
     asyncio.run(benchmark(parser.parse_args()))
 
 

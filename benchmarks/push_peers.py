@@ -1,6 +1,7 @@
 """The processes around `push.py`: a delivery that believes everybody, an echo server, and clients that acknowledge.
 
-python benchmarks/push_peers.py delivery CHANNEL | echo | clients PORT COUNT OFFSET METHOD
+python benchmarks/push_peers.py delivery grpc|http2 CHANNEL | echo
+python benchmarks/push_peers.py clients PORT COUNT OFFSET METHOD [NAMESPACES [CREDENTIAL]]
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import asyncio
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -20,7 +22,10 @@ from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
 from plait.delivery.grpc_transport import GrpcTransport
-from plait.xds.resource import CDS, EDS, LDS, RDS
+from plait.delivery.http2 import Http2Transport
+from plait.delivery.http2.frames import PREFACE, Flag, Type
+from plait.delivery.http2.framing import frame, prefixed
+from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACE = "shop"
 WORKLOADS = 10
@@ -28,16 +33,19 @@ ECHO = "/echo.Echo/Broadcast"
 
 
 class Everybody:
-    """Authenticator of a closed benchmark."""
+    """Authenticator of a closed benchmark: the token is the namespace."""
 
-    async def identify(self, _token: str) -> Identity:
-        return Identity(namespace=NAMESPACE, service_account="default")
+    async def identify(self, token: str) -> Identity:
+        return Identity(namespace=token, service_account="default")
 
 
-async def serve_delivery(channel: int) -> None:
+TRANSPORTS = {"grpc": GrpcTransport, "http2": Http2Transport}
+
+
+async def serve_delivery(channel: int, transport: str) -> None:
     """The real delivery process."""
     async with await Channel.over(socket.socket(fileno=channel), Down) as builder:
-        await run_delivery(builder, GrpcTransport("127.0.0.1:0"), Everybody())
+        await run_delivery(builder, TRANSPORTS[transport]("127.0.0.1:0"), Everybody())
 
 
 async def serve_echo() -> None:
@@ -46,8 +54,8 @@ async def serve_echo() -> None:
 
     async def call(_requests: object, context: Any) -> None:
         await context.read()
-        await context.write(b"")
         streams.add(context)
+        await context.write(b"")
         while await context.read() is not grpc.aio.EOF:
             pass
         streams.discard(context)
@@ -68,82 +76,188 @@ async def serve_echo() -> None:
 
 @dataclass
 class Herd:
-    """`count` clients. Prints `ready` when all have their first configuration.
+    """`count` clients on bare HTTP/2, so that a thousand of them cost less than what they measure.
 
-    Then a line for each response that all have acknowledged: when the last ACK was written (CLOCK_MONOTONIC), and its
-    size.
+    Prints `ready` when all have their first configuration. Then a line for each response that all have acknowledged:
+    when the last ACK was written (CLOCK_MONOTONIC), its size, and its type. On standard input, `again` breaks all
+    connections and makes them anew, with what the clients hold; `expect N` says how many will be concerned from now on.
+    With a `credential` they are gateways that ask for it.
     """
 
     port: int
     count: int
     offset: int
     method: str
+    namespaces: int = 0
+    credential: str = ""
+    expected: int = 0
     ready: int = 0
-    acknowledged: int = 0
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    clients: dict[int, Client] = field(default_factory=dict)
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(self.offset, self.offset + self.count):
-                tasks.create_task(self._client(number))
+        numbers = range(self.offset, self.offset + self.count)
+        for number in numbers:
+            await self.connect(Client(self, number))
+        commands = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+        while line := await commands.readline():
+            self.acknowledged.clear()
+            if line.startswith(b"expect"):
+                self.expected = int(line.split()[1])
+                continue
+            for number in numbers:
+                self.clients[number].transport.abort()
+            for number in numbers:
+                await self.connect(Client(self, number, self.clients[number].held))
 
-    async def _client(self, number: int) -> None:
-        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
-        call = channel.stream_stream(self.method)(metadata=(("authorization", "Bearer x"),), wait_for_ready=True)
-        workload = f"w{number % WORKLOADS}"
-        first = DeltaDiscoveryRequest(type_url=CDS)
-        pod = f"{workload}-{number}.{NAMESPACE}"
-        first.node.id = f"sidecar~10.0.{number // 250}.{number % 250}~{pod}~{NAMESPACE}.svc.cluster.local"
-        first.node.metadata.update({"NAMESPACE": NAMESPACE, "LABELS": {"app": workload}})
-        await call.write(first.SerializeToString())
-        if self.method == ECHO:
-            # The server's first message is its greeting.
-            await call.read()
-            self._is_ready()
-        started: set[str] = set()
-        while (message := await call.read()) is not grpc.aio.EOF:
-            response = DeltaDiscoveryResponse.FromString(message)
-            ack = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
-            await call.write(ack.SerializeToString())
-            if response.type_url in started or self.method == ECHO:
-                self._count(response.type_url, len(message))
-            else:
-                started.add(response.type_url)
-                await self._follow(call, response)
-                if len(started) == 4:
-                    self._is_ready()
+    async def connect(self, client: Client) -> None:
+        self.clients[client.number] = client
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self.port)
 
-    async def _follow(self, call: Any, response: DeltaDiscoveryResponse) -> None:
-        """Subscribe to what the first response of a type leads to, as Envoy does."""
-        if response.type_url == CDS:
-            names = [r.name for r in response.resources if r.name.startswith("outbound|")]
-            await call.write(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=names).SerializeToString())
-            await call.write(DeltaDiscoveryRequest(type_url=LDS).SerializeToString())
-        elif response.type_url == LDS:
-            await call.write(DeltaDiscoveryRequest(type_url=RDS, resource_names_subscribe=["80"]).SerializeToString())
+    def count_ack(self, kind: str, size: int) -> None:
+        self.acknowledged[kind] += 1
+        if self.acknowledged[kind] == (self.expected or self.count):
+            self.acknowledged[kind] = 0
+            print(time.monotonic(), size, kind, flush=True)
 
-    def _count(self, type_url: str, size: int) -> None:
-        if type_url in {CDS, LDS}:
-            return
-        self.acknowledged += 1
-        if self.acknowledged == self.count:
-            self.acknowledged = 0
-            print(time.monotonic(), size, flush=True)
-
-    def _is_ready(self) -> None:
+    def is_ready(self) -> None:
         self.ready += 1
         if self.ready == self.count:
             print("ready", flush=True)
 
 
+def literal(name: bytes, value: bytes) -> bytes:
+    return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+class Client(asyncio.Protocol):
+    """One proxy. It reads whole messages of stream 1 and gives leave for more far ahead.
+
+    `held` are versions by type and name, from a connection before.
+    """
+
+    def __init__(self, herd: Herd, number: int, held: dict[str, dict[str, str]] | None = None) -> None:
+        self.herd = herd
+        self.number = number
+        self.held: dict[str, dict[str, str]] = held if held is not None else {}
+        self.resumed = held is not None
+        self.frames = b""
+        self.message = bytearray()
+        self.started: set[str] = set()
+        self.unseen = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        fields = b"\x83\x86" + literal(b":path", self.herd.method.encode()) + literal(b":authority", b"istiod")
+        fields += literal(b"content-type", b"application/grpc") + literal(b"te", b"trailers")
+        namespace = f"n{self.number % self.herd.namespaces}" if self.herd.namespaces else NAMESPACE
+        if self.herd.credential:
+            namespace = "istio-system"
+        fields += literal(b"authorization", f"Bearer {namespace}".encode())
+        window = (1 << 30).to_bytes(4)
+        hello = frame(Type.SETTINGS, 0, 0, (4).to_bytes(2) + window) + frame(Type.WINDOW_UPDATE, 0, 0, window)
+        transport.write(PREFACE + hello + frame(Type.HEADERS, Flag.END_HEADERS, 1, fields))
+        workload = f"w{self.number % WORKLOADS}"
+        first = DeltaDiscoveryRequest(type_url=CDS)
+        kind = "sidecar"
+        if self.herd.credential:
+            kind, workload = "router", "edge"
+        pod = f"{workload}-{self.number}.{namespace}"
+        first.node.id = f"{kind}~10.0.{self.number // 250}.{self.number % 250}~{pod}~{namespace}.svc.cluster.local"
+        first.node.metadata.update({"NAMESPACE": namespace, "LABELS": {"app": workload, "istio": workload}})
+        first.initial_resource_versions.update(self.held.get(CDS, {}))
+        self.send(first)
+        if self.resumed:
+            self.resume()
+
+    def resume(self) -> None:
+        """Subscribe to everything as before the connection broke."""
+        for kind in (EDS, LDS, RDS):
+            held = self.held.get(kind, {})
+            names = () if kind == LDS else held
+            request = DeltaDiscoveryRequest(type_url=kind, resource_names_subscribe=names)
+            request.initial_resource_versions.update(held)
+            self.send(request)
+        self.started = {CDS, EDS, LDS, RDS}
+
+    def send(self, request: DeltaDiscoveryRequest) -> None:
+        self.transport.write(frame(Type.DATA, 0, 1, prefixed(request.SerializeToString())))
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self.frames + data
+        at = 0
+        while len(buffer) - at >= 9:
+            end = at + 9 + int.from_bytes(buffer[at : at + 3])
+            if len(buffer) < end:
+                break
+            kind, flags = buffer[at + 3], buffer[at + 4]
+            if kind == Type.DATA:
+                self.message += buffer[at + 9 : end]
+                self.unseen += end - at - 9
+            elif kind in {Type.SETTINGS, Type.PING} and not flags & Flag.ACK:
+                self.transport.write(frame(Type(kind), Flag.ACK, 0, buffer[at + 9 : end] if kind == Type.PING else b""))
+            elif kind in {Type.GOAWAY, Type.RST_STREAM}:
+                sys.exit(f"the server ended: {buffer[at:end]!r}")
+            at = end
+        self.frames = buffer[at:]
+        while len(self.message) >= 5 and len(self.message) >= (end := 5 + int.from_bytes(self.message[1:5])):
+            message = bytes(self.message[5:end])
+            del self.message[:end]
+            self.take(message)
+        if self.unseen > 1 << 24:
+            size, self.unseen = self.unseen.to_bytes(4), 0
+            self.transport.write(frame(Type.WINDOW_UPDATE, 0, 0, size) + frame(Type.WINDOW_UPDATE, 0, 1, size))
+
+    def take(self, message: bytes) -> None:
+        if self.herd.method == ECHO and not message:
+            # The server's first message is its greeting.
+            self.herd.is_ready()
+            return
+        response = DeltaDiscoveryResponse.FromString(message)
+        ack = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+        known = self.held.setdefault(response.type_url, {})
+        names = [r.name for r in response.resources if r.name not in known]
+        known.update({r.name: r.version for r in response.resources})
+        self.send(ack)
+        if response.type_url in self.started or self.herd.method == ECHO:
+            if response.type_url == SDS:
+                self.herd.count_ack("Secret", len(message))
+            elif response.type_url == CDS and (new := [name for name in names if name.startswith("outbound|")]):
+                self.send(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=new))
+            elif response.type_url != LDS:
+                self.herd.count_ack(response.type_url.rpartition(".")[2], len(message))
+            return
+        self.started.add(response.type_url)
+        self.follow(response)
+        if len(self.started) == (3 if self.herd.credential else 4):
+            self.herd.is_ready()
+
+    def follow(self, response: DeltaDiscoveryResponse) -> None:
+        """Subscribe to what the first response of a type leads to, as Envoy does."""
+        if response.type_url == CDS:
+            names = [r.name for r in response.resources if r.name.startswith("outbound|")]
+            if not self.herd.credential:
+                self.send(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=names))
+            self.send(DeltaDiscoveryRequest(type_url=LDS))
+        elif response.type_url == LDS and self.herd.credential:
+            self.send(DeltaDiscoveryRequest(type_url=SDS, resource_names_subscribe=[self.herd.credential]))
+        elif response.type_url == LDS:
+            self.send(DeltaDiscoveryRequest(type_url=RDS, resource_names_subscribe=["80"]))
+
+
 def main() -> None:
     match sys.argv[1:]:
-        case ["delivery", channel]:
-            asyncio.run(serve_delivery(int(channel)))
+        case ["delivery", transport, channel]:
+            asyncio.run(serve_delivery(int(channel), transport))
         case ["echo"]:
             asyncio.run(serve_echo())
-        case ["clients", port, count, offset, method]:
-            asyncio.run(Herd(int(port), int(count), int(offset), method).run())
+        case ["clients", port, count, offset, method, *more]:
+            namespaces = int(more[0]) if more else 0
+            credential = more[1] if len(more) > 1 else ""
+            asyncio.run(Herd(int(port), int(count), int(offset), method, namespaces, credential).run())
         case _:
             sys.exit(__doc__)
 

@@ -1,0 +1,345 @@
+"""How long a change takes from its write to the API to the last ACK of a large mesh, and what it costs.
+
+    python benchmarks/push_scoped.py [--proxies 1000] [--rounds 50] [--unscoped] [--transport http2|grpc]
+
+1,000 Services with a VirtualService each in 100 namespaces; a Sidecar in each lets it see its own, the common and eight
+other namespaces: 100 Services. The proxies are spread over the namespaces, so they have 100 outbound views
+(`--unscoped` leaves the Sidecars out: everybody sees all 1,000). Real API server, reflectors, core, builder and
+delivery process, each in the process it has in a mesh; only the proxies are clients of our own that acknowledge
+everything at once. The reference is the API server's own write, whose answer comes after validation and fsync.
+
+A round is one write. Its time has three parts: `watch` until the builder has the object, `compute` in the core, and
+`delivery`: all the rest, which is the debounce, the delivery process, the network and the clients' own work. CPU is
+of whole processes per round, by the kernel's account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import json
+import os
+import statistics
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from api_server import api_server
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from push import METHOD, PEERS, Clients, clients, cpu_seconds, endpoints, rss_mb, service, virtual_service
+
+from plait.delivery.builder import Builder
+from plait.delivery.supervisor import CHANNEL_FD, Supervisor
+from plait.kube import kinds
+from plait.kube.client import Client
+from plait.sources.kubernetes import follow
+from plait.sources.secrets import SecretSource
+from plait.xds.engine import Engine
+from plait.xds.resource import ViewUpdate
+
+NAMESPACES, EACH, SEEN, GATEWAYS = 100, 10, 10, 10
+COMMON, NARROW = "n0", "n50"
+CREDENTIAL = "edge"
+EDS, RDS, SDS = "ClusterLoadAssignment", "RouteConfiguration", "Secret"
+_KINDS = {
+    each.kind: each
+    for each in (
+        kinds.NAMESPACE,
+        kinds.SERVICE,
+        kinds.ENDPOINTSLICE,
+        kinds.VIRTUALSERVICE,
+        kinds.SIDECAR,
+        kinds.GATEWAY,
+        kinds.SECRET,
+    )
+}
+
+
+class TimedEngine(Engine):
+    """Knows how long it worked, and when it was given something last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worked = self.given = 0.0
+
+    def apply(self, changes: Any, **how: Any) -> None:
+        self.given = began = time.monotonic()
+        super().apply(changes, **how)
+        self.worked += time.monotonic() - began
+
+    def take(self) -> tuple[ViewUpdate, ...]:
+        began = time.monotonic()
+        result = super().take()
+        self.worked += time.monotonic() - began
+        return result
+
+
+def placed(obj: dict[str, Any], namespace: str) -> dict[str, Any]:
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in {"uid", "resourceVersion"}}
+    return {**obj, "metadata": {**metadata, "namespace": namespace}}
+
+
+def sidecar(number: int) -> dict[str, Any]:
+    others = [(number + step) % NAMESPACES for step in range(1, SEEN)]
+    seen = dict.fromkeys(["./*", f"{COMMON}/*", *(f"n{other}/*" for other in others)])
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "default", "namespace": f"n{number}"},
+        "spec": {"egress": [{"hosts": list(seen)[:SEEN]}]},
+    }
+
+
+def certificate(number: int) -> dict[str, Any]:
+    """A Secret with a certificate of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"edge{number}.example")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(now - dt.timedelta(days=1))
+    signed = made.not_valid_after(now + dt.timedelta(days=30)).sign(key, hashes.SHA256())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    data = {"tls.crt": signed.public_bytes(serialization.Encoding.PEM), "tls.key": pem}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CREDENTIAL, "namespace": "istio-system"},
+        "type": "kubernetes.io/tls",
+        "data": {key: b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def edge() -> dict[str, Any]:
+    server = {
+        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "hosts": ["*"],
+        "tls": {"mode": "SIMPLE", "credentialName": CREDENTIAL},
+    }
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "edge", "namespace": "istio-system"},
+        "spec": {"selector": {"istio": "edge"}, "servers": [server]},
+    }
+
+
+def world(*, scoped: bool) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = [edge(), certificate(0)]
+    for namespace in range(NAMESPACES):
+        name = f"n{namespace}"
+        if scoped:
+            result.append(sidecar(namespace))
+        for index in range(EACH):
+            number = namespace * EACH + index
+            result += [placed(obj, name) for obj in (service(number), endpoints(number, 1), virtual_service(number, 0))]
+    return result
+
+
+@dataclass
+class Rounds:
+    """Milliseconds of each round: of the write's answer, until the builder knew, of the core, and in all."""
+
+    written: list[float] = field(default_factory=list)
+    watched: list[float] = field(default_factory=list)
+    computed: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    cpu: dict[str, float] = field(default_factory=dict)
+    size: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        median = statistics.median
+        p99 = statistics.quantiles(self.whole, n=100, method="inclusive")[98]
+        rest = [
+            whole - watch - work for whole, watch, work in zip(self.whole, self.watched, self.computed, strict=True)
+        ]
+        return {
+            "response_bytes": self.size,
+            "p50_ms": round(median(self.whole), 1),
+            "p99_ms": round(p99, 1),
+            "ms_of_p50": {
+                "watch": round(median(self.watched), 1),
+                "compute": round(median(self.computed), 1),
+                "delivery": round(median(rest), 1),
+            },
+            "cpu_ms_per_push": {name: round(value, 1) for name, value in self.cpu.items()},
+            "api_write_p50_ms": round(median(self.written), 1),
+            "ratio_p50_to_api_write": round(median(self.whole) / median(self.written), 1),
+        }
+
+
+@dataclass
+class Mesh:
+    """What a round needs."""
+
+    api: Client
+    engine: TimedEngine
+    pids: dict[str, int]
+    rounds: int
+
+    async def write(self, obj: dict[str, Any], *, new: bool = False) -> None:
+        kind = _KINDS[obj["kind"]]
+        await (self.api.create(kind, obj) if new else self.api.replace(kind, obj))
+
+    async def measure(
+        self, who: Clients, kind: str, make: Callable[[int], dict[str, Any]], *, new: bool = False
+    ) -> dict[str, Any]:
+        result = Rounds()
+        for number in range(-2, self.rounds):
+            if number == 0:
+                before = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+            obj = make(number)
+            # Longer than the debounce's quiet time: each round is a first change.
+            await asyncio.sleep(0.03)
+            worked, began = self.engine.worked, time.monotonic()
+            await self.write(obj, new=new)
+            answered = time.monotonic()
+            last, result.size = await after(who, kind, began)
+            if number >= 0:
+                result.written.append((answered - began) * 1000)
+                result.watched.append((self.engine.given - began) * 1000)
+                result.computed.append((self.engine.worked - worked) * 1000)
+                result.whole.append((last - began) * 1000)
+        result.cpu = {name: (cpu_seconds(pid) - before[name]) / self.rounds * 1000 for name, pid in self.pids.items()}
+        print(f"{kind}: {statistics.median(result.whole):.0f} ms", file=sys.stderr)
+        return result.shown()
+
+
+async def after(who: Clients, kind: str, began: float) -> tuple[float, int]:
+    """The first last ACK since then: a case before may have left some of this kind unread."""
+    while True:
+        last, size = await who.last_ack(kind)
+        if last >= began:
+            return last, size
+
+
+async def intake(client: Client, builder: Builder) -> None:
+    """As istiod does it."""
+    async with aclosing(follow(client)) as steps:
+        async for step in steps:
+            builder.apply(step.changes, endpoints_only=step.endpoints_only)
+            if step.complete:
+                builder.synced()
+
+
+async def fill(api: Client, objects: list[dict[str, Any]]) -> float:
+    """Create everything; writes a second."""
+    for name in [f"n{number}" for number in range(NAMESPACES)]:
+        await api.create(kinds.NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    began = time.monotonic()
+    waiting = iter(objects)
+
+    async def worker() -> None:
+        for obj in waiting:
+            await api.create(_KINDS[obj["kind"]], obj)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(worker())
+    return len(objects) / (time.monotonic() - began)
+
+
+async def reconnect(mesh: Mesh, who: Clients) -> dict[str, Any]:
+    spent = {name: cpu_seconds(pid) for name, pid in mesh.pids.items()}
+    began = time.monotonic()
+    who.reconnect()
+    await mesh.write(placed(endpoints(0, 9), COMMON))
+    last, _ = await after(who, EDS, began)
+    return {
+        "all_have_a_change_made_meanwhile_s": round(last - began, 3),
+        "cpu_ms": {name: round((cpu_seconds(pid) - spent[name]) * 1000) for name, pid in mesh.pids.items()},
+    }
+
+
+async def cases(mesh: Mesh, who: Clients, edges: Clients, options: argparse.Namespace) -> dict[str, Any]:
+    """Each case alone."""
+    found: dict[str, Any] = {}
+    found["one_endpoint"] = await mesh.measure(who, EDS, lambda n: placed(endpoints(0, 100 + n), COMMON))
+    found["one_virtual_service"] = await mesh.measure(who, RDS, lambda n: placed(virtual_service(0, 100 + n), COMMON))
+    if not options.unscoped:
+        # Seen by its own namespace and the eight before it.
+        concerned = options.proxies // NAMESPACES * (SEEN - 1)
+        narrow = int(NARROW[1:]) * EACH
+        who.expect(concerned)
+        case = await mesh.measure(who, RDS, lambda n: placed(virtual_service(narrow, 100 + n), NARROW))
+        found["one_virtual_service_of_some"] = {"proxies": concerned, **case}
+        who.expect(0)
+    found["one_new_service"] = await mesh.measure(
+        who, RDS, lambda n: placed(service(1100 + options.start + n), COMMON), new=True
+    )
+    found["one_certificate"] = {
+        "proxies": f"{GATEWAYS} gateways: certificates of workloads do not travel by ADS",
+        **await mesh.measure(edges, SDS, certificate),
+    }
+    found["reconnect_of_all"] = await reconnect(mesh, who)
+    return found
+
+
+async def benchmark(options: argparse.Namespace) -> None:
+    engine = TimedEngine()
+    figures: dict[str, Any] = {
+        "proxies": options.proxies,
+        "rounds": options.rounds,
+        "transport": f"{options.transport}, plain (there is no xDS over TLS)",
+        "scoped": not options.unscoped,
+    }
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(api_server())
+        api = await stack.enter_async_context(Client(server.access))
+        figures["api_writes_per_s"] = round(await fill(api, world(scoped=not options.unscoped)))
+        secrets = SecretSource(api, lambda changes: builder.apply(changes, endpoints_only=False))
+
+        def published() -> None:
+            secrets.want(secret for status in engine.credentials() for secret in status.secrets)
+
+        builder = Builder(engine, refused=lambda refusal: print("NACK", refusal), published=published)
+        supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", options.transport, CHANNEL_FD])
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        work = (supervisor.run(), builder.publishing(), secrets.run(), intake(api, builder))
+        running = [tasks.create_task(each) for each in work]
+        try:
+            print(f"{figures['api_writes_per_s']} writes a second", file=sys.stderr)
+            async with asyncio.timeout(60):
+                while not builder.ready:  # noqa: ASYNC110  (nobody waits for this in production)
+                    await asyncio.sleep(0.01)
+            pids = {"api": server.pid, "builder": os.getpid(), "delivery": supervisor.pid}
+            mesh = Mesh(api, engine, pids, options.rounds)
+            spent = {name: cpu_seconds(pid) for name, pid in pids.items()}
+            began = time.monotonic()
+            async with (
+                clients(builder.port, options.proxies, METHOD, namespaces=NAMESPACES) as who,
+                clients(builder.port, GATEWAYS, METHOD, 1, credential=f"kubernetes://{CREDENTIAL}") as edges,
+            ):
+                print("all connected", file=sys.stderr)
+                figures["cold_start"] = {
+                    "seconds": round(time.monotonic() - began, 2),
+                    "views": len([view for view in engine.views() if view.startswith("out/")]),
+                    "cpu_ms": {name: round((cpu_seconds(pid) - spent[name]) * 1000) for name, pid in pids.items()},
+                }
+                figures |= await cases(mesh, who, edges, options)
+                figures["rss_mb"] = {name: round(rss_mb(pid), 1) for name, pid in pids.items()}
+        finally:
+            for task in running:
+                task.cancel()
+    print(json.dumps(figures, indent=2))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proxies", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--unscoped", action="store_true")
+    parser.add_argument("--transport", choices=("grpc", "http2"), default="http2")
+    options = parser.parse_args()
+    options.start = 2
+    asyncio.run(benchmark(options))
+
+
+if __name__ == "__main__":
+    main()
