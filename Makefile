@@ -21,10 +21,11 @@ down: ## stop the mesh
 	$(BIN)/plait down
 
 test: install check ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest
+	scripts/install-for-tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 unit: install ## the fast tests only
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit
 
 check: install ## lint, types and import rules
 	$(BIN)/ruff format --check .
@@ -37,12 +38,20 @@ format: install ## format the code
 	$(BIN)/ruff check --fix .
 
 bench: install ## figures, each as a ratio against something real measured in the same run
-	$(BIN)/python benchmarks/machine.py
+	$(BIN)/python benchmarks/shop.py
+	$(BIN)/python benchmarks/path.py
 	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/push_scoped.py
+	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/machine.py
 	$(BIN)/python benchmarks/load.py
+	$(BIN)/python benchmarks/analyze.py
+	$(BIN)/python benchmarks/trial.py
 
-fuzz: install ## longer property tests
+fuzz: install ## a million generated inputs for validation, and longer property tests
+	PLAIT_FUZZ=1000000 $(BIN)/python -m pytest tests/unit/validation_of_files/test_fuzz.py
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile=fuzz
+	$(BIN)/python -m tests.unit.validation_of_files.guided # with atheris, where it is installed
 
 lock: ## resolve the dependencies anew
 	scripts/lock
