@@ -36,16 +36,14 @@ ROWS: Final[tuple[Inert, ...]] = (
     row("extensionProviders", _NO_TELEMETRY),
     row("hboneIdleTimeout", "has no effect: nothing is tunnelled in HBONE"),
     row("meshMTLS", _NO_CERTIFICATES),
-    row("proxyHttpPort", "has no effect yet: write an egress listener of protocol HTTP_PROXY in a Sidecar"),
     row("proxyInboundListenPort", _FIXED),
     row("proxyListenPort", _FIXED),
     row("serviceEntryVisibility", "has no effect: exportTo and defaultServiceExportTo say who sees what"),
     row("serviceScopeConfigs", "has no effect: it is for the ambient mode"),
     row("serviceSettings", _ONE_CLUSTER),
-    row("tlsDefaults", "has no effect yet: write cipherSuites and ecdhCurves in the Gateway's server"),
+    row("tlsDefaults.minProtocolVersion", "has no effect, as in Istio today: write it in the Gateway's server"),
     row("trustDomainAliases", _NO_CERTIFICATES),
     row("verifyCertificateAtClient", "has no effect: a DestinationRule's tls says what is verified"),
-    row("zoneAwareLbSetting", "has no effect yet: write it in a DestinationRule"),
 )
 #: Of `defaultConfig`.
 PROXY_ROWS: Final[tuple[Inert, ...]] = tuple(

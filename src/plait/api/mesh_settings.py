@@ -12,13 +12,15 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from plait.api.destinationrule import LocalitySetting, TCPKeepalive
+from plait.api.destinationrule import LocalitySetting, TCPKeepalive, ZoneAwareSetting
 from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
 from plait.api.validate.findings import Findings
+from plait.api.validate.gateway import PROXY_PORTS, validate_ciphers, validate_curves
 from plait.api.validate.http_actions import validate_retries
+from plait.api.validate.locality import validate_zones
 from plait.api.virtualservice import HTTPRetry
 from plait.api.yaml import read_yaml
 
@@ -109,6 +111,13 @@ class GatewayTopology(msgspec.Struct, frozen=True, rename="camel"):
     proxy_protocol: ProxyProtocol | None = None
 
 
+class TLSDefaults(msgspec.Struct, frozen=True, rename="camel"):
+    """Of servers of Gateways that say nothing of it. Istio: neither of mutual TLS within the mesh, nor of versions."""
+
+    cipher_suites: tuple[str, ...] = ()
+    ecdh_curves: tuple[str, ...] = ()
+
+
 class ProxyDefaults(msgspec.Struct, frozen=True, rename="camel"):
     """`defaultConfig`: what sidecars are started with, and what gateways trust; only what has an effect here."""
 
@@ -134,6 +143,9 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     tcp_keepalive: TCPKeepalive | None = None
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] | None = None
     locality_lb_setting: LocalitySetting | None = None
+    zone_aware_lb_setting: ZoneAwareSetting | None = None
+    tls_defaults: TLSDefaults | None = None
+    proxy_http_port: int | None = None
     dns_refresh_rate: str | None = None
     default_service_export_to: tuple[str, ...] | None = None
     default_virtual_service_export_to: tuple[str, ...] | None = None
@@ -207,6 +219,15 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     if retries is not None:
         validate_retries(f"{path}.defaultHttpRetryPolicy", retries, findings)
     findings.duration(f"{path}.dnsRefreshRate", settings.dns_refresh_rate)
+    if settings.zone_aware_lb_setting is not None:
+        if settings.locality_lb_setting is not None:
+            findings.error(path, "localityLbSetting and zoneAwareLbSetting exclude each other", fix="one of them")
+        # Whether failures are found out, each DestinationRule says for itself.
+        validate_zones(f"{path}.zoneAwareLbSetting", settings.zone_aware_lb_setting, findings, detects=True)
+    if settings.tls_defaults is not None:
+        validate_ciphers(f"{path}.tlsDefaults", settings.tls_defaults.cipher_suites, findings)
+        validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)
+    _proxy_port(f"{path}.proxyHttpPort", settings.proxy_http_port, findings)
     _exports(path, settings, findings)
     _fixed(path, settings, findings)
     file = settings.access_log_file
@@ -237,6 +258,12 @@ def _fixed(path: str, settings: MeshSettings, findings: Findings) -> None:
         findings.count(f"{path}.defaultConfig.concurrency", settings.default_config.concurrency)
         topology = settings.default_config.gateway_topology or GatewayTopology()
         findings.count(f"{path}.defaultConfig.gatewayTopology.numTrustedProxies", topology.num_trusted_proxies)
+
+
+def _proxy_port(path: str, port: int | None, findings: Findings) -> None:
+    findings.integer(path, port, low=0, high=65535)
+    if port in PROXY_PORTS:
+        findings.error(path, f"every proxy listens on {port} already", fix="15002", value=port)
 
 
 def _log_format(path: str, settings: MeshSettings, findings: Findings) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from plait.api.destinationrule import LocalitySetting, TCPKeepalive
+from plait.api.destinationrule import LocalitySetting, TCPKeepalive, ZoneAwareSetting
 from plait.api.durations import parse_duration
-from plait.api.mesh_settings import KEY, NAME, ConfigMap, GatewayTopology, Normalization, read_settings
+from plait.api.mesh_settings import KEY, NAME, ConfigMap, GatewayTopology, Normalization, TLSDefaults, read_settings
 from plait.api.meta import ObjectKey
 from plait.api.virtualservice import HTTPRetry
 from plait.snapshot.reader import Reader
@@ -25,6 +25,8 @@ class MeshConfig:
     Istio's. `tcp_keepalive`, `h2_upgrade` and `locality_lb` hold for destinations whose DestinationRule says
     nothing else. `inbound_to_localhost`: applications are called at 127.0.0.1 rather than at the address that was
     called. The stat names are patterns for the names of clusters in statistics; empty: the clusters' own.
+    `zones_lb` is what `locality_lb` is, of the other kind. `http_proxy_port`: where sidecars take calls as an HTTP
+    proxy, on loopback; 0: nowhere. `tls_defaults` hold for servers that say nothing.
     """
 
     domain: str = "cluster.local"
@@ -40,10 +42,13 @@ class MeshConfig:
     tcp_keepalive: TCPKeepalive | None = None
     h2_upgrade: bool = False
     locality_lb: LocalitySetting | None = None
+    zones_lb: ZoneAwareSetting | None = None
     dns_refresh_rate: timedelta = timedelta(seconds=60)
     inbound_to_localhost: bool = False
     path_normalization: Normalization = "DEFAULT"
     gateway_topology: GatewayTopology | None = None
+    http_proxy_port: int = 0
+    tls_defaults: TLSDefaults | None = None
     inbound_stat_name: str = ""
     outbound_stat_name: str = ""
 
@@ -67,6 +72,9 @@ def mesh_config(reader: Reader, base: MeshConfig) -> MeshConfig:
     changes: dict[str, Any] = {}
     if found.locality_lb_setting is not None:
         changes["locality_lb"] = found.locality_lb_setting
+    changes["zones_lb"] = found.zone_aware_lb_setting
+    changes["http_proxy_port"] = found.proxy_http_port or 0
+    changes["tls_defaults"] = found.tls_defaults
     changes["h2_upgrade"] = found.h2_upgrade_policy == "UPGRADE"
     for name in ("access_log_file", "access_log_format", "access_log_encoding", "tcp_keepalive"):
         if (value := getattr(found, name)) is not None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from plait.api.destinationrule import Distribute, Failover, LocalitySetting, TrafficPolicy
+from plait.api.destinationrule import Distribute, Failover, LocalitySetting, TrafficPolicy, ZoneAwareSetting
+from plait.mesh.config import MeshConfig
 from plait.mesh.endpoints import Endpoint
 from plait.mesh.locality import (
     HOST_LABEL,
@@ -70,27 +71,34 @@ class Placing:
         return not self.same_node and (self.setting is None or not (self.setting.distribute or self.fails_over))
 
 
-def placing(policy: TrafficPolicy, service: ServiceHost, default: LocalitySetting | None) -> Placing:
-    """The DestinationRule's setting, else the Service's wish to stay near, else the mesh's.
+def placing(policy: TrafficPolicy, service: ServiceHost, mesh: MeshConfig) -> Placing:
+    """The DestinationRule's setting, else the Service's wish to stay near, else the mesh's, which is of either kind.
 
     Istio: locality load balancing is on unless it is switched off, and fails over where failures are detected.
     """
     detects = policy.outlier_detection is not None
     zones = policy.load_balancer.zone_aware_lb_setting if policy.load_balancer is not None else None
     if zones is not None and zones.enabled is not False:
-        setting = LocalitySetting(failover=zones.failover, failover_priority=zones.failover_priority)
-        # Istio: other regions wait, whether or not anything finds failures.
-        size = zones.min_cluster_size or 0
-        return Placing(setting=setting, fails_over=True, same_node=service.same_node, zones=size)
+        return _by_zone(zones, service)
     own = policy.load_balancer.locality_lb_setting if policy.load_balancer is not None else None
     near = _DISTRIBUTIONS.get(service.near, ())
     if own is None and near:
         setting = LocalitySetting(failover_priority=near)
         return Placing(setting=setting, fails_over=True, same_node=service.same_node)
-    setting = own or default or LocalitySetting()
+    usual = mesh.zones_lb
+    if own is None and zones is None and usual is not None and usual.enabled is not False:
+        return _by_zone(usual, service)
+    setting = own or mesh.locality_lb or LocalitySetting()
     return Placing(
         setting=None if setting.enabled is False else setting, fails_over=detects, same_node=service.same_node
     )
+
+
+def _by_zone(zones: ZoneAwareSetting, service: ServiceHost) -> Placing:
+    setting = LocalitySetting(failover=zones.failover, failover_priority=zones.failover_priority)
+    # Istio: other regions wait, whether or not anything finds failures.
+    size = zones.min_cluster_size or 0
+    return Placing(setting=setting, fails_over=True, same_node=service.same_node, zones=size)
 
 
 def groups(found: Iterable[Endpoint]) -> tuple[Group, ...]:

@@ -9,8 +9,11 @@ from envoy.config.listener.v3.listener_pb2 import Listener
 
 from plait.api.sidecar import EgressListener
 from plait.mesh.config import MeshConfig
+from plait.mesh.egress import own_listeners
 from plait.mesh.entry_endpoints import UNIX
+from plait.mesh.scope import Scope
 from plait.snapshot.protocols import protocol_named
+from plait.snapshot.reader import Reader
 from plait.xds import names
 from plait.xds.listener import Connections, http_chain, rest_chain, sniff, tcp_chains
 from plait.xds.manners import Manners
@@ -51,6 +54,15 @@ def egress_place(item: EgressListener) -> Place | None:
     proxy = port.protocol.upper() == "HTTP_PROXY" or not port.number
     http = proxy or protocol_named(port.protocol, port.number).may_be_http
     return Place(address=address, port=port.number, http=http, bound=bound or proxy, proxy=proxy)
+
+
+def egress_places(reader: Reader, scope: Scope, mesh: MeshConfig) -> list[tuple[Scope, Place]]:
+    """The listeners a Sidecar asks for, and the HTTP proxy of the whole mesh where the Sidecar has none of its own."""
+    found = [(part, place) for part, item in own_listeners(reader, scope) if (place := egress_place(item)) is not None]
+    if mesh.http_proxy_port and not any(place.proxy for _, place in found):
+        everywhere = Place(address="127.0.0.1", port=mesh.http_proxy_port, http=True, bound=True, proxy=True)
+        found.append((scope, everywhere))
+    return found
 
 
 def egress_listener(

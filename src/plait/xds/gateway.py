@@ -70,7 +70,7 @@ def gateway_listener(
         for way, policy in ways:
             chain = way_chain(way, policy=policy, manners=manners)
             if server.serving is Serving.TLS and server.tls is not None:
-                chain.transport_socket.CopyFrom(downstream_tls(server.tls, http=False))
+                chain.transport_socket.CopyFrom(downstream_tls(server.tls, manners.tls, http=False))
             elif server.serving is Serving.PASSTHROUGH and not way.names:
                 chain.filter_chain_match.transport_protocol = "tls"
             result.filter_chains.append(chain)
@@ -93,5 +93,5 @@ def _https_chain(listener: GatewayListener, server: GatewayServer, manners: Mann
     chain = _http_chain(listener, server, manners)
     chain.filter_chain_match.server_names.extend(server.names)
     if server.tls is not None:
-        chain.transport_socket.CopyFrom(downstream_tls(server.tls, http=True))
+        chain.transport_socket.CopyFrom(downstream_tls(server.tls, manners.tls, http=True))
     return chain

@@ -103,20 +103,21 @@ def _any_port(ports: list[int]) -> ListenerFilterChainMatchPredicate:
 def _chains(port: InboundPort, manners: Manners) -> Iterator[FilterChain]:
     """All filter chains of one port; they share a name and differ by match."""
     if port.protocol is Protocol.AUTO:
-        http = _chain(port, _http(port, manners))
+        http = _chain(port, _http(port, manners), manners)
         http.name += "-http"
         # No transport protocol: Envoy never goes back to a chain that names none once one that does has its port, and
         # what is no HTTP would find no chain at all.
         http.filter_chain_match.application_protocols.extend(PLAIN_HTTP)
         yield http
     if port.protocol.is_http:
-        yield _chain(port, _http(port, manners))
+        yield _chain(port, _http(port, manners), manners)
     else:
         policy = TrafficPolicy(connection_pool=port.pool)
-        yield _chain(port, tcp_proxy(names.inbound_cluster(port.port), policy=policy, manners=manners))
+        connections = tcp_proxy(names.inbound_cluster(port.port), policy=policy, manners=manners)
+        yield _chain(port, connections, manners)
 
 
-def _chain(port: InboundPort, network_filter: Filter) -> FilterChain:
+def _chain(port: InboundPort, network_filter: Filter, manners: Manners) -> FilterChain:
     chain = FilterChain(
         name=names.listener(port.bind or names.ANY_ADDRESS, port.port),
         filters=[network_filter],
@@ -125,7 +126,7 @@ def _chain(port: InboundPort, network_filter: Filter) -> FilterChain:
     chain.filter_chain_match.destination_port.value = port.port
     if port.tls is not None:
         chain.filter_chain_match.transport_protocol = "tls"
-        chain.transport_socket.CopyFrom(downstream_tls(port.tls, http=port.protocol.is_http))
+        chain.transport_socket.CopyFrom(downstream_tls(port.tls, manners.tls, http=port.protocol.is_http))
     return chain
 
 

@@ -11,7 +11,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
-from plait.api.mesh_settings import GatewayTopology, Normalization
+from plait.api.mesh_settings import GatewayTopology, Normalization, TLSDefaults
 from plait.mesh.config import MeshConfig
 from plait.xds.access_log import access_logs
 from plait.xds.encode import packed
@@ -20,11 +20,14 @@ _PROXY_PROTOCOL: Final = "envoy.filters.listener.proxy_protocol"
 
 
 class Manners(NamedTuple):
-    """Where requests and connections are logged, and how the paths of requests are made plain before any rule."""
+    """Where requests and connections are logged, how the paths of requests are made plain before any rule, and
+    what servers that say nothing of their ciphers have.
+    """
 
     logs: tuple[AccessLog, ...] = ()
     paths: Normalization = "DEFAULT"
     topology: GatewayTopology = GatewayTopology()
+    tls: TLSDefaults = TLSDefaults()
 
     def tidy_paths(self, manager: HttpConnectionManager) -> None:
         """Istio: BASE is the default, each further one does more than the one before."""
@@ -54,4 +57,5 @@ PLAIN: Final = Manners()
 
 def manners(mesh: MeshConfig) -> Manners:
     """Those of the mesh as it is set now."""
-    return Manners(access_logs(mesh), mesh.path_normalization, mesh.gateway_topology or GatewayTopology())
+    topology = mesh.gateway_topology or GatewayTopology()
+    return Manners(access_logs(mesh), mesh.path_normalization, topology, mesh.tls_defaults or TLSDefaults())

@@ -225,7 +225,7 @@ class SharedFragments:
         service = reader.host(destination.host, destination.owner)
         if service is not None and service.resolution in RESOLVED:
             policy = policy_of(reader, destination, service).policy
-            if not placing(policy, service, mesh_of(tracker).locality_lb).plain:
+            if not placing(policy, service, mesh_of(tracker)).plain:
                 return self._cluster(tracker, reader, destination, gateway, caller)
         everybody: Resource | None = tracker.need(("cluster", destination, gateway))
         return everybody
@@ -241,7 +241,7 @@ class SharedFragments:
         # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them.
         to_address = not gateway and (service.headless or xds_cluster.chooses_address(effective.policy))
         mesh = mesh_of(tracker)
-        how = placing(effective.policy, service, mesh.locality_lb)
+        how = placing(effective.policy, service, mesh)
         message = xds_cluster.outbound_cluster(
             destination,
             service,
@@ -278,7 +278,7 @@ class SharedFragments:
         service = reader.host(destination.host, destination.owner)
         if service is not None:
             policy = policy_of(reader, destination, service).policy
-            how = placing(policy, service, mesh_of(tracker).locality_lb)
+            how = placing(policy, service, mesh_of(tracker))
             if not how.plain:
                 place = (destination.host, destination.port, destination.labels, destination.owner)
                 found = placed(mesh_endpoints.endpoints(reader, *place), caller, how)

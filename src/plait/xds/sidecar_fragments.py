@@ -27,7 +27,7 @@ from plait.snapshot.keys import HostPort, Labels, Resolution, RuleEntry
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import names
-from plait.xds.egress_listener import egress_place
+from plait.xds.egress_listener import egress_places
 from plait.xds.encode import NOTHING, Part, resource_of_parts
 from plait.xds.resource import CDS, EDS, RDS, SDS, Resource
 from plait.xds.route import (
@@ -254,11 +254,10 @@ class SidecarFragments:
             yield wanted.name, ("secret", view.namespace, wanted.name)
 
     def _routes(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        for part, item in own_listeners(reader, view.scope):
-            place = egress_place(item)
-            if place is not None and place.proxy:
+        for part, place in egress_places(reader, view.scope, mesh_of(tracker)):
+            if place.proxy:
                 yield place.routes, ("proxy-routes", part, view.labels, place.routes)
-            elif place is not None and place.http:
+            elif place.http:
                 yield place.routes, ("routes", part, view.labels, place.port)
         ports: tuple[HostPort, ...] = tracker.need(("scope-ports", view.scope))
         for number in shared_http_ports(tracker, view.scope):

@@ -11,7 +11,6 @@ from plait.kit.memo import Tracker
 from plait.mesh import endpoints as mesh_endpoints
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import effective_policy
-from plait.mesh.egress import own_listeners
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext
 from plait.mesh.rules import MeshRules, Source
@@ -24,7 +23,7 @@ from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import listener as xds_listener
 from plait.xds import names
-from plait.xds.egress_listener import Place, egress_listener, egress_place
+from plait.xds.egress_listener import Place, egress_listener, egress_places
 from plait.xds.manners import manners
 from plait.xds.resource import LDS, Resource
 from plait.xds.shared_fragments import (
@@ -189,9 +188,8 @@ class SidecarListeners:
         scope = view.scope
         unknown: str = tracker.need(("unknown", scope))
         yield names.VIRTUAL_OUTBOUND, ("listener-outbound", unknown)
-        for part, item in own_listeners(reader, scope):
-            place = egress_place(item)
-            if place is not None and place.port not in xds_listener.RESERVED_PORTS:
+        for part, place in egress_places(reader, scope, mesh_of(tracker)):
+            if place.port not in xds_listener.RESERVED_PORTS:
                 yield place.name, ("listener-egress", part, view.labels, place, unknown)
         find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
         own: MeshRules = tracker.need(("mesh-rules", scope))

@@ -21,7 +21,8 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, 
 
 from plait.api.destinationrule import ClientTLS
 from plait.api.gateway import ServerTLS
-from plait.api.validate.gateway import CIPHERS
+from plait.api.mesh_settings import TLSDefaults
+from plait.api.validate.gateway import CIPHERS, CURVES
 from plait.mesh.credentials import (
     Authorities,
     AuthorityFile,
@@ -125,9 +126,9 @@ def _authorities(tls: ServerTLS) -> str:
     return authorities_name(source) if source else ""
 
 
-def downstream_tls(tls: ServerTLS, *, http: bool) -> TransportSocket:
+def downstream_tls(tls: ServerTLS, defaults: TLSDefaults, *, http: bool) -> TransportSocket:
     """TLS that ends at a server; `http`: what is inside is HTTP, so its version is agreed on in the handshake."""
-    common = CommonTlsContext(tls_params=_parameters(tls), alpn_protocols=_HTTP if http else ())
+    common = CommonTlsContext(tls_params=_parameters(tls, defaults), alpn_protocols=_HTTP if http else ())
     common.tls_certificate_sds_secret_configs.extend(sds_config(name) for name in _certificates(tls))
     context = DownstreamTlsContext()
     context.require_client_certificate.value = tls.mode == "MUTUAL"
@@ -137,12 +138,12 @@ def downstream_tls(tls: ServerTLS, *, http: bool) -> TransportSocket:
     return TransportSocket(name=TLS, typed_config=packed(context))
 
 
-def _parameters(tls: ServerTLS) -> TlsParameters:
+def _parameters(tls: ServerTLS, defaults: TLSDefaults) -> TlsParameters:
     result = TlsParameters(
         # Istio: 1.2 unless the user wants less.
         tls_minimum_protocol_version=_VERSIONS.get(tls.min_protocol_version, TlsParameters.TLSv1_2),
-        cipher_suites=dict.fromkeys(name for name in tls.cipher_suites if name in CIPHERS),
-        ecdh_curves=tls.ecdh_curves,
+        cipher_suites=dict.fromkeys(name for name in tls.cipher_suites or defaults.cipher_suites if name in CIPHERS),
+        ecdh_curves=dict.fromkeys(name for name in tls.ecdh_curves or defaults.ecdh_curves if name in CURVES),
     )
     if tls.max_protocol_version in _VERSIONS:
         result.tls_maximum_protocol_version = _VERSIONS[tls.max_protocol_version]

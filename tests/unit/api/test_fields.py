@@ -269,7 +269,11 @@ def settings_leaves(kind: Any, path: str) -> Iterator[str]:
 
 def test_every_mesh_setting_acts_in_an_example_or_warns() -> None:
     told = {each.path for each in (*ROWS, *PROXY_ROWS)}
-    given = {**dict.fromkeys(MESH_CONFIG, "x"), "defaultConfig": dict.fromkeys(PROXY_DEFAULTS, "x")}
+    given = {
+        **dict.fromkeys(MESH_CONFIG, "x"),
+        "tlsDefaults": {"minProtocolVersion": "x"},
+        "defaultConfig": dict.fromkeys(PROXY_DEFAULTS, "x"),
+    }
     assert {path for path, _ in without_effect(given, MeshSettings)} == told
     found: set[str] = set()
     for folder in EXAMPLES:

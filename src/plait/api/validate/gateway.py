@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from plait.api.gateway import Gateway, GatewayPort, Server, ServerTLS
@@ -23,6 +24,10 @@ CIPHERS: Final = frozenset(
         "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
     }
 )  # fmt: skip
+#: Envoy takes the second of two names for the same curve, too.
+CURVES: Final = frozenset(
+    {"X25519", "X25519MLKEM768", "MLKEM1024", "P-256", "P-384", "P-521", "prime256v1", "secp384r1", "secp521r1"}
+)
 #: Modes that need the certificates of the mesh itself.
 MESH_MODES: Final = frozenset({"ISTIO_MUTUAL", "AUTO_PASSTHROUGH"})
 _MAX_CERTIFICATES: Final = 2
@@ -131,7 +136,8 @@ def _port(path: str, port: GatewayPort, bind: str, findings: Findings) -> None:
 
 def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
     """Istio: what each mode needs and what contradicts it. A Sidecar's listeners have the same settings."""
-    _ciphers(path, tls, findings)
+    validate_ciphers(path, tls.cipher_suites, findings)
+    validate_curves(path, tls.ecdh_curves, findings)
     if tls.min_protocol_version in _OLD_TLS:
         findings.warn(
             f"{path}.minProtocolVersion", "TLS below 1.2 needs ciphers that are off by default", fix="TLSV1_2, or "
@@ -225,12 +231,22 @@ def is_cipher(name: str) -> bool:
     return name in {"", "ALL"} or not name[0].isalnum() or name in CIPHERS
 
 
-def _ciphers(path: str, tls: ServerTLS, findings: Findings) -> None:
+def validate_ciphers(path: str, suites: Iterable[str], findings: Findings) -> None:
+    """Unknown ones are left out, as in Istio."""
+    _each_once(f"{path}.cipherSuites", suites, is_cipher, "a cipher suite", findings)
+
+
+def validate_curves(path: str, curves: Iterable[str], findings: Findings) -> None:
+    """Unknown ones are left out: Envoy would refuse the whole listener."""
+    _each_once(f"{path}.ecdhCurves", curves, CURVES.__contains__, "a curve", findings)
+
+
+def _each_once(path: str, given: Iterable[str], known: Callable[[str], bool], what: str, findings: Findings) -> None:
     seen: set[str] = set()
-    for index, name in enumerate(tls.cipher_suites):
-        where = f"{path}.cipherSuites[{index}]"
-        if not is_cipher(name):
-            findings.warn(where, f"{name!r} is not a cipher suite that Envoy knows: it is left out", value=name)
+    for index, name in enumerate(given):
+        where = f"{path}[{index}]"
+        if not known(name):
+            findings.warn(where, f"{name!r} is not {what} that Envoy knows: it is left out", value=name)
         elif name in seen:
             findings.warn(where, f"{name!r} is named twice", fix="remove one", value=name)
         seen.add(name)
