@@ -127,6 +127,11 @@ async def test_a_config_map_that_comes_later_and_changes(cluster):
     await cluster.until("FailedMount", failing)
     await cluster.client.create(CONFIGMAP, body)
     await cluster.ready("later")
+
+    async def first():
+        return await cluster.log("later") == "one\n"
+
+    await cluster.until("the first value", first)
     await cluster.client.patch(CONFIGMAP, "later", "default", {"data": {"key": "two"}})
 
     async def both():
