@@ -35,10 +35,13 @@ class ConfigMap(msgspec.Struct, frozen=True):
     data: dict[str, str] = {}
 
 
+OutboundMode: TypeAlias = Literal["ALLOW_ANY", "REGISTRY_ONLY", "ALLOW_ANY_DYNAMIC_DNS"]
+
+
 class OutboundPolicy(msgspec.Struct, frozen=True):
     """What happens to calls of hosts that nobody knows."""
 
-    mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
+    mode: OutboundMode = "ALLOW_ANY"
 
 
 class InboundPolicy(msgspec.Struct, frozen=True):

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from plait.api.destinationrule import LocalitySetting, TCPKeepalive, ZoneAwareSetting
 from plait.api.durations import parse_duration
-from plait.api.mesh_settings import KEY, NAME, ConfigMap, GatewayTopology, Normalization, TLSDefaults, read_settings
+from plait.api.mesh_settings import (
+    KEY,
+    NAME,
+    ConfigMap,
+    GatewayTopology,
+    Normalization,
+    OutboundMode,
+    TLSDefaults,
+    read_settings,
+)
 from plait.api.meta import ObjectKey
 from plait.api.virtualservice import HTTPRetry
 from plait.snapshot.reader import Reader
+
+#: HTTP calls of unknown hosts go where the proxy itself finds the name that they ask for.
+BY_NAME: Final = "ALLOW_ANY_DYNAMIC_DNS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +43,7 @@ class MeshConfig:
 
     domain: str = "cluster.local"
     root_namespace: str = "istio-system"
-    outbound_traffic_policy: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
+    outbound_traffic_policy: OutboundMode = "ALLOW_ANY"
     connect_timeout: timedelta = timedelta(seconds=10)
     detection_timeout: timedelta = timedelta(milliseconds=200)
     retry_attempts: int = 2

@@ -41,6 +41,7 @@ _CLUSTER: Final = re.compile(r"(?:outbound|inbound)\|\d*\|[^|]*\|(?P<host>.*)")
 _ORIGIN: Final = re.compile(r"[A-Z]\w+/\S+(?: \S+)?")
 _UNKNOWN: Final = {
     "BlackHoleCluster": "to no host the mesh knows, and outboundTrafficPolicy is REGISTRY_ONLY: define a ServiceEntry",
+    "AllowAnyDynamicDNSCluster": "to no host the mesh knows: the proxy looked its name up itself",
     "PassthroughCluster": "to no host the mesh knows: passed through to the address the application dialled",
 }
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500

@@ -8,6 +8,7 @@ from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
+from envoy.extensions.filters.http.dynamic_forward_proxy.v3.dynamic_forward_proxy_pb2 import FilterConfig
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -20,6 +21,7 @@ from plait.xds.encode import duration, packed
 from plait.xds.manners import PLAIN, Manners
 
 HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
+DYNAMIC_DNS: Final = "envoy.filters.http.dynamic_forward_proxy"
 CORS: Final = "envoy.filters.http.cors"
 FAULT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
@@ -68,6 +70,8 @@ def http_connection_manager(
         manager.rds.route_config_name = route_name
         manager.rds.config_source.CopyFrom(ads())
     for name, config in _INBOUND_FILTERS if side == "inbound" else _OUTBOUND_FILTERS:
+        if name == ROUTER and side == "outbound" and manners.dns is not None:
+            manager.http_filters.append(http_filter(DYNAMIC_DNS, FilterConfig(dns_cache_config=manners.dns)))
         manager.http_filters.append(http_filter(name, config()))
     return Filter(name=HTTP_CONNECTION_MANAGER, typed_config=packed(manager))
 

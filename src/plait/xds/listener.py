@@ -85,7 +85,7 @@ def virtual_outbound(*, unknown: str, manners: Manners = PLAIN) -> Listener:
     # Somebody called the capture port itself: without this the connection would go round in circles.
     loop = FilterChain(name=names.OUTBOUND_BLACKHOLE_CHAIN, filters=[tcp_proxy(names.BLACKHOLE_CLUSTER)])
     loop.filter_chain_match.destination_port.value = CAPTURE_PORT
-    rest = FilterChain(name=names.OUTBOUND_CATCHALL_CHAIN, filters=[tcp_proxy(unknown, manners=manners)])
+    rest = FilterChain(name=names.OUTBOUND_CATCHALL_CHAIN, filters=[_unknown(unknown, manners)])
     listener.filter_chains.extend((loop, rest))
     return listener
 
@@ -101,7 +101,13 @@ def http_listener(port: int, *, detection_timeout: timedelta, unknown: str, mann
 
 def rest_chain(cluster: str, manners: Manners) -> FilterChain:
     """What no other chain of a listener takes."""
-    return FilterChain(name=names.PASSTHROUGH_CHAIN, filters=[tcp_proxy(cluster, manners=manners)])
+    return FilterChain(name=names.PASSTHROUGH_CHAIN, filters=[_unknown(cluster, manners)])
+
+
+def _unknown(cluster: str, manners: Manners) -> Filter:
+    """Connections that ask for no name go to where the caller meant to go."""
+    to = names.PASSTHROUGH_CLUSTER if cluster == names.DYNAMIC_DNS_CLUSTER else cluster
+    return tcp_proxy(to, manners=manners)
 
 
 def http_chain(name: str, routes: str, manners: Manners) -> FilterChain:

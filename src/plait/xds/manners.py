@@ -6,14 +6,16 @@ from typing import Final, NamedTuple
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.listener.v3.listener_components_pb2 import ListenerFilter
+from envoy.extensions.common.dynamic_forward_proxy.v3.dns_cache_pb2 import DnsCacheConfig
 from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
 
 from plait.api.mesh_settings import GatewayTopology, Normalization, TLSDefaults
-from plait.mesh.config import MeshConfig
+from plait.mesh.config import BY_NAME, MeshConfig
 from plait.xds.access_log import access_logs
+from plait.xds.dns_cache import dns_cache
 from plait.xds.encode import packed
 
 _PROXY_PROTOCOL: Final = "envoy.filters.listener.proxy_protocol"
@@ -21,13 +23,14 @@ _PROXY_PROTOCOL: Final = "envoy.filters.listener.proxy_protocol"
 
 class Manners(NamedTuple):
     """Where requests and connections are logged, how the paths of requests are made plain before any rule, and
-    what servers that say nothing of their ciphers have.
+    what servers that say nothing of their ciphers have. `dns`: HTTP calls of unknown hosts go where this finds them.
     """
 
     logs: tuple[AccessLog, ...] = ()
     paths: Normalization = "DEFAULT"
     topology: GatewayTopology = GatewayTopology()
     tls: TLSDefaults = TLSDefaults()
+    dns: DnsCacheConfig | None = None
 
     def tidy_paths(self, manager: HttpConnectionManager) -> None:
         """Istio: BASE is the default, each further one does more than the one before."""
@@ -58,4 +61,5 @@ PLAIN: Final = Manners()
 def manners(mesh: MeshConfig) -> Manners:
     """Those of the mesh as it is set now."""
     topology = mesh.gateway_topology or GatewayTopology()
-    return Manners(access_logs(mesh), mesh.path_normalization, topology, mesh.tls_defaults or TLSDefaults())
+    dns = dns_cache(mesh) if mesh.outbound_traffic_policy == BY_NAME else None
+    return Manners(access_logs(mesh), mesh.path_normalization, topology, mesh.tls_defaults or TLSDefaults(), dns)

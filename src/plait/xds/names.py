@@ -7,6 +7,7 @@ from typing import Final
 VIRTUAL_OUTBOUND: Final = "virtualOutbound"
 VIRTUAL_INBOUND: Final = "virtualInbound"
 PASSTHROUGH_CLUSTER: Final = "PassthroughCluster"
+DYNAMIC_DNS_CLUSTER: Final = "AllowAnyDynamicDNSCluster"
 BLACKHOLE_CLUSTER: Final = "BlackHoleCluster"
 INBOUND_PASSTHROUGH_CLUSTER: Final = "InboundPassthroughCluster"
 PASSTHROUGH_CHAIN: Final = "PassthroughFilterChain"
@@ -17,6 +18,7 @@ INBOUND_CATCHALL_CHAIN: Final = "virtualInbound"
 HTTP_PROXY: Final = "http_proxy"
 """The route configuration of an egress listener that serves as an HTTP proxy."""
 ALLOW_ANY: Final = "allow_any"
+ALLOW_ANY_DYNAMIC_DNS: Final = "allow_any_dynamic_dns"
 BLOCK_ALL: Final = "block_all"
 ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 (a listener's address inside the pod, as in Istio's names)
 

@@ -7,7 +7,6 @@ from typing import Final
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.extensions.clusters.dynamic_forward_proxy.v3.cluster_pb2 import ClusterConfig
-from envoy.extensions.common.dynamic_forward_proxy.v3.dns_cache_pb2 import DnsCacheConfig
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3.dynamic_forward_proxy_pb2 import (
     FilterConfig as HttpDynamicForwardProxy,
 )
@@ -21,14 +20,14 @@ from envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.sni_dynamic_f
 from plait.mesh.config import MeshConfig
 from plait.mesh.placing import Group
 from plait.snapshot.keys import Resolution
+from plait.xds.cluster import HTTP_OPTIONS
+from plait.xds.dns_cache import dns_cache
 from plait.xds.encode import duration, packed
 from plait.xds.endpoint import placed_assignment
-from plait.xds.http_connection import HTTP_CONNECTION_MANAGER, http_filter
+from plait.xds.http_connection import DYNAMIC_DNS, HTTP_CONNECTION_MANAGER, http_filter
 
 DYNAMIC_CLUSTER: Final = "envoy.clusters.dynamic_forward_proxy"
-HTTP_FILTER: Final = "envoy.filters.http.dynamic_forward_proxy"
 SNI_FILTER: Final = "envoy.filters.network.sni_dynamic_forward_proxy"
-DNS_CACHE: Final = "dynamic_dns"
 _JITTER_SECONDS: Final = 0.1
 
 
@@ -43,7 +42,10 @@ def resolve(cluster: Cluster, resolution: Resolution, endpoints: tuple[Group, ..
         cluster.ClearField("least_request_lb_config")
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
         cluster.cluster_type.name = DYNAMIC_CLUSTER
-        cluster.cluster_type.typed_config.CopyFrom(packed(ClusterConfig(dns_cache_config=dns_cache(mesh))))
+        config = ClusterConfig(dns_cache_config=dns_cache(mesh))
+        # What is verified of a server a DestinationRule says; Envoy refuses a cluster with HTTP options without this.
+        config.allow_insecure_cluster_options = HTTP_OPTIONS in cluster.typed_extension_protocol_options
+        cluster.cluster_type.typed_config.CopyFrom(packed(config))
         return
     # A logical one has exactly one name; it keeps connections to whatever that resolved to before.
     single = resolution is Resolution.ROUND_ROBIN and sum(len(group.endpoints) for group in endpoints) == 1
@@ -60,9 +62,12 @@ def resolve_what_is_asked_for(chain: FilterChain, port: int, mesh: MeshConfig) -
     first = chain.filters[0]
     if first.name == HTTP_CONNECTION_MANAGER:
         manager = HttpConnectionManager.FromString(first.typed_config.value)
+        if any(each.name == DYNAMIC_DNS for each in manager.http_filters):
+            return
         router = manager.http_filters.pop()
-        manager.http_filters.append(http_filter(HTTP_FILTER, HttpDynamicForwardProxy(dns_cache_config=dns_cache(mesh))))
-        manager.http_filters.append(router)
+        manager.http_filters.extend(
+            (http_filter(DYNAMIC_DNS, HttpDynamicForwardProxy(dns_cache_config=dns_cache(mesh))), router)
+        )
         first.typed_config.CopyFrom(packed(manager))
         return
     proxy = Filter(name=SNI_FILTER)
@@ -70,11 +75,3 @@ def resolve_what_is_asked_for(chain: FilterChain, port: int, mesh: MeshConfig) -
     rest = list(chain.filters)
     chain.ClearField("filters")
     chain.filters.extend((proxy, *rest))
-
-
-def dns_cache(mesh: MeshConfig) -> DnsCacheConfig:
-    """The names that calls asked for; the filter and the clusters of a proxy share one."""
-    cache = DnsCacheConfig(name=DNS_CACHE, dns_lookup_family=Cluster.V4_ONLY)
-    cache.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate.total_seconds()))
-    cache.max_hosts.value = 1024
-    return cache

@@ -96,11 +96,18 @@ def route_configuration_head(name: str, *, by_port: bool = False) -> Part:
     return part(message_bytes(head))
 
 
+_CATCH_ALL: Final = {
+    names.BLACKHOLE_CLUSTER: names.BLOCK_ALL,
+    names.DYNAMIC_DNS_CLUSTER: names.ALLOW_ANY_DYNAMIC_DNS,
+}
+
+
 @lru_cache(maxsize=64)
 def catch_all_host(cluster: str) -> Part:
     """What hosts nobody knows get: the cluster for the unknown, or 502 where that leads nowhere."""
     registry_only = cluster == names.BLACKHOLE_CLUSTER
-    host = pb.VirtualHost(name=names.BLOCK_ALL if registry_only else names.ALLOW_ANY, domains=["*"])
+    name = _CATCH_ALL.get(cluster, names.ALLOW_ANY)
+    host = pb.VirtualHost(name=name, domains=["*"])
     host.include_request_attempt_count = True
     route = host.routes.add(name=host.name)
     route.match.prefix = "/"

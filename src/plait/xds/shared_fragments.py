@@ -294,6 +294,9 @@ class SharedFragments:
             message = xds_cluster.blackhole_cluster()
         elif name == names.INBOUND_PASSTHROUGH_CLUSTER:
             message = inbound_passthrough(timeout)
+        elif name == names.DYNAMIC_DNS_CLUSTER:
+            message = xds_cluster.passthrough_cluster(name, timeout)
+            resolve(message, Resolution.DYNAMIC, (), mesh_of(tracker))
         else:
             message = xds_cluster.passthrough_cluster(name, timeout)
         return resource(CDS, name, message)

@@ -223,6 +223,8 @@ class SidecarFragments:
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for name in (names.BLACKHOLE_CLUSTER, names.PASSTHROUGH_CLUSTER):
             yield name, ("fixed-cluster", name)
+        if tracker.need(("unknown", view.scope)) == names.DYNAMIC_DNS_CLUSTER:
+            yield names.DYNAMIC_DNS_CLUSTER, ("fixed-cluster", names.DYNAMIC_DNS_CLUSTER)
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         ports: tuple[HostPort, ...] = tracker.need(("all-ports", view.scope))
         resolved = {port.host for port in ports if port.resolution in RESOLVED}
@@ -295,4 +297,6 @@ def unknown_cluster(policy: UnknownPolicy) -> str:
     """The name of the cluster that takes unknown calls."""
     if policy.proxy is not None:
         return names.outbound_cluster(policy.proxy.host, policy.proxy.port, policy.proxy.subset)
+    if policy.by_name:
+        return names.DYNAMIC_DNS_CLUSTER
     return names.BLACKHOLE_CLUSTER if policy.registry_only else names.PASSTHROUGH_CLUSTER

@@ -26,6 +26,7 @@ _ALPN: Final = {
 _CLUSTER_SCOPED: Final = frozenset({"Namespace", "Node", "GatewayClass", "IngressClass"})
 _BESIDE: Final = {
     names.PASSTHROUGH_CLUSTER: "passthrough",
+    names.DYNAMIC_DNS_CLUSTER: "passthrough",
     names.BLACKHOLE_CLUSTER: "blackhole",
     names.INBOUND_PASSTHROUGH_CLUSTER: "inbound_passthrough",
 }
