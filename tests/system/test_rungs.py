@@ -55,21 +55,24 @@ def prefixes() -> dict[str, tuple[str, ...]]:
     """What takes from whoever runs the tests all that the better rungs need."""
     if os.geteuid() != 0:
         return {"one-uid": ("setpriv", "--no-new-privs")}
-    stranger = ("unshare", "--mount", sys.executable, str(Path(__file__).with_name("as_uid.py")), str(STRANGER))
+    become = ("unshare", "--mount", sys.executable, str(Path(__file__).with_name("as_uid.py")))
     return {
-        "one-uid": stranger,
+        "one-uid": (*become, str(STRANGER)),
+        "subuid": (*become, "--named", str(STRANGER)),
         "user-namespace": ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"),
     }
 
 
-@pytest.fixture(scope="module", params=["one-uid", "user-namespace"])
+@pytest.fixture(scope="module", params=["one-uid", "subuid", "user-namespace"])
 def rung(request: pytest.FixtureRequest, lacking: Callable[[str], None]) -> Iterator[Confined]:
     prefix = prefixes().get(request.param)
     if prefix is None:
-        lacking("only root can do without CAP_SYS_ADMIN alone")
+        lacking("only root can be other users, or do without CAP_SYS_ADMIN alone")
+    if request.param == "subuid" and shutil.which("newuidmap") is None:
+        lacking("uidmap is not installed, which writes the maps of an ordinary user")
     # Not below pytest's folders, which are shut for others.
     home = Path(tempfile.mkdtemp(prefix="plait-rung-"))
-    if request.param == "one-uid" and os.geteuid() == 0:
+    if request.param in {"one-uid", "subuid"} and os.geteuid() == 0:
         os.chown(home, STRANGER, STRANGER)
     mesh = Confined(f"t-{request.param}", home, prefix)
     doctor = mesh.plait("doctor", code=None)
@@ -168,7 +171,8 @@ def test_a_new_pod_reads_what_is_typed(apps: Confined) -> None:
 
 def test_doctor_says_which_rung_it_is(apps: Confined) -> None:
     said = apps.plait("doctor").stdout
-    assert ("as one uid" if "one-uid" in apps.name else "without CAP_SYS_ADMIN") in said
+    rungs = {"one-uid": "as one uid", "subuid": "with subordinate ids", "user-namespace": "without CAP_SYS_ADMIN"}
+    assert rungs[apps.name.removeprefix("t-")] in said
 
 
 def test_without_user_namespaces_up_and_doctor_say_the_same(tmp_path: Path) -> None:
