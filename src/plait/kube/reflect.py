@@ -11,52 +11,50 @@ import logging
 import random
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from plait.kube.backoff import Backoff
 from plait.kube.errors import ApiError, Gone, NotFound, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-    from typing import Protocol
 
     from plait.kube.client import Event, Listing, Object
     from plait.kube.kinds import Kind
-
-    class Source(Protocol):
-        """The part of a client that a reflector needs."""
-
-        async def list(
-            self,
-            kind: Kind,
-            namespace: str | None = None,
-            *,
-            labels: str | None = None,
-            fields: str | None = None,
-            metadata_only: bool = False,
-        ) -> Listing:
-            """See `Client.list`."""
-            ...
-
-        def watch(
-            self,
-            kind: Kind,
-            namespace: str | None = None,
-            *,
-            resource_version: str,
-            labels: str | None = None,
-            fields: str | None = None,
-            metadata_only: bool = False,
-            timeout_seconds: int = 300,
-        ) -> AsyncIterator[Event]:
-            """See `Client.watch`."""
-            ...
-
-
 log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = (300, 600)
 _FRESH_AFTER = 5.0
+
+
+class Source(Protocol):
+    """The part of a client that a reflector needs."""
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+    ) -> Listing:
+        """See `Client.list`."""
+        ...
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+        timeout_seconds: int = 300,
+    ) -> AsyncIterator[Event]:
+        """See `Client.watch`."""
+        ...
 
 
 class Ref(NamedTuple):

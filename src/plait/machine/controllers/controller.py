@@ -9,7 +9,12 @@ from plait.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotF
 from plait.machine.controllers.workqueue import WorkQueue
 
 if TYPE_CHECKING:
-    from plait.machine.controllers.cache import Change
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from plait.kube.recorder import Recorder
+    from plait.machine.controllers.cache import Cache, Change
+    from plait.machine.controllers.writes import Writes
 
 log = logging.getLogger(__name__)
 
@@ -75,3 +80,14 @@ class Controller:
             failures,
             error,
         )
+
+
+class ClockedController(Controller):
+    """One that reads the cache, writes to the API, tells Events, and for which the time matters."""
+
+    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._cache = cache
+        self._writes = writes
+        self._recorder = recorder
+        self._clock = clock

@@ -7,33 +7,23 @@ from typing import TYPE_CHECKING, Any
 from plait.kube.errors import AlreadyExists, ApiError
 from plait.kube.kinds import CRONJOB, JOB
 from plait.kube.reflect import Ref
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import ClockedController
 from plait.machine.controllers.cron_plan import job_for, plan_cron_job, with_started
 from plait.machine.controllers.objects import controller_of, is_controlled_by, is_deleting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from plait.kube.recorder import Recorder
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
 
-class CronJobController(Controller):
+class CronJobController(ClockedController):
     """Starts Jobs when they are due, and removes those that are older than is kept."""
 
     name = "cronjob"
     workers = 2
-
-    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
-        self._recorder = recorder
-        self._clock = clock
 
     def changed(self, change: Change) -> None:
         """A CronJob, or a Job of one."""

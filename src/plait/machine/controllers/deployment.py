@@ -9,7 +9,7 @@ from plait.kube.errors import AlreadyExists, ApiError, Forbidden
 from plait.kube.kinds import DEPLOYMENT, POD, REPLICASET
 from plait.kube.reflect import Ref, ref_of
 from plait.machine.controllers.conditions import find_condition
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import ClockedController
 from plait.machine.controllers.deployment_plan import Adjust, Drop, Make, Number, find_new, plan_deployment
 from plait.machine.controllers.deployment_status import FAILED_CREATE, progressing
 from plait.machine.controllers.objects import controller_of, is_controlled_by, is_deleting, labels_of, selects
@@ -18,30 +18,18 @@ from plait.machine.controllers.pods import has_ended
 from plait.machine.controllers.templates import REVISION, same_template, wanted_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from plait.kube.recorder import Recorder
-    from plait.machine.controllers.cache import Cache, Change
+    from plait.machine.controllers.cache import Change
     from plait.machine.controllers.deployment_plan import Action
-    from plait.machine.controllers.writes import Writes
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
 
-class DeploymentController(Controller):
+class DeploymentController(ClockedController):
     """Carries out `deployment_plan`."""
 
     name = "deployment"
-
-    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
-        self._recorder = recorder
-        self._clock = clock
 
     def changed(self, change: Change) -> None:
         """A Deployment, a ReplicaSet of one or that one might adopt, or the last of a pod (Recreate waits for it)."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from plait.kube.errors import ApiError, Conflict
 from plait.kube.kinds import JOB, POD
 from plait.kube.reflect import Ref
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import ClockedController
 from plait.machine.controllers.job_indexes import INDEX
 from plait.machine.controllers.job_plan import Ended, plan_job
 from plait.machine.controllers.objects import controller_of, controller_reference, is_deleting
@@ -25,18 +25,14 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 
-class JobController(Controller):
+class JobController(ClockedController):
     """Makes and counts pods. A pod counts once it has ended, and goes on counting when somebody deletes it."""
 
     name = "job"
     workers = 4
 
     def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
-        self._recorder = recorder
-        self._clock = clock
+        super().__init__(cache=cache, writes=writes, recorder=recorder, clock=clock)
         # By the Job's uid: how each of its pods ended, and how many had ended before this controller began.
         self._outcomes: dict[str, dict[str, bool]] = {}
         self._before: dict[str, Ended] = {}

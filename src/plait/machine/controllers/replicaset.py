@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plait.kube.errors import ApiError, Conflict, Forbidden
 from plait.kube.kinds import POD, REPLICASET
 from plait.kube.reflect import Ref, ref_of
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import ClockedController
 from plait.machine.controllers.objects import controller_of, is_controlled_by, is_deleting, labels_of, selects
 from plait.machine.controllers.ownership import adopt, release
 from plait.machine.controllers.pods import is_active
@@ -24,27 +24,17 @@ from plait.machine.controllers.replicaset_plan import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
 
-    from plait.kube.recorder import Recorder
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
 
-class ReplicaSetController(Controller):
+class ReplicaSetController(ClockedController):
     """Makes and deletes pods. It never makes one too many: the cache knows every pod it made (see `cache`)."""
 
     name = "replicaset"
     workers = 8
-
-    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
-        self._recorder = recorder
-        self._clock = clock
 
     def changed(self, change: Change) -> None:
         """A ReplicaSet, or a pod of one, or a pod that one might adopt."""

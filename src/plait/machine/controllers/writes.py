@@ -5,48 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from plait.kube.errors import NotFound
+from plait.kube.reflect import Source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from plait.kube.client import Event, Listing
     from plait.kube.kinds import Kind
     from plait.machine.controllers.cache import Cache
 
 Object = dict[str, Any]
 
 
-class Api(Protocol):
+class Api(Source, Protocol):
     """The part of `kube.client.Client` that the controllers use."""
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
         """See `Client.get`."""
-        ...
-
-    async def list(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        *,
-        labels: str | None = None,
-        fields: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
-        """See `Client.list`."""
-        ...
-
-    def watch(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        *,
-        resource_version: str,
-        labels: str | None = None,
-        fields: str | None = None,
-        metadata_only: bool = False,
-        timeout_seconds: int = 300,
-    ) -> AsyncIterator[Event]:
-        """See `Client.watch`."""
         ...
 
     async def create(self, kind: Kind, obj: Object) -> Object:
