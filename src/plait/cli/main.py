@@ -9,40 +9,49 @@ import click
 
 from plait.app.state import State
 from plait.cli.context import Mesh
-from plait.cli.lazy import LazyGroup
+from plait.cli.lazy import Entry, LazyGroup
 
-#: Commands and where they are.
-_COMMANDS: Final = {
-    "analyze": "plait.cli.analyze:analyze",
-    "apply": "plait.cli.objects:apply",
-    "completion": "plait.cli.completion:completion",
-    "create": "plait.cli.objects:create",
-    "delete": "plait.cli.objects:delete",
-    "describe": "plait.cli.objects:describe_command",
-    "diff": "plait.cli.diff:diff",
-    "explain": "plait.cli.explain:explain_command",
-    "dev": "plait.cli.dev:dev",
-    "doctor": "plait.cli.status:doctor",
-    "down": "plait.cli.up:down",
-    "get": "plait.cli.objects:get",
-    "image": "plait.cli.image:image",
-    "kube-inject": "plait.cli.kube_inject:kube_inject",
-    "kubeconfig": "plait.cli.status:kubeconfig",
-    "load": "plait.cli.load:load",
-    "logs": "plait.cli.logs:logs",
-    "proxy-config": "plait.cli.proxy_config:proxy_config",
-    "proxy-status": "plait.cli.proxy_status:proxy_status",
-    "replace": "plait.cli.objects:replace",
-    "status": "plait.cli.status:status",
-    "up": "plait.cli.up:up",
-    "validate": "plait.cli.validate:validate",
-    "version": "plait.cli.status:version",
+_SECTIONS: Final = {
+    "The mesh": {
+        "up": Entry("plait.cli.up:up", "Start the mesh, and return when it is ready"),
+        "down": Entry("plait.cli.up:down", "Stop the mesh; nothing of it is left running"),
+        "status": Entry("plait.cli.status:status", "Whether it runs, its addresses, processes and pods"),
+        "doctor": Entry("plait.cli.status:doctor", "Try what a mesh needs of this machine, and say what lacks"),
+        "kubeconfig": Entry("plait.cli.status:kubeconfig", "The kubeconfig of the mesh, or where it is"),
+        "image": Entry("plait.cli.image:image", "Which program runs for which container image"),
+        "version": Entry("plait.cli.status:version", "The versions of plait and of its Envoy"),
+    },
+    "Objects": {
+        "apply": Entry("plait.cli.objects:apply", "Make objects as files say, tried by an Envoy first"),
+        "create": Entry("plait.cli.objects:create", "Create the objects of files, none of which exists"),
+        "replace": Entry("plait.cli.objects:replace", "Replace objects, whole, by those of files"),
+        "delete": Entry("plait.cli.objects:delete", "Delete the objects of files, or those named"),
+        "get": Entry("plait.cli.objects:get", "Show objects: a table, or as they are"),
+        "describe": Entry("plait.cli.objects:describe_command", "Show objects with what is wrong with them"),
+        "kube-inject": Entry("plait.cli.kube_inject:kube_inject", "Print manifests with the sidecar in every pod"),
+    },
+    "Before a change": {
+        "validate": Entry("plait.cli.validate:validate", "Check manifests: fields, rules, meaning"),
+        "analyze": Entry("plait.cli.analyze:analyze", "Find what is wrong with the objects of files or mesh together"),
+        "diff": Entry("plait.cli.diff:diff", "What applying would change: objects, proxies, resources"),
+    },
+    "What happens": {
+        "explain": Entry("plait.cli.explain:explain_command", "Where a call would end up, and which object decides"),
+        "proxy-status": Entry("plait.cli.proxy_status:proxy_status", "Whether each proxy has the newest configuration"),
+        "proxy-config": Entry("plait.cli.proxy_config:proxy_config", "The configuration of an Envoy"),
+        "logs": Entry("plait.cli.logs:logs", "Logs of plait itself, or of a sidecar, explained"),
+        "load": Entry("plait.cli.load:load", "Put load on a URL and measure it, as fortio does"),
+    },
+    "Beside": {
+        "completion": Entry("plait.cli.completion:completion", "The completion script of a shell"),
+        "dev": Entry("plait.cli.dev:dev", "For those who build plait"),
+    },
 }
 
 
 @click.group(
     cls=LazyGroup,
-    lazy=_COMMANDS,
+    sections=_SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:

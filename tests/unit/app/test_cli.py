@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -45,6 +47,21 @@ def test_every_command_says_what_it_is_for(run, path: tuple[str, ...]) -> None:
 
 def test_the_top_help_has_examples(run) -> None:
     assert "plait up --demo sock-shop" in run("--help").output
+
+
+def test_help_and_completion_wait_for_no_command() -> None:
+    program = (
+        "import sys; from click.shell_completion import BashComplete; from plait.cli.main import main\n"
+        "main(['--help'], prog_name='plait', standalone_mode=False)\n"
+        "found = BashComplete(main, {}, 'plait', 'X').get_completions([], 'proxy-')\n"
+        "print('completes', *(item.value for item in found))\n"
+        "print('imported', sorted(name for name in sys.modules if name in {'aiohttp', 'plait.cli.objects'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[-2:] == ["completes proxy-status proxy-config", "imported []"]
+    assert max(map(len, lines)) <= 80
+    assert not any(line.startswith(" " * 16) for line in lines), "each command has one line"
 
 
 def test_status_without_a_mesh_is_3_and_still_json(run) -> None:
