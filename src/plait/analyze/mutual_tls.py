@@ -31,7 +31,7 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
         mode = text(tls, "mode")
         if not mode:
             continue
-        asked, by = _wanted(world, known.item)
+        asked, by = mode_wanted(world, known.item)
         if mode != "ISTIO_MUTUAL" and asked == "STRICT":
             where = f"port {port} of " if port else ""
             detail = (
@@ -44,8 +44,8 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
             yield found(CONFLICTING_TLS, item, path, fix="mode: DISABLE", value=mode, detail=detail)
 
 
-def _wanted(world: World, service: Item) -> tuple[str, str]:
-    """(mode, policy) that holds for the pods of a Service: a workload's own, its namespace's, the mesh's."""
+def mode_wanted(world: World, service: Item) -> tuple[str, str]:
+    """(mode, policy) that holds for the pods of a Service: a workload's own, its namespace's, the mesh's; or empty."""
     selector = labels(service.spec, "selector")
     pods = [pod for pod in pods_selected(world, selector, service.namespace) if pod_in_mesh(world, pod)]
     own = sorted(world.find(_POLICIES, service.namespace), key=lambda policy: policy.age)

@@ -13,9 +13,11 @@ from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
 from plait.analyze.messages import NO_MATCHING_WORKLOADS, SCHEMA_ERROR, SCHEMA_WARNING, SUBSET_WITHOUT_PODS
 from plait.analyze.world import Item, World
+from plait.api import former_policies
 from plait.api.decode import knows, problems_of
 from plait.api.problem import Level, Problem
 from plait.app.bootstrap_patches import with_bootstrap_patches
+from plait.app.former_policies import judge_policy, sentence
 from plait.app.neighbours import Neighbours
 from plait.app.patch_checks import patch_faults
 from plait.app.proxy_settings import settings_of
@@ -51,6 +53,8 @@ class Rules:
         """What becomes of an object on its way into the store."""
         if (request.group, request.kind) == ("", "Pod") and request.operation == "CREATE":
             return self._pod(request)
+        if request.group == former_policies.GROUP:
+            return self._policy(request)
         if (
             request.group.endswith(_ISTIO)
             or (request.group, request.kind, request.namespace, request.name) == _SETTINGS
@@ -82,6 +86,13 @@ class Rules:
             return AdmissionResult(obj=request.obj, errors=(FieldError(path=path, message=str(error)),))
         pod = with_bootstrap_patches(made.pod, request, self.inject.root_namespace)
         return AdmissionResult(obj=pod, warnings=made.warnings)
+
+    def _policy(self, request: AdmissionRequest) -> AdmissionResult:
+        peers, problems = judge_policy(request, self.inject.root_namespace)
+        if peers is None:
+            return AdmissionResult(obj=request.obj, errors=tuple(map(_error, problems)))
+        title = " ".join((request.kind, "/".join(filter(None, (request.namespace, request.name)))))
+        return AdmissionResult(obj=request.obj, warnings=(sentence(title, peers),))
 
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
         faults = patch_faults(request.obj)

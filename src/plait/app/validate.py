@@ -13,13 +13,14 @@ from plait.analyze import finding as analyze
 from plait.analyze.kinds import VIRTUAL_SERVICE
 from plait.analyze.shadowing import unreachable_rules
 from plait.analyze.world import Item
-from plait.api import former
+from plait.api import former, former_policies
 from plait.api.decode import WRONG_TYPE, problems_of
 from plait.api.problem import Level, Problem
 from plait.api.yaml import Document, read_yaml
+from plait.app.former_policies import sentence
 from plait.app.objects.given import Given, objects_of
 from plait.app.patch_checks import patch_faults
-from plait.inject import convert_workload
+from plait.inject import InjectConfig, convert_workload
 from plait.machine.api.schema import UNKNOWN, FieldError, Schemas, load_schemas
 
 
@@ -108,7 +109,13 @@ class Validator:
         # What has the wrong shape has no meaning yet; but beside a rule that is broken the rest can still be told.
         broken = any(fault.reason != UNKNOWN for fault in faults)
         told = {fault.path for fault in faults} if broken else set()
-        for problem in (*problems_of(obj), *patch_faults(obj)):
+        meant = (*problems_of(obj), *patch_faults(obj))
+        if kind.group == former_policies.GROUP and not broken:
+            peers, meant = former_policies.peers_of(obj, root=InjectConfig().root_namespace)
+            if peers is not None:
+                text = sentence(title, peers).removeprefix(f"{title}: ")
+                yield Finding(code="OldForm", level=Level.WARNING, object=title, path="", message=text)
+        for problem in meant:
             if problem.path not in told and not (told and problem.code == WRONG_TYPE):
                 yield _meant(problem, title)
         if not broken and (kind.group, kind.kind) == VIRTUAL_SERVICE:

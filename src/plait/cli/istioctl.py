@@ -7,14 +7,19 @@ from pathlib import Path
 
 import click
 
+from plait.analyze.tls_check import COLUMNS, tls_rows
+from plait.analyze.world import World
 from plait.app.state import State
-from plait.cli.context import FAILED, Mesh, stop
+from plait.cli.analyze import mesh_objects
+from plait.cli.context import FAILED, Mesh, mesh, stop
 from plait.cli.istioctl_analyze import analyze
 from plait.cli.kube_inject import kube_inject
 from plait.cli.objects import apply, create, delete, get, replace
 from plait.cli.proxy_config import proxy_config
 from plait.cli.proxy_status import proxy_status
+from plait.cli.proxy_target import table
 from plait.cli.status import version
+from plait.kube.access import Access
 
 _ALIASES = {"ps": "proxy-status", "pc": "proxy-config"}
 
@@ -62,16 +67,33 @@ def authn() -> None:
     """Authentication between workloads."""
 
 
-@authn.command("tls-check", context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def tls_check(*, arguments: tuple[str, ...]) -> None:
-    """Not part of this version: mutual TLS between sidecars."""
-    del arguments
-    stop(
-        "mutual TLS is not part of this version: sidecars speak plain text to each other, whatever policies and "
-        "DestinationRules say. See what a sidecar does for a host: plait proxy-config cluster POD --fqdn HOST",
-        FAILED,
-    )
+@authn.command(
+    "tls-check",
+    epilog="""\b
+Examples:
+  istioctl authn tls-check
+  istioctl authn tls-check carts.sock-shop.svc.cluster.local -n sock-shop
+""",
+)
+@click.argument("names", metavar="[POD] [HOST[:PORT]]", nargs=-1)
+@click.option("-n", "--namespace", help="Whose calls are looked at; usual is the namespace of the current context.")
+@click.pass_context
+def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | None) -> None:
+    """Show how Services are spoken to inside the mesh, and which policy and DestinationRule have a say.
+
+    This version of plait has no mutual TLS between sidecars: what asks for it is named below the table.
+    """
+    if len(names) > 2:
+        raise click.UsageError("say at most a pod and a host")
+    host = names[-1] if names else ""
+    place = namespace or Access.from_kubeconfig(mesh(ctx).kubeconfig).namespace
+    world = World(mesh_objects(ctx, files=False, use_mesh=True))
+    rows = tuple(tls_rows(world, place, host))
+    if not rows:
+        stop(f"no Service has the host {host!r}; write NAME.NAMESPACE, or say nothing to see all", FAILED)
+    click.echo(table(COLUMNS, [row.cells for row in rows]))
+    for asker, mode in dict.fromkeys(asked for row in rows for asked in row.asked):
+        click.echo(f"{asker} says {mode}: no effect, mutual TLS is not part of this version of plait", err=True)
 
 
 for command in (apply, create, replace, delete, get, proxy_status, proxy_config, kube_inject, version, analyze, authn):

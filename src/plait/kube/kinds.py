@@ -84,4 +84,6 @@ ENVOYFILTER = Kind("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilte
 AUTHORIZATIONPOLICY = Kind("security.istio.io", "v1", "AuthorizationPolicy", "authorizationpolicies")
 PEERAUTHENTICATION = Kind("security.istio.io", "v1", "PeerAuthentication", "peerauthentications")
 REQUESTAUTHENTICATION = Kind("security.istio.io", "v1", "RequestAuthentication", "requestauthentications")
+MESHPOLICY = Kind("authentication.istio.io", "v1alpha1", "MeshPolicy", "meshpolicies", namespaced=False)
+POLICY = Kind("authentication.istio.io", "v1alpha1", "Policy", "policies")
 TELEMETRY = Kind("telemetry.istio.io", "v1", "Telemetry", "telemetries")

@@ -20,6 +20,8 @@ PLURALS = {
     "DestinationRule": ("networking.istio.io", "destinationrules"),
     "Gateway": ("networking.istio.io", "gateways"),
     "EnvoyFilter": ("networking.istio.io", "envoyfilters"),
+    "PeerAuthentication": ("security.istio.io", "peerauthentications"),
+    "Policy": ("authentication.istio.io", "policies"),
 }
 
 
@@ -222,3 +224,21 @@ def test_a_patch_of_bootstraps_is_told_of_and_travels_in_pods_made_from_then_on(
     (told,) = cluster.apply(rule)
     assert "spec.configPatches[0].applyTo: holds for pods made from now on" in told
     assert variables()["PLAIT_BOOTSTRAP_PATCHES"] == '[["shop/flush",{"stats_flush_interval":"1s"}]]'
+
+
+def test_a_policy_of_istio_1_0_is_told_in_todays_words(cluster: Cluster) -> None:
+    (said,) = cluster.apply(obj("Policy", "default", spec={"peers": [{"mtls": {}}]}))
+    assert said == (
+        "Policy shop/default: is of Istio 1.0, and PeerAuthentication shop/default is made of it; write "
+        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: shop}, "
+        "spec: {mtls: {mode: STRICT}}}"
+    )
+    refused = cluster.admit(obj("Policy", "web", spec={"targets": [{"name": "web"}], "peers": [{"mtls": {}}]}))
+    assert [error.path for error in refused.errors] == ["spec.targets[0]"]
+
+
+def test_a_policy_does_not_take_the_place_of_a_peer_authentication(cluster: Cluster) -> None:
+    cluster.apply(obj("PeerAuthentication", "default", spec={"mtls": {"mode": "DISABLE"}}))
+    (error,) = cluster.admit(obj("Policy", "default", spec={"peers": [{"mtls": {}}]})).errors
+    assert "PeerAuthentication shop/default says what holds there already; change that one" in error.message
+    assert not cluster.admit(obj("Policy", "default", "other", spec={})).errors

@@ -11,7 +11,7 @@ from plait.machine.api.schema import load_schemas
 
 def test_istios_kinds_are_all_served(schemas):
     custom = {kind.kind: kind for kind in schemas.kinds if kind.custom}
-    assert len(custom) == 15
+    assert len(custom) == 17, "15 of today, and the policies of Istio 1.0"
     assert {kind for kind, one in custom.items() if one.acts} == {
         "VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "WorkloadEntry", "Sidecar", "EnvoyFilter",
         "ProxyConfig",
@@ -28,6 +28,13 @@ def test_old_groups_of_deployments_are_served_last(schemas):
     assert kind is schemas.resource("apps", "v1", "deployments")
     assert [str(at) for at in kind.endpoints] == ["apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"]
     assert kind.resource == "deployments.apps"
+
+
+def test_policies_of_istio_1_0_are_found_by_the_commands_of_their_time(schemas):
+    mesh = schemas.resource("authentication.istio.io", "v1alpha1", "meshpolicies")
+    assert (mesh.kind, mesh.namespaced, mesh.resource) == ("MeshPolicy", False, "meshpolicies.authentication.istio.io")
+    of_namespace = schemas.resource("authentication.istio.io", "v1alpha1", "policies")
+    assert (of_namespace.kind, of_namespace.namespaced) == ("Policy", True)
 
 
 def test_subresources_speak_their_own_kinds(schemas):

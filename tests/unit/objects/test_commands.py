@@ -10,6 +10,14 @@ from pathlib import Path
 import yaml
 
 VS, DR = "virtualservice.networking.istio.io/front-end", "destinationrule.networking.istio.io/front-end"
+CARTS = """
+{apiVersion: v1, kind: Service, metadata: {name: carts}, spec: {ports: [{name: http, port: 80}]}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: carts}
+spec: {host: carts, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}
+"""
 
 
 def test_apply_creates_changes_and_leaves_alone_in_kubectls_words(run, routes) -> None:
@@ -299,9 +307,22 @@ def test_istioctl_is_the_same_under_istios_names(run, routes) -> None:
     assert "replaced" in run.istioctl("replace", "-n", run.namespace, "-f", file).stdout
     assert "front-end" in run.istioctl("get", "virtualservices", "-n", run.namespace).stdout
     assert "deleted" in run.istioctl("delete", "-n", run.namespace, "-f", file).stdout
-    assert "mutual TLS" in run.istioctl("authn", "tls-check", "carts", "-n", "x", code=1).stderr
+    assert "no Service has the host 'carts'" in run.istioctl("authn", "tls-check", "carts", "-n", "x", code=1).stderr
     for short in ("ps", "pc"):
         assert "Usage: istioctl" in run.istioctl(short, "--help").stdout
+
+
+def test_tls_check_is_a_table_of_what_is_spoken_and_who_asks_for_more(run) -> None:
+    run("apply", "-n", run.namespace, "-f", run.file(CARTS))
+    host = f"carts.{run.namespace}.svc.cluster.local"
+    done = run.istioctl("authn", "tls-check", host, "-n", run.namespace)
+    head, row = done.stdout.splitlines()
+    assert head.split("  ")[0] == "HOST:PORT"
+    assert row.split() == [f"{host}:80", "OK", "HTTP", "HTTP", "-", f"carts/{run.namespace}"]
+    assert done.stderr == (
+        f"DestinationRule/{run.namespace}/carts says ISTIO_MUTUAL: no effect, mutual TLS is not part of this version "
+        "of plait\n"
+    )
 
 
 def test_usage(run) -> None:

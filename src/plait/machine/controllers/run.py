@@ -22,8 +22,11 @@ from plait.kube.kinds import (
     INGRESS,
     INGRESSCLASS,
     JOB,
+    MESHPOLICY,
     NAMESPACE,
+    PEERAUTHENTICATION,
     POD,
+    POLICY,
     REPLICASET,
     SERVICE,
     SERVICEACCOUNT,
@@ -41,6 +44,7 @@ from plait.machine.controllers.ingress import IngressController
 from plait.machine.controllers.job import JobController
 from plait.machine.controllers.loadbalancer import LoadBalancerController
 from plait.machine.controllers.namespaces import NamespaceController, ServiceAccountController
+from plait.machine.controllers.policies import PolicyController
 from plait.machine.controllers.replicaset import ReplicaSetController
 from plait.machine.controllers.writes import Api, Writes
 
@@ -55,7 +59,7 @@ Clock = Callable[[], datetime]
 #: Kinds the controllers read; of all others they know only who owns what.
 CACHED = (
     NAMESPACE, SERVICEACCOUNT, CONFIGMAP, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, CRONJOB, ENDPOINTSLICE, INGRESS,
-    INGRESSCLASS,
+    INGRESSCLASS, MESHPOLICY, POLICY, PEERAUTHENTICATION,
 )  # fmt: skip
 
 # The same objects under another name, and the kind that has no owners and comes in masses.
@@ -91,6 +95,7 @@ class Controllers:
             DeploymentController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
             LoadBalancerController(cache=self.cache, writes=writes),
             IngressController(cache=self.cache, writes=writes),
+            PolicyController(cache=self.cache, writes=writes),
             ServiceAccountController(cache=self.cache, writes=writes),
             self.namespaces,
         )

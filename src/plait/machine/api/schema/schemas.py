@@ -24,6 +24,7 @@ from plait.machine.api.schema.cel import RuleTree, check_rules, compile_rules
 from plait.machine.api.schema.custom import custom_kinds
 from plait.machine.api.schema.decode import check
 from plait.machine.api.schema.fields import UNKNOWN
+from plait.machine.api.schema.former import FORMER_KINDS, FORMER_SCHEMAS
 from plait.machine.api.schema.kinds import GroupVersion, ServedKind
 from plait.machine.api.schema.normal import normalise
 from plait.machine.api.schema.protobuf import ProtobufDecoder
@@ -43,12 +44,13 @@ class Schemas:
         self, *, builtin_data: Mapping[str, Any], istio_data: Mapping[str, Any], protobuf_data: Mapping[str, Any]
     ) -> None:
         self._protobuf = ProtobufDecoder(protobuf_data)
-        istio_kinds, self._custom = custom_kinds(istio_data)
+        istio_kinds, istio_schemas = custom_kinds(istio_data)
+        self._custom: dict[str, Mapping[str, Any]] = {**istio_schemas, **FORMER_SCHEMAS}
         self._definitions: Mapping[str, Mapping[str, Any]] = builtin_data["definitions"] | METRICS_DEFINITIONS
         self._compiler = Compiler(self._definitions, builtin_data["omit"])
         self._types: dict[str, Type] = {}
         self._rules: dict[str, RuleTree | None] = {}
-        self.kinds: tuple[ServedKind, ...] = (*builtin.KINDS, *istio_kinds)
+        self.kinds: tuple[ServedKind, ...] = (*builtin.KINDS, *istio_kinds, *FORMER_KINDS)
         self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
         bodies = (*self.kinds, *builtin.BODIES)
         self._by_kind = {(str(at), kind.kind): kind for kind in bodies for at in kind.endpoints}
