@@ -53,10 +53,20 @@ def about(said: list[str], start: str) -> list[str]:
 def test_rows_1_and_2_old_deployments_with_foreign_sidecars_are_converted(demo) -> None:
     mesh, folder, _, _ = demo
     given = of_kind(folder / INSTALL, "Deployment")
-    tried = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", "-", given=given)
-    assert tried.stdout.count("created") == 13
-    assert "extensions/v1beta1" in tried.stderr
-    assert "istio-proxy" in tried.stderr
+    tried = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-o", "json", "-f", "-", given=given)
+    made = {item["metadata"]["name"]: item for item in json.loads(tried.stdout)["items"]}
+    assert len(made) == 13
+    said = warnings(tried.stderr)
+    for name, item in made.items():
+        template = item["spec"]["template"]
+        assert item["spec"]["selector"] == {"matchLabels": template["metadata"]["labels"]}
+        assert "creationTimestamp" not in template["metadata"]
+        told = [line for line in said if line.startswith(f'Deployment "{name}": ')]
+        assert "extensions/v1beta1 is gone since Kubernetes 1.16, stored as apps/v1; write apiVersion" in told[0]
+        assert "spec.selector is missing, taken from the template's labels" in told[1]
+        assert any(
+            "carries a sidecar (container istio-proxy, init container istio-init, volume" in line for line in told
+        )
 
 
 def test_row_3_a_last_document_may_be_empty(demo) -> None:
@@ -77,17 +87,25 @@ def test_row_5_orders_sends_http_into_a_database(demo) -> None:
     _, _, _, said = demo
     (line,) = about(said, "VirtualService sock-shop/orders: ")
     assert line == (
-        "VirtualService sock-shop/orders: spec.http[0].route[0].destination.host: ERROR: every request for orders "
-        "will fail, since HTTP is sent to catalogue-db, whose port 3306 tcp-dbport speaks TCP; host: orders "
+        "VirtualService sock-shop/orders: spec.http[0].route[0].destination.host: ERROR: HTTP for orders is sent to "
+        "catalogue-db, whose port 3306 tcp-dbport speaks TCP; requests reach orders all the same, by accident: "
+        "catalogue-db is headless, and for such a host a sidecar connects to the address that was called; host: orders "
         "[PLT0006]"
     )
 
 
-def test_row_6_a_document_without_a_version_is_refused_by_kubectl_itself(demo) -> None:
+def test_row_6_a_document_without_a_version_is_refused_by_kubectl_and_understood_by_plait(demo) -> None:
     mesh, folder, _, _ = demo
     file = str(folder / LESSON / "2-front-end-deployment-v1-route.yaml")
     refused = mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", file, code=1)
-    assert "apiVersion" in refused.stderr
+    assert "apiVersion not set" in refused.stderr
+    (line,) = warnings(mesh.plait("apply", "-n", "sock-shop", "-f", file).stderr)
+    assert line == (
+        f"{file}:17: DestinationRule front-end has no apiVersion; taken as networking.istio.io/v1. "
+        "Write apiVersion: networking.istio.io/v1"
+    )
+    rule = mesh.get("destinationrule", "front-end", "-n", "sock-shop")
+    assert [subset["name"] for subset in rule["spec"]["subsets"]] == ["v1"]
 
 
 def test_row_7_a_rule_in_the_wrong_namespace_is_told_the_right_one(demo) -> None:
@@ -108,12 +126,59 @@ def test_row_8_a_rule_that_drops_subsets_in_use_is_told(demo) -> None:
 def test_row_9_the_breaker_has_the_files_figures(demo) -> None:
     mesh, folder, _, _ = demo
     file = str(folder / "3-circuit-breaker/3-circuit-breaker.yaml")
-    tried = json.loads(mesh.kubectl("apply", "--dry-run=server", "-o", "json", "-f", file).stdout)
-    pool = tried["spec"]["trafficPolicy"]["connectionPool"]
+    done = mesh.kubectl("apply", "--dry-run=server", "-o", "json", "-f", file)
+    assert "connectionPool" not in done.stderr, "row 8 is told, and nothing of the figures"
+    pool = json.loads(done.stdout)["spec"]["trafficPolicy"]["connectionPool"]
     assert pool == {
         "tcp": {"maxConnections": 2},
         "http": {"http1MaxPendingRequests": 1, "maxRequestsPerConnection": 1},
     }
+
+
+def test_row_10_a_mesh_policy_becomes_a_peer_authentication_and_goes_with_it(demo) -> None:
+    mesh, folder, _, _ = demo
+    gone = ("delete", "meshpolicies.authentication.istio.io", "default")
+    assert '"default" not found' in mesh.kubectl(*gone, code=1).stderr
+    mesh.kubectl(*gone, "--ignore-not-found")
+    file = str(folder / "4-security/4-global-mtls-mesh-policy.yaml")
+    tried = mesh.kubectl("create", "--dry-run=server", "-f", file)
+    converted, without_effect = warnings(tried.stderr)
+    assert converted == (
+        "MeshPolicy default: is of Istio 1.0, and PeerAuthentication istio-system/default is made of it; write "
+        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: default, namespace: "
+        "istio-system}, spec: {mtls: {mode: STRICT}}}"
+    )
+    assert without_effect == "MeshPolicy 'default' is stored, but has no effect in this version of plait"
+    assert not mesh.get("peerauthentications", "-A")["items"]
+    mesh.kubectl("apply", "-f", file)
+    until("the policy of today", lambda: mode_of(mesh) == "STRICT")
+    text = (folder / "4-security/4-global-mtls-mesh-policy.yaml").read_text()
+    mesh.kubectl("apply", "-f", "-", given=text.replace("mtls: {}", "mtls: {mode: PERMISSIVE}"))
+    until("its change", lambda: mode_of(mesh) == "PERMISSIVE")
+    refused = mesh.kubectl("apply", "-f", "-", given=text.replace("mtls: {}", "jwt: {issuer: me}"), code=1)
+    assert "spec.peers[0].jwt: Invalid value: tokens are not converted; a RequestAuthentication" in refused.stderr
+    mesh.kubectl(*gone)
+    until("its end", lambda: not mode_of(mesh))
+
+
+def mode_of(mesh) -> str:
+    """The mode of the mesh's PeerAuthentication; empty if there is none."""
+    found = ("get", "peerauthentication", "default", "-n", "istio-system", "-o", "jsonpath={.spec.mtls.mode}")
+    return mesh.kubectl(*found, "--ignore-not-found").stdout
+
+
+def test_rows_11_and_12_mutual_tls_is_not_there_yet_and_every_rule_that_asks_is_told(demo) -> None:
+    mesh, folder, _, _ = demo
+    file = str(folder / "4-security/4-virtual-services-all-mtls.yaml")
+    said = warnings(mesh.kubectl("apply", "-n", "sock-shop", "--dry-run=server", "-f", file).stderr)
+    told = [line for line in said if "ISTIO_MUTUAL" in line]
+    assert len(told) == 13
+    assert all(
+        line.endswith(
+            ": spec.trafficPolicy.tls.mode: ISTIO_MUTUAL has no effect yet: traffic stays as the application sends it"
+        )
+        for line in told
+    )
 
 
 def test_row_13_percent_is_accepted_and_the_new_form_named(demo) -> None:
@@ -160,16 +225,30 @@ def test_row_19_the_file_that_the_demo_lacks_is_among_the_lessons(demo) -> None:
     assert not list(folder.glob("5-timeouts/*delay*"))
     file = str(LESSONS / "catalogue-delay.yaml")
     delay = json.loads(mesh.kubectl("apply", "--dry-run=server", "-o", "json", "-f", file).stdout)
-    assert delay["spec"]["http"][0]["fault"]["delay"]["fixedDelay"]
+    assert delay["spec"]["hosts"] == ["catalogue"]
+    assert delay["spec"]["http"][0]["fault"] == {"delay": {"fixedDelay": "30s", "percentage": {"value": 100}}}
 
 
 def test_row_20_istios_old_commands_are_there(demo) -> None:
     mesh, folder, _, _ = demo
-    run = [str(BIN / "istioctl"), "--name", mesh.name]
-    for command, code in (("create", 1), ("replace", 0)):
-        arguments = [*run, command, "-n", "sock-shop", "-f", str(folder / GATEWAY)]
-        done = subprocess.run(arguments, env=mesh.environment, capture_output=True, text=True, check=False, timeout=60)
+
+    def istioctl(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        run = [str(BIN / "istioctl"), "--name", mesh.name, *arguments]
+        done = subprocess.run(run, env=mesh.environment, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == code, done.stderr
+        return done
+
+    file = str(folder / GATEWAY)
+    there = istioctl("create", "-n", "sock-shop", "-f", file, code=1).stderr
+    assert 'gateways.networking.istio.io "sockshop-gateway" already exists; to change it: plait apply' in there
+    done = istioctl("replace", "-n", "sock-shop", "-f", file)
+    assert done.stdout == "gateway.networking.istio.io/sockshop-gateway replaced\n"
+    absent = istioctl("create", "-f", "5-global-mtls-mesh-policy.yaml", code=1).stderr
+    assert 'the path "5-global-mtls-mesh-policy.yaml" cannot be read' in absent
+    host = "carts.sock-shop.svc.cluster.local"
+    checked = istioctl("authn", "tls-check", host, "-n", "sock-shop").stdout.splitlines()
+    assert checked[0].split("  ")[0] == "HOST:PORT"
+    assert checked[1].split() == [f"{host}:80", "OK", "HTTP", "HTTP", "-", "carts/sock-shop"]
 
 
 def test_row_21_the_older_copy_is_told_what_its_ports_do_not_say(demo) -> None:

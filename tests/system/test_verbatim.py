@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import re
+import subprocess
 from collections import Counter
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from .conftest import until
+from .conftest import BIN, until
+from .shopping import Customer
 
 pytestmark = pytest.mark.system
 
@@ -20,37 +20,40 @@ INSTALL = "1-sock-shop-install/1-sock-shop-complete-demo-istio.yaml"
 GATEWAY = "1-sock-shop-install/2-sockshop-gateway.yaml"
 ROUTES = "1-sock-shop-install/3-virtual-services-all.yaml"
 LESSON = "2-inteligent-routing"
-SERVICES = ("front-end", "catalogue", "catalogue-db")
-DEPLOYMENTS = ("front-end-v1", "front-end-v2", "catalogue", "catalogue-db")
+BREAKER = "3-circuit-breaker/3-circuit-breaker.yaml"
+POLICY = "4-security/4-global-mtls-mesh-policy.yaml"
+MUTUAL = "4-security/4-virtual-services-all-mtls.yaml"
+ABORT = "5-timeouts/5-fault-injection-abort-catalogue.yaml"
+DEPLOYMENTS = (
+    "carts", "carts-db", "catalogue", "catalogue-db", "front-end-v1", "front-end-v2", "orders", "orders-db", "payment",
+    "queue-master", "rabbitmq", "shipping", "user", "user-db",
+)  # fmt: skip
 #: chi-square with one degree of freedom: exceeded by chance once in 10,000 runs.
 CHI_SQUARE = 15.14
 
 
-def documents(path: Path) -> str:
-    """The documents of a file that are about these services, to the letter."""
-    chosen = []
-    for document in re.split(r"^---\s*$", path.read_text(), flags=re.MULTILINE):
-        metadata = re.search(r"^metadata:\n((?: .*\n)+)", document, flags=re.MULTILINE)
-        name = metadata and re.search(r"^  name: (\S+)$", metadata[1], flags=re.MULTILINE)
-        if name and name[1].removesuffix("-v1") in SERVICES:
-            chosen.append(document)
-    assert chosen
-    return "---".join(chosen)
-
-
 @pytest.fixture(scope="module")
 def shop(mesh, shared):
-    """The mesh with the shop's three services, as the demo installs them; and the demo, and what apply said."""
+    """The mesh with the whole shop, as the demo installs it; and the demo, and what apply said."""
     demo = shared / "sockshop-istio"
     mesh.plait("up", "--ports", "auto")
     mesh.kubectl("create", "namespace", "sock-shop")
-    applied = mesh.kubectl("apply", "-n", "sock-shop", "-f", "-", given=documents(demo / INSTALL))
+    applied = mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / INSTALL))
     mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / LESSON / "2-front-end-deployment-v2-istio.yaml"))
     mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / GATEWAY))
-    mesh.kubectl("apply", "-n", "sock-shop", "-f", "-", given=documents(demo / ROUTES))
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / ROUTES))
     for name in DEPLOYMENTS:
         mesh.kubectl("rollout", "status", "-n", "sock-shop", f"deployment/{name}", "--timeout=120s")
     return mesh, demo, applied
+
+
+@pytest.fixture
+def routed(shop):
+    """The shop with the routes of its installation, whatever the test before left behind."""
+    mesh, demo, _ = shop
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / ROUTES))
+    until("socks", lambda: '"size":9' in mesh.curl("/catalogue/size").stdout)
+    return mesh, demo
 
 
 def logos(mesh, count: int) -> Counter[str]:
@@ -111,13 +114,17 @@ def test_old_manifests_are_converted_with_a_warning(shop) -> None:
 def test_every_pod_has_its_sidecar(shop) -> None:
     mesh, _, _ = shop
     pods = mesh.get("pods", "-n", "sock-shop")["items"]
-    assert len(pods) == 4
+    assert len(pods) == len(DEPLOYMENTS)
     for pod in pods:
+        proxies = [one["image"] for one in pod["spec"]["containers"] if one["name"] == "istio-proxy"]
+        assert len(proxies) == 1
+        assert proxies[0].startswith("plait/proxyv2"), "one proxy, and not the one that the manifest carries"
+        assert "istio-certs" not in {volume["name"] for volume in pod["spec"]["volumes"]}
         statuses = pod["status"]["containerStatuses"]
         assert [status["ready"] for status in statuses] == [True, True], pod["metadata"]["name"]
         assert "istio-proxy" in {status["name"] for status in statuses}
         assert [status["name"] for status in pod["status"]["initContainerStatuses"]] == ["istio-init"]
-    assert mesh.kubectl("get", "pods", "-n", "sock-shop").stdout.count("2/2") == 4
+    assert mesh.kubectl("get", "pods", "-n", "sock-shop").stdout.count("2/2") == len(DEPLOYMENTS)
     described = mesh.kubectl("describe", "pod", "-n", "sock-shop", "-l", "name=catalogue").stdout
     assert "istio-init" in described
     assert "15090/TCP" in described
@@ -159,6 +166,93 @@ def test_canary_is_ninety_to_ten(shop) -> None:
     expected = {"v1": 1800, "v2": 200}
     seen = {"v1": found[first], "v2": 2000 - found[first]}
     assert sum((seen[version] - expected[version]) ** 2 / expected[version] for version in expected) < CHI_SQUARE, seen
+
+
+def test_row_5_an_order_is_placed_by_accident(routed) -> None:
+    """The rule for orders leads to catalogue-db, which is headless: Envoy connects to the address that was called."""
+    mesh, _ = routed
+    customer = Customer(mesh.url("/"))
+    until("the customer", customer.log_in)
+    status, order = customer.buy()
+    assert status == 201, order
+    told = mesh.plait("explain", "POST", "http://orders/orders", "--from", "deploy/front-end-v1.sock-shop").stdout
+    assert "outbound|3306|v1|catalogue-db.sock-shop.svc.cluster.local" in told
+    address = mesh.get("service", "orders", "-n", "sock-shop")["spec"]["clusterIP"]
+    assert f"{address}:80" in told
+
+
+def test_row_6_the_way_back_to_v1_is_understood_by_plait(routed) -> None:
+    mesh, demo = routed
+    route_to(mesh, ("v1", 100))
+    first = only_logo(mesh)
+    mesh.plait("apply", "-n", "sock-shop", "-f", str(demo / LESSON / "2-front-end-deployment-v2-route.yaml"))
+    only_logo(mesh, unlike=first)
+    done = mesh.plait("apply", "-n", "sock-shop", "-f", str(demo / LESSON / "2-front-end-deployment-v1-route.yaml"))
+    assert "has no apiVersion; taken as networking.istio.io/v1" in done.stderr
+    until("version 1", lambda: set(logos(mesh, 20)) == {first})
+
+
+def test_row_7_a_canary_without_a_namespace_loses_the_share_of_the_subset_that_is_not_there(routed) -> None:
+    mesh, demo = routed
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / LESSON / "2-front-end-deployment-v2-route.yaml"))
+    mesh.kubectl("apply", "-f", str(demo / "2-canary.yaml"))
+    until("503 for nine in ten", lambda: "503" in {answer.split()[0] for answer in logos(mesh, 40)})
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / "2-canary.yaml"))
+    until("no failure", lambda: {answer.split()[0] for answer in logos(mesh, 100)} == {"200"})
+    mesh.kubectl("delete", "destinationrule", "front-end", "-n", "default")
+
+
+def test_row_8_the_breaker_takes_the_subsets_away_that_the_gateway_routes_to(routed) -> None:
+    mesh, demo = routed
+    until("the shop", lambda: mesh.code("/") == 200)
+    mesh.kubectl("apply", "-f", str(demo / BREAKER))
+    until("503 at the gateway", lambda: mesh.code("/") == 503)
+    inside = ("exec", "-n", "sock-shop", "deploy/catalogue", "-c", "catalogue", "--", "curl", "-s", "-o", "/dev/null")
+    code = mesh.kubectl(*inside, "-w", "%{http_code}", "http://front-end/index.html").stdout
+    assert code == "200", "calls inside the mesh are not concerned: the route is bound to the gateway"
+
+
+def test_rows_10_and_11_nothing_fails_under_a_mesh_policy_since_it_has_no_effect_yet(routed) -> None:
+    mesh, demo = routed
+    mesh.kubectl("create", "-f", str(demo / POLICY))
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / MUTUAL))
+    host = "carts.sock-shop.svc.cluster.local"
+    run = [str(BIN / "istioctl"), "--name", mesh.name, "authn", "tls-check", host, "-n", "sock-shop"]
+
+    def checked() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(run, env=mesh.environment, capture_output=True, text=True, check=True, timeout=60)
+
+    row = [f"{host}:80", "OK", "HTTP", "HTTP", "default/", "carts/sock-shop"]
+    until("the policy's row", lambda: checked().stdout.splitlines()[1].split() == row)
+    for asks in ("PeerAuthentication/istio-system/default says STRICT", "sock-shop/carts says ISTIO_MUTUAL"):
+        assert f"{asks}: no effect, mutual TLS is not part of this version" in checked().stderr
+    customer = Customer(mesh.url("/"))
+    until("the customer", customer.log_in)
+    assert customer.buy()[0] == 201
+    mesh.kubectl("delete", "meshpolicies.authentication.istio.io", "default")
+
+
+def test_row_13_percent_100_is_every_request(routed) -> None:
+    mesh, demo = routed
+    mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / ABORT))
+    until("the abort", lambda: mesh.curl("/catalogue/size").stdout == "fault filter abort")
+    assert {mesh.curl("/catalogue/size").stdout for _ in range(20)} == {"fault filter abort"}
+
+
+def test_row_26_a_trace_collector_that_nobody_has_keeps_nobody_from_working(routed) -> None:
+    mesh, _ = routed
+    names = set()
+    for pod in mesh.get("pods", "-n", "sock-shop")["items"]:
+        environment = [value for one in pod["spec"]["containers"] for value in one.get("env") or ()]
+        if any(value["name"] == "ZIPKIN" and "zipkin.jaeger" in value["value"] for value in environment):
+            names.add(pod["metadata"]["labels"]["name"])
+            assert all(status["restartCount"] == 0 for status in pod["status"]["containerStatuses"])
+    assert names == {"carts", "orders", "shipping"}
+    lookup = ("exec", "-n", "sock-shop", "deploy/orders", "-c", "orders", "--", "getent", "hosts")
+    mesh.kubectl(*lookup, "zipkin.jaeger.svc.cluster.local", code=2)
+    customer = Customer(mesh.url("/"))
+    until("the customer", customer.log_in)
+    assert customer.buy()[0] == 201
 
 
 def test_a_subset_that_does_not_exist_is_a_503_and_the_way_back_works(shop) -> None:

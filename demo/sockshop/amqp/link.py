@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,13 @@ class Broker:
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"{address!r} is no broker: give HOST or HOST:PORT")
         return cls(host=host, port=int(port), user=user, password=password)
+
+
+def address_of(environment: Mapping[str, str]) -> str:
+    """HOST or HOST:PORT as Spring's variables say it."""
+    host = environment.get("SPRING_RABBITMQ_HOST") or "rabbitmq"
+    port = environment.get("SPRING_RABBITMQ_PORT")
+    return f"{host}:{port}" if port and ":" not in host else host
 
 
 class Link:

@@ -6,13 +6,15 @@ import asyncio
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sockshop.mongo.client import Mongo
+from sockshop.mongo.client import Mongo, MongoError
 from sockshop.mongo.values import ObjectId
 from sockshop.service.gojson import Float32
 
 _DB = "data"
 _CART_CLASS = "works.weave.socks.cart.entities.Cart"
 _ITEM_CLASS = "works.weave.socks.cart.entities.Item"
+_BAD_VALUE = 2
+"""MongoDB's code for a document that it does not take."""
 
 Document = dict[str, Any]
 
@@ -91,9 +93,7 @@ class Baskets:
                 item = {"_id": ObjectId.new(), "_class": _ITEM_CLASS, "itemId": item_id}
                 item |= {"quantity": quantity, "unitPrice": Float32(unit_price).nearest()}
                 await self._mongo.insert(_DB, "item", item)
-                reference = {"$push": {"items": {"$ref": "item", "$id": item["_id"]}}}
-                cart = await self.cart(customer)
-                await self._mongo.update(_DB, "cart", {"_id": cart["_id"]}, reference)
+                await self._refer(await self.cart(customer), item["_id"])
                 return item
             return await self._count(item, item["quantity"] + 1)
 
@@ -107,9 +107,22 @@ class Baskets:
         async with self._turn(customer):
             item = await self.item(customer, item_id)
             cart = await self.cart(customer)
-            reference = {"$pull": {"items": {"$ref": "item", "$id": item["_id"]}}}
-            await self._mongo.update(_DB, "cart", {"_id": cart["_id"]}, reference)
+            for reference in cart.get("items") or []:
+                if _meant(reference) == item["_id"]:
+                    await self._mongo.update(_DB, "cart", {"_id": cart["_id"]}, {"$pull": {"items": reference}})
             await self._mongo.delete(_DB, "item", {"_id": item["_id"]})
+
+    async def _refer(self, cart: Document, number: ObjectId) -> None:
+        """Puts a reference into a cart: a DBRef as the original has it, or the id alone where DBRefs are refused."""
+        for reference in ({"$ref": "item", "$id": number}, number):
+            try:
+                await self._mongo.update(_DB, "cart", {"_id": cart["_id"]}, {"$push": {"items": reference}})
+            except MongoError as error:
+                # FerretDB's words: invalid key: "$ref" (key must not start with '$' sign)
+                if error.code != _BAD_VALUE or reference is number:
+                    raise
+            else:
+                return
 
     async def _count(self, item: Document, quantity: int) -> Document:
         await self._mongo.update(_DB, "item", {"_id": item["_id"]}, {"$set": {"quantity": quantity}})
@@ -120,4 +133,9 @@ class Baskets:
 
 
 def _references(cart: Document) -> list[ObjectId]:
-    return [one["$id"] for one in cart.get("items") or [] if isinstance(one, dict) and "$id" in one]
+    return [number for one in cart.get("items") or [] if (number := _meant(one)) is not None]
+
+
+def _meant(reference: Any) -> ObjectId | None:
+    found = reference.get("$id") if isinstance(reference, dict) else reference
+    return found if isinstance(found, ObjectId) else None

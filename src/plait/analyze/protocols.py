@@ -59,7 +59,7 @@ def _port(where: int, name: str) -> str:
 
 
 def _spoken(world: World, item: Item, sent: Sent) -> Iterator[Finding]:
-    """HTTP sent to a port that is not HTTP fails each time, which nobody wants: the message says so plainly."""
+    """HTTP sent to a port that is not HTTP fails, or gets through by accident, which nobody wants: it says ERROR."""
     service = world.reader.host(complete_host(sent.host, item.namespace, world.domain))
     port = _chosen(service, number(sent.destination, "port", "number")) if service is not None else 0
     protocol = service.protocol(port) if service is not None and port else None
@@ -69,10 +69,15 @@ def _spoken(world: World, item: Item, sent: Sent) -> Iterator[Finding]:
         return
     hosts = texts(item.spec, "hosts")
     name = next((name for where, _, name in service.ports if where == port), "")
-    detail = (
-        f"ERROR: every request for {', '.join(hosts)} will fail, since HTTP is sent to {sent.host}, "
-        f"whose port {_port(port, name)} speaks {protocol.value.upper()}"
-    )
+    called, there = ", ".join(hosts), f"{sent.host}, whose port {_port(port, name)} speaks {protocol.value.upper()}"
+    if service.headless and is_for_sidecars(item):
+        # Istio: a sidecar opens connections for a headless Service to where its own caller was going.
+        detail = (
+            f"ERROR: HTTP for {called} is sent to {there}; requests reach {called} all the same, by accident: "
+            f"{sent.host} is headless, and for such a host a sidecar connects to the address that was called"
+        )
+    else:
+        detail = f"ERROR: every request for {called} will fail, since HTTP is sent to {there}"
     wanted = next((host for host in hosts if host != sent.host and not host.startswith("*")), "")
     fix = f"host: {wanted}" if wanted else "a host with HTTP"
     yield found(PROTOCOL_MISMATCH, item, f"{sent.path}.host", fix=fix, value=sent.host, detail=detail)

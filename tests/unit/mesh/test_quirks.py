@@ -82,7 +82,8 @@ def test_row_4_and_16_a_broker_whose_ports_say_nothing_is_looked_into(demo: Demo
 def test_row_5_orders_sends_http_into_a_database(demo: Demo) -> None:
     ((level, path, message),) = demo.told("VirtualService", "orders")
     assert (level, path) == (Level.WARNING, "spec.http[0].route[0].destination.host")
-    assert message.startswith("ERROR: every request for orders will fail, since HTTP is sent to catalogue-db")
+    assert message.startswith("ERROR: HTTP for orders is sent to catalogue-db, whose port 3306 tcp-dbport speaks TCP")
+    assert "by accident: catalogue-db is headless" in message
 
 
 def test_rows_4_and_5_are_all_that_is_told_of_the_routes(demo: Demo) -> None:
