@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import tempfile
 import urllib.error
@@ -27,7 +28,8 @@ from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 
 pytestmark = pytest.mark.envoy
 
-ADDRESSES = itertools.count(21)
+#: Other runs on this machine have other addresses: the port is always the same.
+ADDRESSES = (f"127.{1 + os.getpid() % 250}.0.{last}" for last in itertools.count(21))
 QUICK = Pace(grace=0.05, patience=1.0, rest=0.2)
 
 
@@ -149,9 +151,9 @@ class Mesh:
         self.publish("web", contents=contents)
 
     @contextlib.asynccontextmanager
-    async def envoy(self, *, workers: int = 1):
+    async def envoy(self, *, workers: int = 1, address: str = ""):
         boot = self.make.bootstrap(self.folder, self.builder.port)
-        boot["node"]["id"] = boot["node"]["id"].replace("10.0.0.1", f"127.0.0.{next(ADDRESSES)}")
+        boot["node"]["id"] = boot["node"]["id"].replace("10.0.0.1", address or next(ADDRESSES))
         boot["stats_config"] = {
             "stats_matcher": {
                 "inclusion_list": {
@@ -275,9 +277,9 @@ async def test_a_refused_object_does_not_hold_up_the_others_of_its_push(mesh):
 
 
 async def test_a_proxy_without_its_port_is_told_and_one_that_goes_leaves_the_count(mesh):
-    probed = f"127.0.0.{next(ADDRESSES) + 1}"
+    probed = next(ADDRESSES)
     with socket.create_server((probed, 15004), reuse_port=False):
-        async with mesh.envoy():
+        async with mesh.envoy(address=probed):
             generation = mesh.publish("web", contents=[(RDS, mesh.make.routes("80", "b"))])
             found = await mesh.words.until("web", "ProbeFailed", generation)
             assert (found.proxies, found.acknowledged, found.settled) == (1, 1, 0)
