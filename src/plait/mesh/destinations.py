@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from plait.api.meta import ObjectKey
@@ -35,10 +36,16 @@ def destinations(
     for port in ports:
         rules = rules_of(port.host, port.namespace)
         owner = port.namespace if port.kind != SERVICE else ""
-        result.append(Destination(port.host, port.port, "", (), rules, owner))
+        result.append(_whole(port.host, port.port, rules, owner))
         if rules:
             result.extend(
                 Destination(port.host, port.port, subset.name, subset.labels, rules, owner)
                 for subset in subsets_of(rules)
             )
     return tuple(sorted(result))
+
+
+@lru_cache(maxsize=16384)
+def _whole(host: str, port: int, rules: tuple[ObjectKey, ...], owner: str) -> Destination:
+    """A host without a subset; one value for all that reach it."""
+    return Destination(host, port, "", (), rules, owner)

@@ -90,8 +90,13 @@ def _imports_rule(wanted: Import, entry: RuleEntry) -> bool:
     return any(host_matches(wanted.host, host) or host_matches(host, wanted.host) for host in entry.hosts)
 
 
-def scope_ports(reader: Reader, scope: Scope, rules: Iterable[RuleEntry]) -> tuple[HostPort, ...]:
-    """The ports of a scope's hosts, sorted. `rules` are its VirtualServices."""
+def targets(reader: Reader, rules: Iterable[RuleEntry]) -> frozenset[tuple[str, int]]:
+    """(host, port) of everything that rules send to; port 0 is any."""
+    return frozenset(target for entry in rules for target in reader.targets(entry.key))
+
+
+def scope_ports(reader: Reader, scope: Scope, targeted: Iterable[tuple[str, int]]) -> tuple[HostPort, ...]:
+    """The ports of a scope's hosts, sorted. `targeted` is what its VirtualServices send to (see `targets`)."""
     if scope.sidecar is None:
         return reader.ports(scope.namespace)
     listeners = _chosen(reader, scope)
@@ -103,7 +108,7 @@ def scope_ports(reader: Reader, scope: Scope, rules: Iterable[RuleEntry]) -> tup
     named = {port.host for port in found}
     only = {_port_of(item) for item in listeners}
     numbers = None if None in only else only
-    for host, port in _targets(reader, rules):
+    for host, port in targeted:
         if host not in named:
             routed = _routed(reader, scope.namespace, host)
             found.update(p for p in routed if (not port or p.port == port) and (numbers is None or p.port in numbers))
@@ -125,12 +130,6 @@ def _imported(reader: Reader, namespace: str, wanted: Import) -> Iterable[HostPo
         reader.all_ports(namespace) if wanted.namespace == EVERYBODY else reader.ports_in(wanted.namespace, namespace)
     )
     return everything if wanted.host == "*" else (p for p in everything if host_matches(wanted.host, p.host))
-
-
-def _targets(reader: Reader, rules: Iterable[RuleEntry]) -> Iterator[tuple[str, int]]:
-    """(host, port) that the rules send to; port 0 is any."""
-    for entry in rules:
-        yield from reader.targets(entry.key)
 
 
 def _routed(reader: Reader, namespace: str, host: str) -> tuple[HostPort, ...]:

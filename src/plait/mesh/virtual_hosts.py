@@ -16,12 +16,11 @@ from plait.snapshot.keys import Alias, HostPort, RuleEntry
 
 
 class HostClaim(NamedTuple):
-    """One virtual host: a Service's (with the rule that holds for it), or, without `service`, a rule's own."""
+    """One virtual host, a Service's or of a rule alone, with the rule that holds for it."""
 
     host: str
     domains: tuple[str, ...]
     rule: RuleEntry | None = None
-    service: HostPort | None = None
 
 
 def short_forms(host: str, service: str, domain: str, *, local: bool) -> tuple[str, ...]:
@@ -33,10 +32,10 @@ def short_forms(host: str, service: str, domain: str, *, local: bool) -> tuple[s
 
 
 @lru_cache(maxsize=16384)
-def service_domains(
-    host: str, service: str, addresses: tuple[str, ...], domain: str, *, local: bool, headless: bool
+def service_domains(  # noqa: PLR0917 (by position: calls with names are remembered at twice the cost)
+    host: str, service: str, addresses: tuple[str, ...], domain: str, local: bool, headless: bool
 ) -> tuple[str, ...]:
-    """The names besides the full one that callers may use, those of its own namespace (`local`) a shorter one too.
+    """The full name of a Service and the others that callers may use, those of its own namespace (`local`) one more.
 
     Remembered: they are the same for every port and every view.
     """
@@ -45,7 +44,7 @@ def service_domains(
     if headless:
         # A pod of a headless Service is called by a name of its own in front.
         names += [f"*.{name}" for name in (host, *names)]
-    return tuple(names)
+    return (host, *names)
 
 
 def claims(
@@ -61,23 +60,21 @@ def claims(
 
     `foreign` are hosts of rules that no Service has, `aliases` other names of hosts, each with the host it means.
     """
-    services = {port.host: port for port in ports}
-    taken: set[str] = set(services)
-    taken.update(foreign)
-    domains: dict[str, tuple[str, ...]] = {host: (host,) for host in foreign if host not in services}
-    for host, port in services.items():
-        names = service_domains(
-            host,
-            port.service,
-            port.addresses,
-            domain,
-            local=port.namespace == namespace,
-            headless=port.headless,
+    domains = {
+        port.host: service_domains(
+            port.host, port.service, port.addresses, domain, port.namespace == namespace, port.headless
         )
-        if not taken.isdisjoint(names):
-            names = tuple(dict.fromkeys(name for name in names if name not in taken))
-        taken.update(names)
-        domains[host] = (host, *names)
+        for port in ports
+    }
+    others = [host for host in foreign if host not in domains]
+    taken = {*others}.union(*domains.values())
+    if len(taken) < len(others) + sum(map(len, domains.values())):
+        taken = {*others, *domains}
+        for host, names in domains.items():
+            kept = tuple(dict.fromkeys(name for name in names[1:] if name not in taken))
+            taken.update(kept)
+            domains[host] = (host, *kept)
+    domains.update((host, (host,)) for host in others)
     for alias, meant in aliases:
         # A rule for the other name itself takes it.
         target = alias.host if alias.host in domains else meant
@@ -86,12 +83,11 @@ def claims(
             own = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
             taken.update(own)
             domains[target] += own
-    exact, wildcards, find = rules.exact, rules.wildcards, rules.find
+    find = rules.find if rules.wildcards else rules.exact.get
+    own_rules = {host: rules.exact.get(host) or rules.wildcards.get(host) for host in others}
     return tuple(
         [
-            HostClaim(host, domains[host], find(host), services[host])
-            if host in services
-            else HostClaim(host, domains[host], exact.get(host) or wildcards.get(host))
+            HostClaim(host, domains[host], own_rules[host] if host in own_rules else find(host))
             for host in sorted(domains)
         ]
     )
@@ -103,17 +99,18 @@ def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tu
     Such a host is served on the ports of the Services that its rule also names, or on 80 (Istio's rule). A wildcard
     that covers some Service only speaks for those.
     """
+    hosts = {port.host for port in ports if port.protocol.may_be_http}
+    unknown = [(host, entry) for host, entry in rules.exact.items() if host not in hosts]
+    unknown += [pair for pair in rules.wildcards.items() if not any(host_matches(pair[0], host) for host in hosts)]
+    if not unknown:
+        return {}
     known: dict[str, set[int]] = {}
     for port in ports:
-        if port.protocol.may_be_http:
+        if port.host in hosts and port.protocol.may_be_http:
             known.setdefault(port.host, set()).add(port.port)
     result: dict[int, set[str]] = {}
-    for host, entry in (*rules.exact.items(), *rules.wildcards.items()):
-        if (
-            host in known
-            or not entry.requests
-            or (is_wildcard(host) and any(host_matches(host, service) for service in known))
-        ):
+    for host, entry in unknown:
+        if not entry.requests:
             continue
         served: set[int] = set()
         for other in entry.hosts:

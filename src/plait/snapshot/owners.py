@@ -35,6 +35,8 @@ def _joined(first: ServiceHost, others: Iterable[ServiceHost]) -> ServiceHost:
 
 def undisputed(ports: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
     """`ports` (sorted by host) without those of objects that another has taken the host from."""
+    if len({port.host for port in ports}) == len(ports):
+        return ports
     if all(one.host != two.host or one[4:6] == two[4:6] for one, two in pairwise(ports)):
         # Nearly always: neighbours of one host have one namespace and one object.
         return ports

@@ -291,20 +291,23 @@ class Engine:
         if not part.told:
             self._memo.pin(key)
         members: dict[str, Key] = dict(self._memo.get(key))
-        if part.told and members == part.members:
+        known = part.members
+        others = [name for name, fragment in members.items() if known.get(name) is not fragment]
+        gone = known.keys() - members.keys()
+        if part.told and not others and not gone:
             return
         waiting = pending.setdefault(key, {})
-        for name, fragment in members.items():
-            before = part.members.get(name)
-            if before is fragment or before == fragment:
+        for name in others:
+            fragment, before = members[name], known.get(name)
+            if before == fragment:
                 continue
             waiting[name] = None
             self._memo.pin(fragment)
             if before is not None:
                 self._drop_member(key, part, name)
-            part.members[name] = fragment
+            known[name] = fragment
             self._users.setdefault(fragment, {})[key, name] = None
-        for name in part.members.keys() - members.keys():
+        for name in gone:
             waiting[name] = None
             self._drop_member(key, part, name)
         if part.type_url == SDS:

@@ -2,7 +2,8 @@
 
 A fragment's key says all that it depends on besides what it reads. From the world to the wire:
 
-    scope-rules, scope-ports, mesh-rules, foreign-hosts, destinations, host-claims         of a scope (who calls)
+    scope-rules, -targets, -ports, mesh-rules, foreign-hosts, destinations, host-claims,
+    listening, telling                                                                    of a scope (who calls)
     local-rules, exported-rules                                                            of a namespace
     inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
     sidecar-credentials, rule-credentials                                                  of a view, of a rule
@@ -68,13 +69,11 @@ class Fragments:
         return self._makers[str(key[0])](tracker, Reader(tracker.read, self._domain), *key[1:])
 
     def _list(self, tracker: Tracker, reader: Reader, view: ViewKey, type_url: str) -> tuple[tuple[str, Key], ...]:
-        """What a view consists of, for one type: each name once, sorted."""
+        """What a view consists of, for one type: each name once, of several of a name the first."""
         lister = self._lists.get((view.side, type_url))
         found = lister(tracker, reader, view) if lister is not None else iter(())
-        pairs = list(self._patches.entries(tracker, view, type_url, found))
-        entries = dict(pairs)
-        if len(entries) != len(pairs):
-            # Of one name the first.
-            entries = dict(reversed(pairs))
+        pairs = tuple(self._patches.entries(tracker, view, type_url, found))
+        if len({name for name, _ in pairs}) < len(pairs):
+            pairs = tuple(dict(reversed(pairs)).items())
         # The pairs themselves, which lists of other views hold too.
-        return tuple(sorted(pairs if len(entries) == len(pairs) else entries.items()))
+        return pairs

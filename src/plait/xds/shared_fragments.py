@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import lru_cache
@@ -96,7 +96,7 @@ def listener_resource(message: Any) -> Resource:
 
 
 def cluster_entries(
-    found: tuple[Destination, ...], caller: Caller, *, gateway: bool, resolved: AbstractSet[str] | None = None
+    found: Sequence[Destination], caller: Caller, *, gateway: bool, resolved: AbstractSet[str] | None = None
 ) -> Entries:
     """The clusters of a view, as `caller` sees them.
 
@@ -112,7 +112,7 @@ def cluster_entries(
     ]
 
 
-def endpoint_entries(found: tuple[Destination, ...], caller: Caller) -> Entries:
+def endpoint_entries(found: Sequence[Destination], caller: Caller) -> Entries:
     """The endpoint sets of a view, as `caller` sees them."""
     if caller == Caller():
         return [_endpoints_entry(item) for item in found]

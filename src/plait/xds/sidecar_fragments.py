@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import subset_labels
 from plait.mesh.destinations import Destination, destinations
-from plait.mesh.egress import all_ports, own_listeners, scope_ports, scope_rules
+from plait.mesh.egress import all_ports, own_listeners, scope_ports, scope_rules, targets
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, default_routes, rule_routes
 from plait.mesh.rules import MeshRules, Source, mesh_rules
@@ -52,6 +52,24 @@ from plait.xds.tls import WantedCredential
 from plait.xds.views import ViewKey
 
 
+class Listening(NamedTuple):
+    """The ports of a scope, as listeners see them.
+
+    `http`: those with a route configuration that all HTTP services share, each with whether names are resolved as they
+    are asked for. `others` are the ports that are not declared to be HTTP, the oldest service first.
+    """
+
+    http: tuple[tuple[int, bool], ...]
+    others: tuple[HostPort, ...]
+
+
+class Telling(NamedTuple):
+    """Hosts of which the endpoints are told with the cluster, or (these too, and more) never told by themselves."""
+
+    within: frozenset[str]
+    not_at_all: frozenset[str]
+
+
 class SidecarFragments:
     """Makers of these fragments, and the lists of outbound views but for listeners."""
 
@@ -62,8 +80,11 @@ class SidecarFragments:
         """By kind."""
         return {
             "scope-rules": self.scope_rules,
+            "scope-targets": self.scope_targets,
             "scope-ports": self.scope_ports,
+            "listening": self.listening,
             "all-ports": self.all_ports,
+            "telling": self.telling,
             "unknown": self.unknown,
             "mesh-rules": self.mesh_rules,
             "foreign-hosts": self.foreign_hosts,
@@ -91,17 +112,41 @@ class SidecarFragments:
         """The VirtualServices that a scope sees."""
         return scope_rules(reader, scope)
 
+    def scope_targets(self, tracker: Tracker, reader: Reader, scope: Scope) -> frozenset[tuple[str, int]]:
+        """Where the VirtualServices of a scope send to."""
+        return targets(reader, tracker.need(("scope-rules", scope)))
+
     def scope_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         """The ports that a scope sees."""
         # Without a Sidecar the rules are not looked at.
-        rules = tracker.need(("scope-rules", scope)) if scope.sidecar is not None else ()
-        return scope_ports(reader, scope, rules)
+        targets = tracker.need(("scope-targets", scope)) if scope.sidecar is not None else frozenset()
+        return scope_ports(reader, scope, targets)
+
+    def listening(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Listening:
+        """What decides which listeners and route configurations there are; a further HTTP service mostly does not."""
+        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
+        foreign: dict[int, tuple[str, ...]] = tracker.need(("foreign-hosts", scope))
+        http = [port for port in ports if port.protocol.is_http]
+        dynamic = {port.port for port in http if port.resolution is Resolution.DYNAMIC}
+        numbers = sorted({port.port for port in http}.union(foreign))
+        # Where two services want one place the older has it (Istio's rule).
+        others = sorted((port for port in ports if not port.protocol.is_http), key=lambda port: port.created)
+        return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
 
     def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         """The ports of all egress listeners."""
         own = [tracker.need(("scope-ports", part)) for part, _ in own_listeners(reader, scope)]
         rest: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
         return all_ports((*own, rest)) if own else rest
+
+    def telling(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Telling:
+        """How the endpoints of a scope's hosts reach its proxies, where that is not as usual."""
+        ports: tuple[HostPort, ...] = tracker.need(("all-ports", scope))
+        unusual = [port for port in ports if port.headless or port.resolution is not Resolution.ENDPOINTS]
+        return Telling(
+            frozenset(port.host for port in unusual if port.resolution in RESOLVED),
+            frozenset(port.host for port in unusual),
+        )
 
     def unknown(self, tracker: Tracker, reader: Reader, scope: Scope) -> str:
         """The cluster of calls that nobody knows."""
@@ -165,16 +210,13 @@ class SidecarFragments:
         """(host, fragment of the encoded virtual host) of each virtual host of a port: its structure, made once."""
         found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, port))
         caller, anybody = Source(scope.namespace, labels), Source("")
-        parts: list[tuple[str, Key]] = []
-        for claim in found:
-            entry = claim.rule
-            if entry is None:
-                parts.append(_host_part(claim.host, claim.domains, port, None, anybody))
-            else:
-                # Callers that no rule tells apart share the content.
-                source = caller if entry.looks_at_source else anybody
-                parts.append(_host_part(claim.host, claim.domains, port, entry.key, source))
-        return tuple(parts)
+        # Callers that no rule tells apart share the content.
+        return tuple(
+            [
+                _host_part(host, domains, port, rule, caller if rule is not None and rule.looks_at_source else anybody)
+                for host, domains, rule in found
+            ]
+        )
 
     def host_element(self, tracker: Tracker, _reader: Reader, head: bytes, content: Key) -> Part:
         """A virtual host as an element of route configurations; empty where it has no route."""
@@ -226,18 +268,15 @@ class SidecarFragments:
         if tracker.need(("unknown", view.scope)) == names.DYNAMIC_DNS_CLUSTER:
             yield names.DYNAMIC_DNS_CLUSTER, ("fixed-cluster", names.DYNAMIC_DNS_CLUSTER)
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
-        ports: tuple[HostPort, ...] = tracker.need(("all-ports", view.scope))
-        resolved = {port.host for port in ports if port.resolution in RESOLVED}
-        yield from cluster_entries(found, view.caller, gateway=False, resolved=resolved)
+        telling: Telling = tracker.need(("telling", view.scope))
+        yield from cluster_entries(found, view.caller, gateway=False, resolved=telling.within)
 
     def _endpoints(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        resolved = {
-            port.host
-            for port in tracker.need(("all-ports", view.scope))
-            if port.headless or port.resolution is not Resolution.ENDPOINTS
-        }
+        untold = tracker.need(("telling", view.scope)).not_at_all
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
-        yield from endpoint_entries(tuple(item for item in found if item.host not in resolved), view.caller)
+        yield from endpoint_entries(
+            [item for item in found if item.host not in untold] if untold else found, view.caller
+        )
 
     def sidecar_credentials(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
         """The credentials that a sidecar's clusters ask for."""
@@ -261,10 +300,10 @@ class SidecarFragments:
                 yield place.routes, ("proxy-routes", part, view.labels, place.routes)
             elif place.http:
                 yield place.routes, ("routes", part, view.labels, place.port)
-        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", view.scope))
-        for number in shared_http_ports(tracker, view.scope):
+        listening: Listening = tracker.need(("listening", view.scope))
+        for number, _ in listening.http:
             yield names.sidecar_routes(number), ("routes", view.scope, view.labels, number)
-        for port in ports:
+        for port in listening.others:
             if port.protocol is Protocol.AUTO:
                 key = ("service-routes", view.scope, view.labels, port.host, port.port)
                 yield names.service_routes(port.host, port.port), key
@@ -272,18 +311,11 @@ class SidecarFragments:
 
 @lru_cache(maxsize=16384)
 def _host_part(
-    host: str, domains: tuple[str, ...], port: int, rule: ObjectKey | None, source: Source
+    host: str, domains: tuple[str, ...], port: int, rule: RuleEntry | None, source: Source
 ) -> tuple[str, Key]:
     """A host and the fragment of its element; one value for all views that have it."""
     head = virtual_host_head(names.virtual_host(host, port), domains)
-    return host, ("host-element", head, ("virtual-host", host, port, rule, source))
-
-
-def shared_http_ports(tracker: Tracker, scope: Scope) -> list[int]:
-    """The ports with a route configuration that all HTTP services share."""
-    ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-    foreign: dict[int, tuple[str, ...]] = tracker.need(("foreign-hosts", scope))
-    return sorted({port.port for port in ports if port.protocol.is_http}.union(foreign))
+    return host, ("host-element", head, ("virtual-host", host, port, rule.key if rule is not None else None, source))
 
 
 def http_ports(tracker: Tracker, scope: Scope) -> list[int]:

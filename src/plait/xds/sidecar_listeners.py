@@ -35,7 +35,7 @@ from plait.xds.shared_fragments import (
     rules_of,
 )
 from plait.xds.shared_listener import SharedService, shared_listener
-from plait.xds.sidecar_fragments import shared_http_ports
+from plait.xds.sidecar_fragments import Listening
 from plait.xds.views import ViewKey
 
 
@@ -194,20 +194,15 @@ class SidecarListeners:
         find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
         own: MeshRules = tracker.need(("mesh-rules", scope))
         shared: dict[int, list[SharedPart]] = {}
-        # Where two services want one place the older has it (Istio's rule).
-        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-        for port in sorted(ports, key=lambda port: port.created):
-            if port.protocol.is_http:
-                continue
+        listening: Listening = tracker.need(("listening", scope))
+        for port in listening.others:
             rules = _rules_of(reader, view, port, own, find)
             ranges = tuple(address for address in port.addresses if "/" in address)
             if ranges or not (port.addresses or port.headless):
                 shared.setdefault(port.port, []).append(SharedPart(port, rules, ranges))
             for address in self._addresses(tracker, port):
                 yield names.listener(address, port.port), ("listener-service", port, address, rules)
-        dynamic = {p.port for p in ports if p.protocol.is_http and p.resolution is Resolution.DYNAMIC}
-        http = {number: number in dynamic for number in shared_http_ports(tracker, scope)}
-        yield from _shared(shared, http, unknown)
+        yield from _shared(shared, dict(listening.http), unknown)
 
     @staticmethod
     def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
