@@ -265,9 +265,9 @@ class Builder:
                         self._follower.disconnected(frame.connection)
                     self._release(proxy)
             case Progress():
-                self.proxies.update(frame.statuses)
+                self.proxies.update(frame.streams)
                 if self._follower is not None:
-                    self._follower.progressed(frame.levels, frame.statuses)
+                    self._follower.progressed(frame.streams)
                 self.totals.add(self._counted, frame.counters)
                 self._counted = frame.counters
             case Refused():

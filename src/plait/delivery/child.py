@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from plait.delivery.frames import (
+    Alike,
     Assign,
     Channel,
     Connected,
@@ -89,16 +90,17 @@ class Reporter:
             await asyncio.sleep(_GATHER)
             self._signal.clear()
             dirty, self._dirty = self._dirty, {}
-            alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], list[int]]] = {}
+            alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], int, list[int]]] = {}
             for connection in dirty:
-                if status := delivery.status(connection):
+                status, level = delivery.standing(connection)
+                if status:
                     # Equal parts are one value (see ProxyStream.status), so identity will do, and is quicker.
-                    alike.setdefault(tuple(map(id, status)), (status, []))[1].append(connection)
-            statuses = tuple((status, tuple(connections)) for status, connections in alike.values())
+                    alike.setdefault((level, *map(id, status)), (status, level, []))[2].append(connection)
+            streams = tuple(Alike(status, level, tuple(found)) for status, level, found in alike.values())
             counters = Counters(
                 dict(self._pushes), dict(self._rejects), tuple(self._convergence), self._convergence_sum
             )
-            self._channel.post(Progress(statuses, counters, {each: delivery.level(each) for each in dirty}))
+            self._channel.post(Progress(streams, counters))
             await self._channel.drain()
 
 

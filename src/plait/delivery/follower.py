@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from plait.delivery.frames import Alike
     from plait.delivery.proxies import Proxy
-    from plait.delivery.stream import TypeStatus
     from plait.xds.carriage import Carried
     from plait.xds.resource import ViewUpdate
 
@@ -57,9 +57,7 @@ class Follower(Protocol):
         """A stream is over."""
         ...
 
-    def progressed(
-        self, levels: Mapping[int, int], statuses: Iterable[tuple[tuple[TypeStatus, ...], Iterable[int]]]
-    ) -> None:
+    def progressed(self, streams: Iterable[Alike]) -> None:
         """Where streams stand."""
         ...
 

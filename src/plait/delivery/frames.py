@@ -89,15 +89,19 @@ class Counters(msgspec.Struct, frozen=True):
     convergence_sum: float = 0.0
 
 
+class Alike(msgspec.Struct, frozen=True):
+    """Streams that stand the same: a status for each type, and the batch that all of them have acknowledged."""
+
+    status: tuple[TypeStatus, ...]
+    level: int
+    connections: tuple[int, ...]
+
+
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """Delivery: where streams stand whose status may have changed: each status with the connections that have it.
+    """Delivery: where streams stand whose status may have changed."""
 
-    `levels` is the batch that each connection has acknowledged.
-    """
-
-    statuses: tuple[tuple[tuple[TypeStatus, ...], tuple[int, ...]], ...]
+    streams: tuple[Alike, ...]
     counters: Counters
-    levels: dict[int, int] = {}
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):

@@ -10,6 +10,7 @@ from plait.delivery.metrics import SHORT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from plait.delivery.frames import Alike
     from plait.delivery.stream import TypeStatus
     from plait.delivery.wire import Caller
     from plait.mesh.node import ProxyNode
@@ -67,12 +68,12 @@ class Proxies:
         self._known.clear()
         return gone
 
-    def update(self, statuses: Iterable[tuple[tuple[TypeStatus, ...], Iterable[int]]]) -> None:
-        """Take over new statuses, each with its streams; those of streams that ended meanwhile are dropped."""
-        for status, connections in statuses:
-            for connection in connections:
+    def update(self, streams: Iterable[Alike]) -> None:
+        """Take over new statuses; those of streams that ended meanwhile are dropped."""
+        for alike in streams:
+            for connection in alike.connections:
                 if (proxy := self._known.get(connection)) is not None:
-                    proxy.status = status
+                    proxy.status = alike.status
 
     def find(self, identifier: str) -> Proxy | None:
         """By `pod.namespace` or node id; of two the one that connected last."""

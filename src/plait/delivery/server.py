@@ -146,15 +146,10 @@ class Delivery:
         """How many proxies are connected."""
         return len(self._sessions)
 
-    def status(self, connection: int) -> tuple[TypeStatus, ...]:
-        """Where a stream stands; empty when it is over."""
+    def standing(self, connection: int) -> tuple[tuple[TypeStatus, ...], int]:
+        """Where a stream stands, and the batch that it has acknowledged whole; empty and -1 when it is over."""
         session = self._sessions.get(connection)
-        return session.state.status() if session else ()
-
-    def level(self, connection: int) -> int:
-        """The batch that a stream has acknowledged whole, -1 when there is none."""
-        session = self._sessions.get(connection)
-        return session.state.level if session else -1
+        return (session.state.status(), session.state.level) if session else ((), -1)
 
     async def handle(self, stream: Stream) -> None:
         """Serve one stream until it ends (a transport's Handler)."""

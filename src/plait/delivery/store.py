@@ -74,6 +74,7 @@ class View:
         #: The store's revision when anything here changed last.
         self.revision = 0
         self._heads: dict[str, Snapshot] = {}
+        self._since: dict[int, tuple[str, ...]] = {}
         self._logs: dict[str, deque[tuple[int, tuple[str, ...]]]] = {}
         self._diffs: OrderedDict[tuple[int, int], Difference] = OrderedDict()
         self._wanted: OrderedDict[tuple[int, int, frozenset[str]], Difference] = OrderedDict()
@@ -85,6 +86,14 @@ class View:
     def types(self) -> tuple[str, ...]:
         """Types that ever had a resource here."""
         return tuple(self._heads)
+
+    def changed_since(self, revision: int) -> tuple[str, ...]:
+        """The types with a newer snapshot than of this revision: a question that many ask with the same number."""
+        found = self._since.get(revision)
+        if found is None:
+            found = tuple(kind for kind, head in self._heads.items() if head.revision > revision)
+            self._since[revision] = found
+        return found
 
     def apply(self, update: ViewUpdate, revision: int) -> bool:
         """Make the next snapshot; False, and nothing made, when every resource is already as told."""
@@ -103,6 +112,7 @@ class View:
         # What led to a snapshot that is no longer the newest is not asked again, and would keep its resources alive.
         self._diffs.clear()
         self._wanted.clear()
+        self._since.clear()
         log = self._logs.setdefault(update.type_url, deque(maxlen=_LOG))
         log.append((revision, (*(r.name for r in upserts), *removed)))
         return True

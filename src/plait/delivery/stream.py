@@ -76,6 +76,10 @@ class ProxyStream:
         self._blocked = False
         self._sequence: list[Subscription] = []
         self._calm: tuple[int, ...] | None = None
+        #: Names subscribed to, over all types: what a stream costs.
+        self.names = 0
+        #: Pushes sent and not answered, over all types.
+        self.unacknowledged = 0
 
     # in and out at once: what tests and simple callers use
 
@@ -106,6 +110,7 @@ class ProxyStream:
             self._resumed = self._resumed or bool(request.initial_versions)
         reaction = None
         if request.nonce and (push := subscription.settle(request)) is not None:
+            self.unacknowledged -= 1
             refused = tuple(name for name in push.versions if name in subscription.rejected)
             if request.error is None:
                 reaction = Reaction(push=push)
@@ -115,7 +120,9 @@ class ProxyStream:
             self._calm = None
         if request.subscribe or request.unsubscribe:
             self._calm = None
+            self.names -= len(subscription.names)
             subscription.change(request, self._store)
+            self.names += len(subscription.names)
         return reaction
 
     def assign(self, views: Iterable[str], own: Iterable[ViewUpdate] = ()) -> None:
@@ -141,19 +148,35 @@ class ProxyStream:
         self._blocked = False
         self._resumed = self._resumed and not patience_over
         out: list[Push] = []
-        self._calm = None
+        changed, self._calm = self._changed(views), None
+        quiet = True
         for subscription in self._sequence:
+            if changed is not None and subscription.type_url not in changed and not subscription.forced:
+                continue
             if subscription.idle(views):
                 subscription.waiting = False
-                continue
-            self._send(subscription, views, out, patience_over=patience_over)
-            subscription.sent_all()
-        for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
-            if (late := self._types.get(type_url)) is not None and late.held:
-                self._remove(late, out)
-        if not any(s.held or not s.idle(views) for s in self._sequence):
-            self._calm = tuple(view.revision for view in views)
+            else:
+                self._send(subscription, views, out, patience_over=patience_over)
+                subscription.sent_all()
+                quiet = quiet and subscription.idle(views)
+            quiet = quiet and not subscription.held
+        if not quiet:
+            for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
+                if (late := self._types.get(type_url)) is not None and late.held:
+                    self._remove(late, out)
+            quiet = not any(s.held or not s.idle(views) for s in self._sequence)
+        if quiet:
+            self._calm = tuple([view.revision for view in views])
         return tuple(out)
+
+    def _changed(self, views: tuple[View, ...]) -> Sequence[str] | None:
+        """The types that anything can be sent of, where that was nothing at all; None: any type."""
+        if self._calm is None:
+            return None
+        moved = [
+            view.changed_since(seen) for view, seen in zip(views, self._calm, strict=True) if view.revision != seen
+        ]
+        return moved[0] if len(moved) == 1 else [kind for kinds in moved for kind in kinds]
 
     @property
     def pending(self) -> bool:
@@ -171,23 +194,16 @@ class ProxyStream:
             return -1
         if self._calm is not None and self._calm == tuple([view.revision for view in views]):
             # The usual case: nothing to send, so only what is unanswered counts.
-            return min([s.level if s.outstanding or s.waiting else self._store.batch for s in self._sequence])
+            batch = self._store.batch
+            return (
+                min([s.level for s in self._sequence if s.outstanding], default=batch) if self.unacknowledged else batch
+            )
         return min(subscription.reached(views, self._store.batch) for subscription in self._types.values())
 
     @property
     def blocked(self) -> bool:
         """Something waits for another type, which should come soon: flush with `patience_over` when it does not."""
         return self._blocked
-
-    @property
-    def names(self) -> int:
-        """Names subscribed to, over all types: what a stream costs."""
-        return sum([len(s.names) for s in self._sequence])
-
-    @property
-    def unacknowledged(self) -> int:
-        """Pushes sent and not answered, over all types."""
-        return sum([len(s.outstanding) for s in self._sequence])
 
     def _send(
         self, subscription: Subscription, views: tuple[View, ...], out: list[Push], *, patience_over: bool
@@ -273,6 +289,8 @@ class ProxyStream:
         push = self._store.push(subscription.type_url, upserts, removed, caused=caused)
         subscription.outstanding.append(Sent(push, adds))
         subscription.sent = push
+        subscription.shown = None
+        self.unacknowledged += 1
         out.append(push)
 
     # status
@@ -284,6 +302,8 @@ class ProxyStream:
         return tuple([self._status(subscription, views, calm=calm) for subscription in self._sequence])
 
     def _status(self, subscription: Subscription, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
+        if calm and subscription.shown is not None:
+            return subscription.shown
         state: State = "SYNCED"
         if subscription.rejected:
             state = "NACK"
@@ -294,7 +314,7 @@ class ProxyStream:
         ):
             state = "STALE"
         sent, acked = subscription.sent, subscription.acked
-        return _status_of(
+        found = _status_of(
             subscription.type_url,
             state,
             sent.nonce if sent else "",
@@ -304,6 +324,9 @@ class ProxyStream:
             subscription.error,
             tuple(sorted(subscription.rejected)) if subscription.rejected else (),
         )
+        if calm:
+            subscription.shown = found
+        return found
 
 
 @lru_cache(maxsize=4096)

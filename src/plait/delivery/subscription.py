@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from plait.delivery.store import View, ViewStore
+    from plait.delivery.stream import TypeStatus
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource
 
@@ -37,7 +38,7 @@ class Subscription:
     views, `own` versions by name. `ahead` are answers given since then; `held` are removals that wait for others;
     `urgent` are names it asked for and waits for; `forced` must be sent although equal; `single` are names (with
     versions) of a refused push, each to be sent alone. `told` is the store's batch up to which everything was sent,
-    `level` that up to which everything was answered.
+    `level` that up to which everything was answered; `shown` is the status as last asked for, if it still holds.
     """
 
     type_url: str
@@ -59,6 +60,7 @@ class Subscription:
     error: str = ""
     sent: Push | None = None
     acked: Push | None = None
+    shown: TypeStatus | None = None
 
     @classmethod
     def begin(cls, request: Request) -> Subscription:
@@ -75,6 +77,7 @@ class Subscription:
 
     def change(self, request: Request, store: ViewStore) -> None:
         """Take over the request's subscriptions; new names become urgent unless the proxy says it has them."""
+        self.shown = None
         gone, new = frozenset(request.unsubscribe), frozenset(request.subscribe)
         if WILDCARD in new and not self.wildcard:
             self.materialize()
@@ -103,6 +106,7 @@ class Subscription:
         if place is None:
             return None
         push = self.outstanding.pop(place).push
+        self.shown = None
         if request.error is None:
             self.acked = push
             for name in ("", *push.versions, *push.removed):

@@ -9,6 +9,7 @@ import pytest
 from plait.delivery.builder import Builder
 from plait.delivery.debounce import Debounce
 from plait.delivery.frames import (
+    Alike,
     Assign,
     Connected,
     Counters,
@@ -248,7 +249,7 @@ async def test_statuses_become_syncz(builder, outlet):
         type_url=CDS, state="SYNCED", sent_nonce="n2", sent_version=2, acked_nonce="n2", acked_version=2
     )
     counters = Counters({CDS: 2}, {}, (1,) + (0,) * 14, 0.001)
-    builder.receive(Progress((((status,), (1, 99)),), counters))
+    builder.receive(Progress((Alike((status,), 0, (1, 99)),), counters))
     builder.receive(Progress((), Counters({CDS: 3}, {CDS: 1}, (2,) + (0,) * 14, 0.002)))
     (proxy,) = builder.proxies.syncz(istiod="istiod-1", version="x")
     assert proxy["proxy"] == "a-1.shop"

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from plait.delivery.builder import Refusal
     from plait.delivery.engine import Engine
+    from plait.delivery.frames import Alike
     from plait.delivery.objects import Objects
     from plait.delivery.proxies import Proxy
     from plait.delivery.settled.ledger import Verdict
     from plait.delivery.settled.status import Message
-    from plait.delivery.stream import TypeStatus
     from plait.xds.carriage import Carried
     from plait.xds.resource import ViewUpdate
 
@@ -190,14 +190,12 @@ class Settling:
             known.pop(connection, None)
         self._wake.set()
 
-    def progressed(
-        self, levels: Mapping[int, int], statuses: Iterable[tuple[tuple[TypeStatus, ...], Iterable[int]]]
-    ) -> None:
-        """Where streams stand; each status with the streams that have it."""
-        self.ledger.acknowledged(levels)
-        for status, connections in statuses:
-            rejected = {each.type_url: each.rejected for each in status}
-            for connection in connections:
+    def progressed(self, streams: Iterable[Alike]) -> None:
+        """Where streams stand."""
+        for alike in streams:
+            self.ledger.acknowledged(dict.fromkeys(alike.connections, alike.level))
+            rejected = {each.type_url: each.rejected for each in alike.status}
+            for connection in alike.connections:
                 self.ledger.still_refused(connection, rejected)
         if self.ledger.pending:
             self._wake.set()
