@@ -65,6 +65,11 @@ class Push:
     revision: int
     since: float | None = None
 
+    @property
+    def mark(self) -> tuple[str, int]:
+        """What is remembered of a push once it is acknowledged, when its body is not needed any more."""
+        return self.nonce, self.revision
+
 
 class View:
     """One view: its newest snapshot per type and how it came to be."""

@@ -26,7 +26,7 @@ from plait.delivery.subscription import Sent, Subscription
 from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from plait.delivery.store import Push, ViewStore
     from plait.delivery.wire import Request
@@ -75,7 +75,9 @@ class ProxyStream:
         self._resumed = False
         self._blocked = False
         self._sequence: list[Subscription] = []
-        self._calm: tuple[int, ...] | None = None
+        #: The views' revisions up to which of all types but the open ones there is nothing to send; None: not known.
+        self._seen: tuple[int, ...] | None = None
+        self._open: set[str] = set()
         #: Names subscribed to, over all types: what a stream costs.
         self.names = 0
         #: Pushes sent and not answered, over all types.
@@ -106,7 +108,7 @@ class ProxyStream:
             subscription = self._types[request.type_url] = Subscription.begin(request)
             self._sequence = [self._types[t] for t in DELIVERY_ORDER if t in self._types]
             self._sequence += [s for t, s in self._types.items() if t not in DELIVERY_ORDER]
-            self._calm = None
+            self._open.add(request.type_url)
             self._resumed = self._resumed or bool(request.initial_versions)
         reaction = None
         if request.nonce and (push := subscription.settle(request)) is not None:
@@ -117,9 +119,9 @@ class ProxyStream:
             elif refused or not push.versions:
                 reaction = Reaction(push=push, error=request.error, refused=refused)
         if request.error is not None:
-            self._calm = None
+            self._open.add(request.type_url)
         if request.subscribe or request.unsubscribe:
-            self._calm = None
+            self._open.add(request.type_url)
             self.names -= len(subscription.names)
             subscription.change(request, self._store)
             self.names += len(subscription.names)
@@ -130,7 +132,7 @@ class ProxyStream:
         for subscription in self._types.values():
             subscription.materialize()
             subscription.told = subscription.level = -1
-        self._calm = None
+        self._seen = None
         self.amend(own)
         self._views = (*(self._store.view(name) for name in views), self._own)
 
@@ -148,43 +150,48 @@ class ProxyStream:
         self._blocked = False
         self._resumed = self._resumed and not patience_over
         out: list[Push] = []
-        changed, self._calm = self._changed(views), None
-        quiet = True
+        due = self._due(views)
         for subscription in self._sequence:
-            if changed is not None and subscription.type_url not in changed and not subscription.forced:
+            if due is not None and subscription.type_url not in due and not subscription.forced:
                 continue
             if subscription.idle(views):
                 subscription.waiting = False
             else:
                 self._send(subscription, views, out, patience_over=patience_over)
                 subscription.sent_all()
-                quiet = quiet and subscription.idle(views)
-            quiet = quiet and not subscription.held
-        if not quiet:
+            if subscription.held or not subscription.idle(views):
+                self._open.add(subscription.type_url)
+            else:
+                self._open.discard(subscription.type_url)
+        if self._open:
             for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
                 if (late := self._types.get(type_url)) is not None and late.held:
                     self._remove(late, out)
-            quiet = not any(s.held or not s.idle(views) for s in self._sequence)
-        if quiet:
-            self._calm = tuple([view.revision for view in views])
+                    if not late.held and late.idle(views):
+                        self._open.discard(type_url)
+        self._seen = tuple([view.revision for view in views])
         return tuple(out)
 
-    def _changed(self, views: tuple[View, ...]) -> Sequence[str] | None:
-        """The types that anything can be sent of, where that was nothing at all; None: any type."""
-        if self._calm is None:
+    def _due(self, views: tuple[View, ...]) -> Collection[str] | None:
+        """The types that there may be something to send of; None: any."""
+        if self._seen is None:
             return None
         moved = [
-            view.changed_since(seen) for view, seen in zip(views, self._calm, strict=True) if view.revision != seen
+            view.changed_since(seen) for view, seen in zip(views, self._seen, strict=True) if view.revision != seen
         ]
-        return moved[0] if len(moved) == 1 else [kind for kinds in moved for kind in kinds]
+        if len(moved) == 1 and not self._open:
+            return moved[0]
+        return self._open.union(*moved)
+
+    def _still(self, views: tuple[View, ...]) -> bool:
+        """Whether no view has changed since the last look."""
+        return self._seen == tuple([view.revision for view in views])
 
     @property
     def pending(self) -> bool:
         """Whether `flush` may have something to do: after most ACKs it has not."""
         views = self._views
-        if views is None or (self._calm is not None and self._calm == tuple([view.revision for view in views])):
-            return False
-        return any(s.held or not s.idle(views) for s in self._sequence)
+        return views is not None and (bool(self._open) or not self._still(views))
 
     @property
     def level(self) -> int:
@@ -192,13 +199,11 @@ class ProxyStream:
         views = self._views
         if views is None or LDS not in self._types:
             return -1
-        if self._calm is not None and self._calm == tuple([view.revision for view in views]):
-            # The usual case: nothing to send, so only what is unanswered counts.
-            batch = self._store.batch
-            return (
-                min([s.level for s in self._sequence if s.outstanding], default=batch) if self.unacknowledged else batch
-            )
-        return min(subscription.reached(views, self._store.batch) for subscription in self._types.values())
+        batch = self._store.batch
+        if self._open or not self._still(views):
+            return min(subscription.reached(views, batch) for subscription in self._sequence)
+        # The usual case: nothing to send, so only what is unanswered counts.
+        return min([s.level for s in self._sequence if s.outstanding], default=batch) if self.unacknowledged else batch
 
     @property
     def blocked(self) -> bool:
@@ -288,7 +293,7 @@ class ProxyStream:
     ) -> None:
         push = self._store.push(subscription.type_url, upserts, removed, caused=caused)
         subscription.outstanding.append(Sent(push, adds))
-        subscription.sent = push
+        subscription.sent = push.mark
         subscription.shown = None
         self.unacknowledged += 1
         out.append(push)
@@ -298,8 +303,10 @@ class ProxyStream:
     def status(self) -> tuple[TypeStatus, ...]:
         """Each type the proxy subscribed to, in delivery order."""
         views = self._views
-        calm = views is not None and self._calm == tuple([view.revision for view in views])
-        return tuple([self._status(subscription, views, calm=calm) for subscription in self._sequence])
+        still = views is not None and self._still(views)
+        return tuple(
+            [self._status(each, views, calm=still and each.type_url not in self._open) for each in self._sequence]
+        )
 
     def _status(self, subscription: Subscription, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
         if calm and subscription.shown is not None:
@@ -313,14 +320,11 @@ class ProxyStream:
             calm or (not subscription.held and subscription.lacks(views) == Difference())
         ):
             state = "STALE"
-        sent, acked = subscription.sent, subscription.acked
         found = _status_of(
             subscription.type_url,
             state,
-            sent.nonce if sent else "",
-            sent.revision if sent else 0,
-            acked.nonce if acked else "",
-            acked.revision if acked else 0,
+            *subscription.sent,
+            *subscription.acked,
             subscription.error,
             tuple(sorted(subscription.rejected)) if subscription.rejected else (),
         )

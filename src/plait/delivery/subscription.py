@@ -38,7 +38,8 @@ class Subscription:
     views, `own` versions by name. `ahead` are answers given since then; `held` are removals that wait for others;
     `urgent` are names it asked for and waits for; `forced` must be sent although equal; `single` are names (with
     versions) of a refused push, each to be sent alone. `told` is the store's batch up to which everything was sent,
-    `level` that up to which everything was answered; `shown` is the status as last asked for, if it still holds.
+    `level` that up to which everything was answered; `sent` and `acked` are the marks of the last such push, and
+    `shown` is the status as last asked for, if it still holds.
     """
 
     type_url: str
@@ -58,8 +59,8 @@ class Subscription:
     outstanding: list[Sent] = field(default_factory=list)
     rejected: dict[str, str] = field(default_factory=dict)
     error: str = ""
-    sent: Push | None = None
-    acked: Push | None = None
+    sent: tuple[str, int] = ("", 0)
+    acked: tuple[str, int] = ("", 0)
     shown: TypeStatus | None = None
 
     @classmethod
@@ -108,7 +109,7 @@ class Subscription:
         push = self.outstanding.pop(place).push
         self.shown = None
         if request.error is None:
-            self.acked = push
+            self.acked = push.mark
             for name in ("", *push.versions, *push.removed):
                 self.rejected.pop(name, None)
         elif len(push.versions) > 1 and self.type_url not in _WILDCARD_TYPES:

@@ -227,7 +227,7 @@ class TestAcknowledging:
         assert shop.change(RDS, "80=3") == []
         assert shop.change(RDS, "80=4") == []
         assert shop.ack(RDS) == ["rds +80"]
-        assert shop.stream._types[RDS].sent.versions == versions(shop, RDS)
+        assert shop.stream._types[RDS].outstanding[-1].push.versions == versions(shop, RDS)
         assert shop.ack(RDS) == []
 
     def test_other_types_do_not_wait(self, shop):

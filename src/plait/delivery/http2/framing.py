@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from plait.delivery.http2.frames import LARGEST_WINDOW, Code, Flag, Setting, Type
 
-#: How many framed messages are remembered: those of one push to all, of a few types.
-_REMEMBERED: Final = 16
+#: Bytes of framed messages that are remembered: those of a push to all, which may be another for each view.
+_REMEMBERED: Final = 32 << 20
 
 
 def frame(kind: Type, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -101,16 +100,28 @@ class Framed:
 
 
 class Framer:
-    """Frames messages, and remembers the last ones: a push goes to all proxies as one bytes object."""
+    """Frames messages, and remembers the last ones: a push goes to many proxies as one bytes object."""
 
     def __init__(self) -> None:
-        self._recent: deque[tuple[bytes, int, int, Framed]] = deque(maxlen=_REMEMBERED)
+        self._recent: dict[tuple[int, int, int], tuple[bytes, Framed]] = {}
+        self._bytes = 0
 
     def frame(self, message: bytes, stream: int, largest: int) -> Framed:
         """The message for a stream of that number, in frames of at most `largest` bytes."""
-        for known, number, size, framed in self._recent:
-            if known is message and number == stream and size == largest:
-                return framed
+        # The message is held, so nothing else can have its identity meanwhile.
+        key = (id(message), stream, largest)
+        found = self._recent.get(key)
+        if found is not None:
+            return found[1]
         framed = Framed(message, stream, largest)
-        self._recent.appendleft((message, stream, largest, framed))
+        self._recent[key] = message, framed
+        self._bytes += framed.size
+        while self._bytes > _REMEMBERED:
+            _, dropped = self._recent.pop(next(iter(self._recent)))
+            self._bytes -= dropped.size
         return framed
+
+    def forget(self) -> None:
+        """Let go of all messages: those of a push that is over take room."""
+        self._recent.clear()
+        self._bytes = 0

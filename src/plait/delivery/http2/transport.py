@@ -69,6 +69,7 @@ class Http2Transport:
             while True:
                 await asyncio.sleep(_ROUND)
                 self._look()
+                self._framer.forget()
         finally:
             server.close()
             for connection in (*self._connections,):
