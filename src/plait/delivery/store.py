@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from plait.delivery.transport import Message
 from plait.delivery.wire import encode_response
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class ViewStore:
         push = Push(
             type_url=type_url,
             nonce=nonce,
-            body=encode_response(type_url, nonce, (r.encoded for r in upserts), removed),
+            body=Message(encode_response(type_url, nonce, (r.encoded for r in upserts), removed)),
             versions={r.name: r.version for r in upserts},
             removed=tuple(removed),
             revision=self._revision,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -50,6 +50,12 @@ class Stream(Protocol):
     async def refuse(self, code: Refusal, reason: str) -> NoReturn:
         """End the stream with a status."""
         ...
+
+
+class Message(bytes):
+    """A message that goes to many. `form` is what a transport made of it, to be made once; it is gone with it."""
+
+    form: Any = None
 
 
 Handler = Callable[[Stream], Awaitable[None]]

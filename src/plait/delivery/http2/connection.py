@@ -53,11 +53,10 @@ Start = Callable[[Call], None]
 class Connection(asyncio.Protocol):
     """Serves calls of one method (`/service/Name`) and refuses others. `start` is told of each call."""
 
-    def __init__(self, method: str, framer: framing.Framer, start: Start, closed: Callable[[Connection], None]) -> None:
+    def __init__(self, method: str, start: Start, closed: Callable[[Connection], None]) -> None:
         self.greeted = False
         self.heard = True
         self._method = method
-        self._framer = framer
         self._start = start
         self._closed = closed
         self._transport: asyncio.Transport | None = None
@@ -134,7 +133,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._paused or self._queue or len(message) > _AT_ONCE:
             return False
-        framed = self._framer.frame(message, call.number, self._largest)
+        framed = framing.framed(message, call.number, self._largest)
         if framed.size > self._window or framed.size > call.window:
             return False
         self._begin(call)

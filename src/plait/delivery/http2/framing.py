@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from plait.delivery.http2.frames import LARGEST_WINDOW, Code, Flag, Setting, Type
-
-#: Bytes of framed messages that are remembered: those of a push to all, which may be another for each view.
-_REMEMBERED: Final = 32 << 20
+from plait.delivery.transport import Message
 
 
 def frame(kind: Type, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -82,9 +80,18 @@ def refusal(stream: int, code: int) -> bytes:
     return frame(Type.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, stream, _literal(":status", str(code)))
 
 
+#: Bytes before a message of gRPC in DATA.
+PREFIX: Final = 5
+
+
+def prefix(size: int) -> bytes:
+    """What stands before a message of this size: not compressed, and its length."""
+    return b"\x00" + size.to_bytes(4)
+
+
 def prefixed(message: bytes) -> bytes:
-    """A message of gRPC as it stands in DATA: not compressed, and its length."""
-    return b"\x00" + len(message).to_bytes(4) + message
+    """A message of gRPC as it stands in DATA."""
+    return prefix(len(message)) + message
 
 
 class Framed:
@@ -93,35 +100,25 @@ class Framed:
     __slots__ = ("data", "size")
 
     def __init__(self, message: bytes, stream: int, largest: int) -> None:
-        body = prefixed(message)
-        self.size = len(body)
-        starts = range(0, len(body), largest)
-        self.data = b"".join(frame(Type.DATA, 0, stream, body[start : start + largest]) for start in starts)
+        self.size = len(message) + PREFIX
+        whole = memoryview(message)
+        # The prefix goes into the first frame.
+        parts: list[bytes | memoryview] = []
+        for start in range(0, self.size, largest):
+            size = min(largest, self.size - start)
+            parts.append(size.to_bytes(3) + bytes((Type.DATA, 0)) + stream.to_bytes(4))
+            if start == 0:
+                parts.append(prefix(len(message)))
+            parts.append(whole[max(0, start - PREFIX) : start - PREFIX + size])
+        self.data = b"".join(parts)
 
 
-class Framer:
-    """Frames messages, and remembers the last ones: a push goes to many proxies as one bytes object."""
-
-    def __init__(self) -> None:
-        self._recent: dict[tuple[int, int, int], tuple[bytes, Framed]] = {}
-        self._bytes = 0
-
-    def frame(self, message: bytes, stream: int, largest: int) -> Framed:
-        """The message for a stream of that number, in frames of at most `largest` bytes."""
-        # The message is held, so nothing else can have its identity meanwhile.
-        key = (id(message), stream, largest)
-        found = self._recent.get(key)
-        if found is not None:
-            return found[1]
-        framed = Framed(message, stream, largest)
-        self._recent[key] = message, framed
-        self._bytes += framed.size
-        while self._bytes > _REMEMBERED:
-            _, dropped = self._recent.pop(next(iter(self._recent)))
-            self._bytes -= dropped.size
-        return framed
-
-    def forget(self) -> None:
-        """Let go of all messages: those of a push that is over take room."""
-        self._recent.clear()
-        self._bytes = 0
+def framed(message: bytes, stream: int, largest: int) -> Framed:
+    """The message for a stream of that number, in frames of at most `largest` bytes; once, for what goes to many."""
+    if not isinstance(message, Message):
+        return Framed(message, stream, largest)
+    form = message.form
+    if form is None or form[:2] != (stream, largest):
+        form = message.form = stream, largest, Framed(message, stream, largest)
+    found: Framed = form[2]
+    return found

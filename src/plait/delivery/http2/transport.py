@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from plait.delivery.http2.call import STATUS, Call, RefusedError
 from plait.delivery.http2.connection import Connection
-from plait.delivery.http2.framing import Framer
 from plait.delivery.wire import METHOD
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class Http2Transport:
     def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
         self._tls = tls
-        self._framer = Framer()
         self._connections: dict[Connection, _Quiet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -50,7 +48,7 @@ class Http2Transport:
             task.add_done_callback(self._tasks.discard)
 
         def connect() -> Connection:
-            made = Connection(METHOD, self._framer, start, closed)
+            made = Connection(METHOD, start, closed)
             self._connections[made] = _Quiet()
             return made
 
@@ -69,7 +67,6 @@ class Http2Transport:
             while True:
                 await asyncio.sleep(_ROUND)
                 self._look()
-                self._framer.forget()
         finally:
             server.close()
             for connection in (*self._connections,):
