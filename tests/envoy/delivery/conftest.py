@@ -131,7 +131,7 @@ class Watcher:
         return {
             short[status.type_url]: (status.state, status.error)
             for connection in self.callers
-            for status in self.delivery.status(connection)
+            for status in self.delivery.standing(connection)[0]
         }
 
     async def synced(self) -> None:
