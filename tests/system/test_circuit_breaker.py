@@ -84,21 +84,30 @@ class Loaded:
         return next((stat["value"] for stat in stats if stat.get("name") == OVERFLOW), 0)
 
 
-def limits(mesh, connections: int | None) -> None:
-    """Wait until a proxy that is there already has so many connections as its limit; None = the default's many."""
+def limits(mesh, connections: int | None) -> dict:
+    """The cluster of a proxy that is there already, once it has so many connections as its limit; None = many."""
 
-    def active() -> bool:
+    def active() -> dict | None:
         target = ["proxy-config", "cluster", "deploy/fortio-deploy", "-n", "sock-shop", "-o", "json"]
         (cluster,) = json.loads(mesh.plait(*target, "--fqdn", "front-end.sock-shop.svc.cluster.local").stdout)
         thresholds = cluster.get("circuit_breakers", {}).get("thresholds", [])
         found = [t.get("max_connections") for t in thresholds if t.get("priority", "DEFAULT") == "DEFAULT"]
-        return connections in found if connections else not any(n and n < 1000 for n in found)
+        reached = connections in found if connections else not any(n and n < 1000 for n in found)
+        return cluster if reached else None
 
-    until(f"{connections or 'any number of'} connections at most", active)
+    return until(f"{connections or 'any number of'} connections at most", active)
 
 
 def test_fortio_answers_in_its_pod(shop) -> None:
+    """At the path of the demo's time and at today's; its server echoes on the port that the manifest names."""
     mesh, _ = shop
+    inside = ("exec", "-n", "sock-shop", "deploy/fortio-deploy", "-c", "fortio", "--")
+    for program in ("/usr/local/bin/fortio", "/usr/bin/fortio"):
+        done = mesh.kubectl(*inside, program, "load", "-curl", "http://front-end:80/index.html")
+        assert "HTTP/1.1 200 OK" in done.stdout + done.stderr
+        assert "<title>WeaveSocks</title>" in done.stdout
+    echo = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://localhost:8080/?status=418")
+    until("fortio's server", lambda: mesh.kubectl(*inside, *echo, code=None).stdout == "418")
     said = "http-echo server listening on tcp 0.0.0.0:8080"
     log = ("logs", "-n", "sock-shop", "deploy/fortio-deploy", "-c", "fortio")
     until("fortio's server listens", lambda: said in mesh.kubectl(*log).stdout)
@@ -130,7 +139,10 @@ def test_with_few_connections_a_share_fails(shop) -> None:
     assert one.overflows() == failed, "each failure is an overflow, counted by the caller's own proxy"
     assert "exit=0" in one.text, "as fortio: failures are a result, not an error"
     mesh.kubectl("apply", "-f", "-", given=text)
-    limits(mesh, 2)
+    cluster = limits(mesh, 2)
+    assert cluster["circuit_breakers"]["thresholds"][0]["max_pending_requests"] == 1
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"]["max_requests_per_connection"] == 1
     two = Loaded(mesh, "load-two")
     assert 0 < two.codes.get(503, 0) < failed, two.text
     assert two.overflows() == two.codes[503]

@@ -86,6 +86,18 @@ def test_row_5_orders_sends_http_into_a_database(demo: Demo) -> None:
     assert "by accident: catalogue-db is headless" in message
 
 
+def test_row_5_at_a_gateway_nothing_gets_through_by_accident(demo: Demo) -> None:
+    route = {"destination": {"host": "catalogue-db"}}
+    spec = {"hosts": ["*"], "gateways": ["sockshop-gateway"], "http": [{"route": [route]}]}
+    metadata = {"name": "outside", "namespace": "sock-shop"}
+    version = "networking.istio.io/v1"
+    demo.world.put(Item({"apiVersion": version, "kind": "VirtualService", "metadata": metadata, "spec": spec}))
+    told = [text for _, path, text in demo.told("VirtualService", "outside") if path.endswith("destination.host")]
+    assert any(
+        text.startswith("ERROR: every request for * will fail, since HTTP is sent to catalogue-db") for text in told
+    )
+
+
 def test_rows_4_and_5_are_all_that_is_told_of_the_routes(demo: Demo) -> None:
     told = {one.object.name for one in demo.findings() if one.object.kind in {"VirtualService", "DestinationRule"}}
     assert told == {"carts-db", "orders-db", "user-db", "catalogue-db", "rabbitmq", "orders"}
