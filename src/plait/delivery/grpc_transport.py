@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import grpc.aio
 
+from plait.delivery.transport import Message
 from plait.delivery.wire import METHOD
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class GrpcStream:
     async def send(self, message: bytes) -> None:
         """See Stream."""
         try:
-            await self._context.write(message)
+            await self._context.write(_plain(message))
         except (grpc.aio.AioRpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
             raise ConnectionError(str(error)) from error
 
@@ -68,6 +69,15 @@ class GrpcStream:
         """See Stream."""
         await self._context.abort(grpc.StatusCode[code.name], reason)
         raise AssertionError("abort raises")
+
+
+def _plain(message: bytes) -> bytes:
+    """As gRPC takes it, which is no subclass of bytes; what goes to many is copied once."""
+    if not isinstance(message, Message):
+        return message
+    if message.form is None:
+        message.form = bytes(message)
+    return cast("bytes", message.form)
 
 
 class GrpcTransport:

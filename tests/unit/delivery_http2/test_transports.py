@@ -11,7 +11,7 @@ import pytest
 
 from plait.delivery.grpc_transport import GrpcTransport
 from plait.delivery.http2 import Http2Transport
-from plait.delivery.transport import Refusal
+from plait.delivery.transport import Message, Refusal
 from plait.delivery.wire import METHOD
 
 
@@ -56,7 +56,7 @@ async def test_messages_of_any_size_come_and_go_whole(serving, size: int) -> Non
 
 
 async def test_many_streams_get_the_same_bytes_in_order(serving) -> None:
-    messages = [bytes([n]) * (n * 997 + 1) for n in range(40)]
+    messages = [Message(bytes([n]) * (n * 997 + 1)) for n in range(40)]
 
     async def push(stream):
         await stream.receive()
