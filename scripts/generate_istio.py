@@ -20,6 +20,10 @@ OLD_FIELDS = {
     "VirtualService": [(("spec", "http", "fault", "abort", "percent"), {"format": "int32", "type": "integer"})],
 }
 
+#: What plait's messages in a status have beyond Istio's: without them it would say that something is wrong, not what.
+MESSAGES = ("status", "validationMessages")
+MESSAGE_FIELDS = ("message", "path")
+
 DATA = Path(__file__).parents[1] / "src/plait/machine/api/schema/data"
 
 
@@ -56,6 +60,9 @@ def kind_of(crd: dict[str, Any], schemas: list[Any]) -> dict[str, Any]:
         schema = clean(version["schema"]["openAPIV3Schema"])
         for path, field in OLD_FIELDS.get(names["kind"], []):
             add_field(schema, path, field)
+        if MESSAGES[1] in schema["properties"].get(MESSAGES[0], {}).get("properties", {}):
+            for field in MESSAGE_FIELDS:
+                add_field(schema, (*MESSAGES, field), {"type": "string"})
         if schema not in schemas:
             schemas.append(schema)
         columns = [

@@ -25,6 +25,7 @@ DESTINATION_RULE: Final[Kind] = (_NETWORKING, "DestinationRule")
 GATEWAY: Final[Kind] = (_NETWORKING, "Gateway")
 SERVICE_ENTRY: Final[Kind] = (_NETWORKING, "ServiceEntry")
 WORKLOAD_ENTRY: Final[Kind] = (_NETWORKING, "WorkloadEntry")
+WORKLOAD_GROUP: Final[Kind] = (_NETWORKING, "WorkloadGroup")
 SIDECAR: Final[Kind] = (_NETWORKING, "Sidecar")
 ENVOY_FILTER: Final[Kind] = (_NETWORKING, "EnvoyFilter")
 PROXY_CONFIG: Final[Kind] = (_NETWORKING, "ProxyConfig")
@@ -89,7 +90,7 @@ READ: Final[frozenset[Kind]] = frozenset(
         GATEWAY,
         SERVICE_ENTRY,
         WORKLOAD_ENTRY,
-        (_NETWORKING, "WorkloadGroup"),
+        WORKLOAD_GROUP,
         SIDECAR,
         ENVOY_FILTER,
         PROXY_CONFIG,

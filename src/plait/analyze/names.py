@@ -42,7 +42,7 @@ def _nothing(item: Item, path: str, detail: str, *, fix: str = "", value: object
 
 def _check_exports(world: World, item: Item) -> Iterator[Finding]:
     """An export to a namespace that is not there reaches nobody. Said only where Namespaces are known at all."""
-    if not any(True for _ in world.all(NAMESPACE)):
+    if not world.has(NAMESPACE):
         return
     for index, name in enumerate(texts(item.spec, "exportTo")):
         if name not in {".", "*", "~"} and world.get(NAMESPACE, "", name) is None:
@@ -93,7 +93,7 @@ def _check_wildcard(world: World, item: Item) -> Iterator[Finding]:
 
 def _check_egress(world: World, item: Item) -> Iterator[Finding]:
     """Hosts that a Sidecar lets its workloads see."""
-    namespaces = any(True for _ in world.all(NAMESPACE))
+    namespaces = world.has(NAMESPACE)
     for index, listener in mappings(item.spec, "egress"):
         for place, written in enumerate(texts(listener, "hosts")):
             namespace, _, host = written.partition("/")

@@ -29,9 +29,9 @@ def pods_selected(world: World, selector: Mapping[str, str], namespace: str | No
     """The pods that carry every label of `selector`, of one namespace or of all."""
     if selector:
         # The first label narrows it down; the others are compared.
-        pods: Iterable[Item] = world.find(_PODS_BY_LABEL, min(selector.items()))
+        pods: Iterable[Item] = world.each(_PODS_BY_LABEL, min(selector.items()))
     elif namespace is not None:
-        pods = world.find(PODS_BY_NAMESPACE, namespace)
+        pods = world.each(PODS_BY_NAMESPACE, namespace)
     else:
         pods = world.all(POD)
     return (pod for pod in pods if (namespace is None or pod.namespace == namespace) and selects(selector, pod.labels))

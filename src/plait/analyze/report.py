@@ -13,6 +13,8 @@ from plait.analyze.messages import MESSAGES, Message
 from plait.api.problem import Level
 
 _DOCUMENTATION: Final = "https://istio.io/latest/docs/reference/config/analysis/"
+#: Of a message in a status: it is read with every read of the object.
+_LONGEST: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,27 @@ def plain(reported: Reported) -> dict[str, Any]:
 
 
 def validation_message(finding: Finding) -> dict[str, Any]:
-    """One element of an object's `status.validationMessages`, in Istio's form (AnalysisMessageBase)."""
-    kind = {"name": finding.message.name, "code": finding.code}
-    message = {"type": kind, "level": finding.level.name, "documentationUrl": documentation(finding.message)}
+    """One element of an object's `status.validationMessages`: Istio's form (AnalysisMessageBase), with the field that
+    is at fault and the text, which Istio's has not.
+    """
+    message = {
+        "type": {"name": finding.message.name, "code": finding.code},
+        "level": finding.level.name,
+        "documentationUrl": documentation(finding.message),
+        "path": finding.path,
+        "message": said(finding)[:_LONGEST],
+    }
     return {name: value for name, value in message.items() if value}
+
+
+#: What `validation_message` has that Istio's form has not.
+OWN_FIELDS: Final = frozenset({"path", "message"})
+
+
+def said(finding: Finding) -> str:
+    """What is wrong, and what to write instead; without the object and the path."""
+    also = f" (also at {', '.join(finding.also)})" if finding.also else ""
+    return finding.text + also + (f"; {finding.fix}" if finding.fix else "")
 
 
 _LEVELS: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}

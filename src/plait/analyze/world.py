@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from plait.analyze import kinds
 from plait.analyze.fields import labels, mapping, text
@@ -27,18 +27,21 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Item:
-    """One object; equal only to itself. `cluster` is empty unless several clusters are looked at."""
+    """One object; equal only to itself. `cluster` is empty unless several clusters are looked at.
+
+    `decoded` is what is known of it already as the mesh reads it; None: it is read when somebody asks.
+    """
 
     __slots__ = ("_decoded", "_kept", "cluster", "key", "kind", "labels", "obj", "spec")
 
-    def __init__(self, obj: dict[str, Any], *, cluster: str = "") -> None:
+    def __init__(self, obj: dict[str, Any], *, cluster: str = "", decoded: Decoded | None = None) -> None:
         self.obj = obj
         self.cluster = cluster
         self.kind = kinds.kind_of(text(obj, "apiVersion"), text(obj, "kind"))
         self.key = ObjectKey(self.kind[1], text(obj, "metadata", "namespace"), text(obj, "metadata", "name"))
         self.labels = labels(obj, "metadata", "labels")
         self.spec = mapping(obj, "spec")
-        self._decoded: Decoded | None = None
+        self._decoded = decoded
         self._kept: dict[Hashable, Any] = {}
 
     @property
@@ -105,6 +108,8 @@ class Surroundings:
     allocates: bool = False
 
 
+#: What holds in a mesh of plait.
+PLAIT: Final = Surroundings(allocates=True)
 #: The ConfigMap that holds the mesh's settings, in the root namespace.
 _SETTINGS = "istio"
 
@@ -133,14 +138,18 @@ class World:
         old = objects.get(place)
         objects[place] = item
         self._changed(item.kind, old, item)
-        self._pending[item.key] = item
+        self._to_read(item.key, item)
 
     def remove(self, kind: Kind, key: ObjectKey, cluster: str = "") -> None:
         """Forget an object; one that is not there is no fault."""
         old = self._items.get(kind, {}).pop((key, cluster), None)
         if old is not None:
             self._changed(kind, old, None)
-            self._pending[key] = None
+            self._to_read(key, None)
+
+    def _to_read(self, key: ObjectKey, item: Item | None) -> None:
+        """The mesh's view of it is to be brought up to date."""
+        self._pending[key] = item
 
     def _changed(self, kind: Kind, old: Item | None, new: Item | None) -> None:
         self._derived = {name: entry for name, entry in self._derived.items() if kind not in entry[0]}
@@ -149,10 +158,18 @@ class World:
                 continue
             if old is not None:
                 for value in index.keys(old, self.domain):
-                    table.get(value, {}).pop(old, None)
+                    found = table.get(value, {})
+                    found.pop(old, None)
+                    if not found:
+                        table.pop(value, None)
+                    self._moved(index, value)
             if new is not None:
                 for value in index.keys(new, self.domain):
                     table.setdefault(value, {})[new] = None
+                    self._moved(index, value)
+
+    def _moved(self, index: Index, value: Hashable) -> None:
+        """What an index has under `value` is other than before; for who keeps results."""
 
     @contextmanager
     def trying(self, item: Item) -> Iterator[None]:
@@ -172,6 +189,10 @@ class World:
         for kind in wanted:
             yield from self._items.get(kind, {}).values()
 
+    def has(self, kind: Kind) -> bool:
+        """Whether there is any object of a kind."""
+        return bool(self._items.get(kind))
+
     def everything(self) -> Iterator[Item]:
         """Every object."""
         for objects in self._items.values():
@@ -185,17 +206,22 @@ class World:
         """The objects that an index has under `value`."""
         return tuple(self._table(index).get(value, ()))
 
+    def each(self, index: Index, value: Hashable) -> Iterator[Item]:
+        """The same one by one, for those who stop at the first that will do."""
+        yield from self._table(index).get(value, ())
+
     def values(self, index: Index) -> Iterator[Hashable]:
         """The values under which an index has objects."""
-        return (value for value, found in self._table(index).items() if found)
+        return iter(tuple(self._table(index)))
 
     def _table(self, index: Index) -> dict[Hashable, dict[Item, None]]:
         table = self._indexes.get(index)
         if table is None:
             table = {}
-            for item in self.all(*index.kinds):
-                for value in index.keys(item, self.domain):
-                    table.setdefault(value, {})[item] = None
+            for kind in index.kinds:
+                for item in self._items.get(kind, {}).values():
+                    for value in index.keys(item, self.domain):
+                        table.setdefault(value, {})[item] = None
             self._indexes[index] = table
         return table
 

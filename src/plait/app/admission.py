@@ -12,6 +12,7 @@ from plait.analyze.analysis import judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
 from plait.analyze.messages import NO_MATCHING_WORKLOADS, SCHEMA_ERROR, SCHEMA_WARNING, SUBSET_WITHOUT_PODS
+from plait.analyze.schema import finding_of
 from plait.analyze.world import Item, World
 from plait.api import former_policies
 from plait.api.decode import knows, problems_of
@@ -106,10 +107,10 @@ class Rules:
         with world.trying(item):
             found = judge(world, item)
         told = [finding for finding in found if finding.message not in {SCHEMA_ERROR, *_LATER}]
-        told += [_as_finding(problem) for problem in faults if problem.level is not Level.ERROR]
+        told += [finding_of(problem) for problem in faults if problem.level is not Level.ERROR]
         if not request.group or not knows(request.group, request.kind):
             # The mesh's settings, and what is used when a pod is made: no analyzer is about them.
-            told += [_as_finding(problem) for problem in problems if problem.level is not Level.ERROR]
+            told += [finding_of(problem) for problem in problems if problem.level is not Level.ERROR]
         return AdmissionResult(obj=request.obj, warnings=(*untried, *map(_words, told)), errors=errors)
 
     def _tried(self, request: AdmissionRequest) -> tuple[tuple[FieldError, ...], tuple[str, ...]]:
@@ -145,17 +146,6 @@ def _told(request: AdmissionRequest, analyzers: tuple[Analyzer, ...]) -> tuple[s
     """What analyzers say that need nothing of the rest of the world."""
     item = Item(request.obj)
     return tuple(map(_words, judge(World((item,)), item, analyzers)))
-
-
-def _as_finding(problem: Problem) -> Finding:
-    return Finding(
-        message=SCHEMA_WARNING,
-        object=problem.object,
-        text=problem.message,
-        path=problem.path,
-        fix=problem.fix,
-        value=problem.value,
-    )
 
 
 def _error(problem: Problem) -> FieldError:

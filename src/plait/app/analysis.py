@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from plait.analyze.messages import WRITTEN_TWICE
 from plait.analyze.pods import PROXY
 from plait.analyze.report import Place, Reported
 from plait.analyze.suppress import Suppressions
-from plait.analyze.world import Item, Surroundings, World
+from plait.analyze.world import PLAIT, Item, World
 from plait.api.meta import ObjectKey
 from plait.app.objects.given import Given
 from plait.app.system import manifests
@@ -70,7 +70,7 @@ def answer(question: Question) -> tuple[Reported, ...]:
     Of files against the mesh: what is wrong with the files' objects, and what goes wrong with the mesh's because of
     them; not what was wrong before. Files alone are seen in a mesh as plait brings it up, with its ingress gateway.
     """
-    surroundings = Surroundings(mesh_config=question.mesh_config, now=datetime.now(UTC), allocates=True)
+    surroundings = replace(PLAIT, mesh_config=question.mesh_config, now=datetime.now(UTC))
     world = World(_fresh_mesh() if question.mesh is None else question.mesh, surroundings)
     before = frozenset(map(_identity, analyze(world)) if question.given else ())
     written, twice = _put(world, question)

@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from plait.kube.client import Client
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from plait.delivery.analyst import Analyst
     from plait.delivery.builder import Builder
     from plait.delivery.objects import Objects
     from plait.delivery.settled.settling import Settling
@@ -87,6 +89,7 @@ async def run_delivery_process(channel: int, carrier: Transport, api: Access) ->
 
 async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     """The builder and all that belongs to it, until cancelled."""
+    from plait.delivery.analyst import Analyst  # noqa: PLC0415
     from plait.delivery.builder import Builder  # noqa: PLC0415
     from plait.delivery.credentials import CredentialReports  # noqa: PLC0415
     from plait.delivery.debug import DebugServer  # noqa: PLC0415
@@ -108,6 +111,8 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
         objects = Objects()
         recorder = Recorder(client, "istiod", host=pod)
         engine = Engine()
+        analyst = Analyst(snapshot=engine.entry, problems=engine.problems_of)
+        engine.listen(analyst.moved)
         secrets = SecretSource(client, lambda changes: builder.apply(changes, endpoints_only=False))
         reports = CredentialReports(objects, recorder)
 
@@ -116,8 +121,9 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             secrets.want(secret for status in statuses for secret in status.secrets)
             reports.tell(status for status in statuses if all(map(secrets.known, status.secrets)))
 
-        writer = StatusWriter(client, objects)
+        writer = StatusWriter(client, objects, findings=analyst.findings)
         settling = Settling(engine, objects, writer)
+        analyst.bind(settling.refresh)
         builder = Builder(
             engine,
             refused=lambda refusal: tell(refusal, objects, recorder),
@@ -128,6 +134,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             builder=builder,
             objects=objects,
             settling=settling,
+            analyst=analyst,
             authenticator=TokenReviewer(client),
             istiod=pod,
             version=__version__,
@@ -141,15 +148,27 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             tasks.create_task(builder.publishing(), name="publish")
             tasks.create_task(settling.run(), name="settling")
             tasks.create_task(writer.run(), name="status")
+            tasks.create_task(analyst.run(), name="analysis")
             addresses = AddressWriter(client)
             tasks.create_task(addresses.run(), name="addresses")
-            tasks.create_task(intake(client, builder, objects, addresses, settling), name="intake")
+            sinks = Sinks(builder=builder, objects=objects, addresses=addresses, settling=settling, analyst=analyst)
+            tasks.create_task(intake(client, sinks), name="intake")
 
 
-async def intake(
-    client: Client, builder: Builder, objects: Objects, addresses: AddressWriter, settling: Settling
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinks:
+    """Where objects go that come from the API."""
+
+    builder: Builder
+    objects: Objects
+    addresses: AddressWriter
+    settling: Settling
+    analyst: Analyst
+
+
+async def intake(client: Client, to: Sinks) -> None:
     """Objects from the API into the builder, until cancelled. What istiod itself wrote into them changes nothing."""
+    from plait.api.decode import knows  # noqa: PLC0415
     from plait.api.meta import ObjectKey  # noqa: PLC0415
     from plait.sources.kubernetes import follow  # noqa: PLC0415
     from plait.xds.engine import Upsert  # noqa: PLC0415
@@ -160,18 +179,20 @@ async def intake(
             changes = []
             for change in step.changes:
                 if isinstance(change, Upsert):
-                    if not objects.put(change.obj):
+                    if not to.objects.put(change.obj):
                         continue
                 else:
-                    objects.remove(change.kind, change.namespace, change.name)
-                    settling.removed(ObjectKey(change.kind, change.namespace, change.name))
+                    to.objects.remove(change.kind, change.namespace, change.name)
+                    to.settling.removed(ObjectKey(change.kind, change.namespace, change.name))
                 changes.append(change)
-            if changes:
-                builder.apply(changes, endpoints_only=step.endpoints_only)
-            addresses.take(step)
+            if changes and knows(step.kind.group, step.kind.kind):
+                to.builder.apply(changes, endpoints_only=step.endpoints_only)
+            to.analyst.take(changes)
+            to.addresses.take(step)
             if step.complete and not synced:
                 synced = True
-                builder.synced()
+                to.builder.synced()
+                to.analyst.begin()
                 # The mesh as first read mostly stays: keep the garbage collector from walking it again and again.
                 gc.collect()
                 gc.freeze()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.analyze import kinds
-from plait.analyze.world import Item, Surroundings, World
+from plait.analyze.world import PLAIT, Item, World
 from plait.api.meta import ObjectKey
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _KINDS: Final[dict[Collection, Kind]] = {
     ("gateway.networking.k8s.io", "gateways"): kinds.KUBERNETES_GATEWAY,
 }
 
-_MACHINE: Final = Surroundings(allocates=True)
-
 
 class Neighbours:
     """A World that follows one store, brought up to date when it is asked for: it costs what changed since."""
@@ -46,7 +44,7 @@ class Neighbours:
     def __init__(self) -> None:
         self._objects: Objects | None = None
         self._version = 0
-        self._world = World(surroundings=_MACHINE)
+        self._world = World(surroundings=PLAIT)
 
     def as_of_now(self, objects: Objects) -> World:
         """The world as `objects` has it; of an object that the mesh cannot use it reads the version before."""
@@ -54,7 +52,7 @@ class Neighbours:
         if not known:
             self._objects = objects
             items = (Item(entry.obj) for collection in _KINDS for entry in objects.entries(collection))
-            self._world = World(items, _MACHINE)
+            self._world = World(items, PLAIT)
         elif objects.version != self._version:
             self._follow(objects)
         self._version = objects.version

@@ -18,6 +18,7 @@ from plait.delivery.metrics import BUCKETS, SHORT, Exposition
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from plait.delivery.analyst import Analyst
     from plait.delivery.auth import Authenticator
     from plait.delivery.builder import Builder
     from plait.delivery.objects import Objects
@@ -58,6 +59,7 @@ class DebugServer:
     authenticator: Authenticator
     istiod: str
     settling: Settling | None = None
+    analyst: Analyst | None = None
     version: str
     namespace: str = "istio-system"
     is_local: Callable[[web.Request], bool] = _on_loopback
@@ -164,6 +166,11 @@ class DebugServer:
             meaning = "Seconds from the publication of an object's generation until it is in effect everywhere."
             out.add_histogram("plait_settle_seconds", meaning, self.settling.seconds, self.settling.seconds_sum)
             out.add("plait_probes_total", "counter", "Questions to proxies' data planes.", self.settling.probes)
+        if self.analyst is not None:
+            current = self.analyst.current
+            out.add("plait_findings", "gauge", "What analysis says of objects at the moment.", current.known)
+            out.add("plait_judgements_total", "counter", "Objects judged by analysis.", current.judged)
+            out.add("plait_analysis_seconds_total", "counter", "Time spent analysing.", self.analyst.worked)
         for name, (kind, meaning) in _KINDS.items():
             out.add(name, "gauge", meaning, self.objects.count(kind))
         usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -22,6 +22,8 @@ KEPT = frozenset(
         "ServiceEntry",
         "WorkloadEntry",
         "Sidecar",
+        "WorkloadGroup",
+        "ProxyConfig",
     }
 )
 #: What is written by istiod itself, or by the API server with every write, and makes no configuration.

@@ -18,11 +18,13 @@ from plait.kube.kinds import (
     NAMESPACE,
     NODE,
     POD,
+    PROXYCONFIG,
     SERVICE,
     SERVICEENTRY,
     SIDECAR,
     VIRTUALSERVICE,
     WORKLOADENTRY,
+    WORKLOADGROUP,
 )
 from plait.kube.reflect import reflect
 from plait.xds.engine import Change, Remove, Upsert
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from plait.kube.kinds import Kind
     from plait.kube.reflect import Batch, Source
 
-#: What the mesh's configuration is made of.
+#: What the mesh's configuration is made of, and what else is looked at for what is wrong with it.
 KINDS = (
     NAMESPACE,
     NODE,
@@ -48,6 +50,8 @@ KINDS = (
     SERVICEENTRY,
     WORKLOADENTRY,
     SIDECAR,
+    WORKLOADGROUP,
+    PROXYCONFIG,
     INGRESS,
     INGRESSCLASS,
 )

@@ -6,7 +6,7 @@ tells what is different from the last `take`. The cost of one change is what dep
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ class Engine:
 
     def __init__(self, mesh: MeshConfig | None = None) -> None:
         self.mesh = mesh or MeshConfig()
+        self._tell: Callable[[frozenset[Key]], None] = lambda _: None
         self.snapshot = Snapshot(self.mesh.domain, root_namespace=self.mesh.root_namespace)
         self._memo = Memo(Fragments(self.mesh).compute, self._read)
         self._withdrawals = Withdrawals()
@@ -78,6 +79,14 @@ class Engine:
         if key[0] == OUT_OF_SERVICE and isinstance(key[1], ObjectKey):
             return self._withdrawals.reason(key[1])
         return self.snapshot.get(key)
+
+    def entry(self, key: Key) -> Any:
+        """What the snapshot of the moment has under `key`."""
+        return self.snapshot.get(key)
+
+    def listen(self, changed: Callable[[frozenset[Key]], None]) -> None:
+        """Who is to hear which entries of the snapshot have changed, as soon as they have; it must cost little."""
+        self._tell = changed
 
     # --- in ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +131,7 @@ class Engine:
         before = self.snapshot
         causes: dict[ObjectKey, set[Key]] = {}
         self.snapshot, changed = advance(self.snapshot, objects, causes)
+        self._tell(changed)
         back = self._back_in_service(before, objects)
         for entry in back:
             if isinstance(entry[1], ObjectKey):

@@ -140,6 +140,9 @@ def test_a_finding_in_the_form_of_an_objects_status() -> None:
         "type": {"name": "ReferencedResourceNotFound", "code": "IST0101"},
         "level": "ERROR",
         "documentationUrl": "https://istio.io/latest/docs/reference/config/analysis/ist0101/",
+        "path": "spec.http[0].route[0].destination.host",
+        "message": "there is no host gone.shop.svc.cluster.local: requests get 503; a Service of namespace shop, "
+        "or its full name",
     }
 
 

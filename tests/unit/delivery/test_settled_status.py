@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from dataclasses import replace
 
 import pytest
 
+from plait.analyze.finding import Finding
+from plait.analyze.messages import REFERENCE_NOT_FOUND
+from plait.analyze.schema import finding_of
 from plait.api.meta import ObjectKey
-from plait.api.problem import Level, Problem
+from plait.api.problem import Problem
 from plait.delivery.objects import Objects
 from plait.delivery.settled.ledger import Blame, Verdict
-from plait.delivery.settled.status import Message, Told, current, status_patch
+from plait.delivery.settled.status import Told, current, status_patch
 from plait.delivery.settled.writer import StatusWriter
 from plait.kube.errors import Unreachable
 
@@ -87,23 +91,76 @@ def test_every_state_has_its_words(verdict, status, words):
     assert conditions(status_patch(web(), Told(verdict), "now"))["Settled"] == (status, verdict.state, words)
 
 
+ODD = Finding(message=REFERENCE_NOT_FOUND, object=KEY, path="spec.http[0]", text="there is no host x", fix="a Service")
+ODD_MESSAGE = {
+    "type": {"name": "ReferencedResourceNotFound", "code": "IST0101"},
+    "level": "ERROR",
+    "documentationUrl": "https://istio.io/latest/docs/reference/config/analysis/ist0101/",
+    "path": "spec.http[0]",
+    "message": "there is no host x; a Service",
+}
+VALID = ("True", "Valid", "valid")
+
+
 def test_problems_stand_in_the_status():
     bad = Problem(object=KEY, path="spec.hosts", message="is empty", fix="a host")
     patch = status_patch(web(), Told(SETTLED, (bad,)), "now")
     assert conditions(patch) == {
-        "Accepted": ("False", "Invalid", "the version before stays in use: spec.hosts: is empty (a host)"),
+        "Accepted": ("False", "Invalid", "the version before stays in use: spec.hosts: is empty; a host"),
         "Settled": ("False", "NotAccepted", "not accepted, see the condition Accepted"),
     }
-    odd = Message("ReferencedResourceNotFound", "IST0101", Level.ERROR, "spec.http[0]: no host x")
-    patch = status_patch(web(), Told(SETTLED, (), (odd,)), "now")
-    assert conditions(patch)["Accepted"] == ("True", "Valid", "valid, with warnings: spec.http[0]: no host x")
-    assert patch["status"]["validationMessages"] == [
-        {
-            "type": {"name": "ReferencedResourceNotFound", "code": "IST0101"},
-            "level": "ERROR",
-            "message": "spec.http[0]: no host x",
-        }
-    ]
+    assert [one["type"]["code"] for one in patch["status"]["validationMessages"]] == ["IST0106"]
+
+
+def test_what_analysis_says_stands_in_the_status():
+    patch = status_patch(web(), Told(SETTLED, (), (ODD,)), "now")
+    text = "valid, with warnings: spec.http[0]: there is no host x; a Service"
+    assert conditions(patch)["Accepted"] == ("True", "Valid", text)
+    assert patch["status"]["validationMessages"] == [ODD_MESSAGE]
+    many = tuple(replace(ODD, path=f"spec.http[{index}]") for index in range(100))
+    patch = status_patch(web(), Told(SETTLED, (), many), "now")
+    assert len(patch["status"]["validationMessages"]) == 32
+    assert conditions(patch)["Accepted"][2].endswith("(and 97 more)")
+
+
+def test_messages_come_and_go_without_a_verdict():
+    settled = web(**status_patch(web(), Told(SETTLED), "then")["status"])
+    patch = status_patch(settled, Told(findings=(ODD,)), "now")
+    assert conditions(patch)["Settled"] == conditions({"status": settled["status"]})["Settled"]
+    assert "proxies" not in patch["status"]
+    times = {c["type"]: c["lastTransitionTime"] for c in patch["status"]["conditions"]}
+    assert times == {"Accepted": "then", "Settled": "then"}
+    told = web(**{**settled["status"], **patch["status"]})
+    assert status_patch(told, Told(findings=(ODD,)), "later") is None
+    assert status_patch(told, Told(SETTLED, (), (ODD,)), "later") is None
+    gone = status_patch(told, Told(findings=()), "later")
+    assert gone["status"]["validationMessages"] is None
+    assert conditions(gone)["Accepted"] == VALID
+
+
+def test_a_server_that_drops_path_and_text_is_not_told_again_and_again():
+    patch = status_patch(web(), Told(SETTLED, (), (ODD,)), "then")
+    kept = {name: value for name, value in ODD_MESSAGE.items() if name not in {"path", "message"}}
+    dropped = web(**{**patch["status"], "validationMessages": [kept]})
+    assert status_patch(dropped, Told(SETTLED, (), (ODD,)), "now") is None
+    assert status_patch(dropped, Told(SETTLED, (), (ODD, ODD)), "now") is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("ProxyConfig", "valid; pods take it when they start"),
+        ("WorkloadGroup", "valid; nothing makes WorkloadEntries of it in this version of plait"),
+    ],
+)
+def test_what_no_proxy_acknowledges_is_accepted_and_no_more(kind, words):
+    obj = {**web(), "kind": kind}
+    patch = status_patch(obj, Told(findings=()), "now")
+    assert conditions(patch) == {"Accepted": ("True", "Valid", words)}
+    assert patch["status"]["observedGeneration"] == 2
+    bad = finding_of(Problem(object=KEY, path="spec.concurrency", message="is negative"))
+    patch = status_patch(obj, Told(findings=(bad,)), "now")
+    assert conditions(patch) == {"Accepted": ("False", "Invalid", "it is not used: spec.concurrency: is negative")}
 
 
 class Api:

@@ -20,7 +20,8 @@ from plait.delivery.metrics import BUCKETS, bucket
 from plait.delivery.settled.ledger import Blame, Ledger
 from plait.delivery.settled.probe import new_token, no_resources, own_resources
 from plait.delivery.settled.prober import Door, Finding, ProbeError, probe
-from plait.delivery.settled.status import Told, current
+from plait.delivery.settled.status import Told, current, generation_of
+from plait.xds.carriage import ACTING
 from plait.xds.names import PROBE, PROBE_PORT
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from plait.delivery.objects import Objects
     from plait.delivery.proxies import Proxy
     from plait.delivery.settled.ledger import Verdict
-    from plait.delivery.settled.status import Message
     from plait.xds.carriage import Carried
     from plait.xds.resource import ViewUpdate
 
@@ -80,7 +80,6 @@ class Settling:
         objects: Objects,
         words: Words,
         *,
-        messages: Callable[[ObjectKey], Sequence[Message]] = lambda _: (),
         port: int = PROBE_PORT,
         at_once: int = 16,
         pace: Pace = Pace(),
@@ -95,7 +94,6 @@ class Settling:
         self._engine = engine
         self._objects = objects
         self._words = words
-        self._messages = messages
         self._port = port
         self._pace = pace
         self._clock = clock
@@ -166,6 +164,18 @@ class Settling:
         self.verdicts.pop(key, None)
         self._since.pop(key, None)
         self._words.remove(key)
+
+    def refresh(self, key: ObjectKey) -> None:
+        """What analysis says of an object is other than before. Where a verdict is on its way, it goes along."""
+        obj = self._objects.find(str(key))
+        if obj is None:
+            return
+        verdict, generation = self.verdicts.get(key), generation_of(obj)
+        if key.kind in ACTING:
+            known = current(obj, generation) if verdict is None else verdict.generation == generation
+            if not known:
+                return
+        self._words.put(key, Told(verdict, self._engine.problems_of(key)))
 
     def connected(self, proxy: Proxy) -> tuple[ViewUpdate, ...]:
         """A proxy came; the resources that are its own."""
@@ -280,7 +290,7 @@ class Settling:
             if verdict.state == "Settled" and (since := self._since.pop(key, None)) is not None:
                 self.seconds[bucket(self._clock() - since)] += 1
                 self.seconds_sum += self._clock() - since
-            self._words.put(key, Told(verdict, self._engine.problems_of(key), tuple(self._messages(key))))
+            self._words.put(key, Told(verdict, self._engine.problems_of(key)))
 
     async def _probe(self, connection: int) -> None:
         """Ask one proxy until it answers as it should, or patience is over."""

@@ -1,76 +1,112 @@
 """What is known of an object, as its status: conditions `Accepted` and `Settled`, counts of proxies, messages.
 
-The form is Istio's IstioStatus (istio.io/api meta/v1alpha1), with `proxies` in addition. `observedGeneration` stands in
-each condition, as Kubernetes has it, and in the status, where Istio has it: `kubectl wait` reads either.
+The form is Istio's IstioStatus (istio.io/api meta/v1alpha1), with `proxies` and the texts of messages in addition.
+`observedGeneration` stands in each condition, as Kubernetes has it, and in the status, where Istio has it: `kubectl
+wait` reads either.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from plait.analyze.messages import SCHEMA_ERROR
+from plait.analyze.report import OWN_FIELDS, said, validation_message
+from plait.analyze.schema import finding_of
 from plait.api.problem import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from plait.analyze.finding import Finding
     from plait.api.problem import Problem
     from plait.delivery.settled.ledger import Verdict
 
 ACCEPTED, SETTLED = "Accepted", "Settled"
 _STATUS: Final = {"Settled": "True", "ProbeFailed": "Unknown"}
-#: How many problems are told in words.
+#: How many findings are told in words, and how many at all.
 _TOLD: Final = 3
+_MESSAGES: Final = 32
 _LIMIT: Final = 1024
-
-
-class Message(NamedTuple):
-    """One message of analysis: Istio's name and code where there are any."""
-
-    name: str
-    code: str
-    level: Level
-    text: str
+#: Of kinds that no proxy acknowledges: what becomes of a valid one.
+_WHEN: Final = {
+    "ProxyConfig": "; pods take it when they start",
+    "WorkloadGroup": "; nothing makes WorkloadEntries of it in this version of plait",
+}
 
 
 class Told(NamedTuple):
-    """What is to be said of one object: how far it is, what is wrong as it is written, what analysis says."""
+    """What is to be said of one object: how far it is, what is wrong as it is written, what analysis says.
 
-    verdict: Verdict
+    `verdict` is None of an object that no proxy has to acknowledge, or of which it is known and said already.
+    `findings` is None where nobody analyses: then they are the problems.
+    """
+
+    verdict: Verdict | None = None
     problems: tuple[Problem, ...] = ()
-    messages: tuple[Message, ...] = ()
+    findings: tuple[Finding, ...] | None = None
 
     @property
-    def invalid(self) -> bool:
-        """It cannot be used as it is; the version before is in use."""
-        return any(problem.level is Level.ERROR for problem in self.problems)
+    def said(self) -> tuple[Finding, ...]:
+        """All findings, the worst first."""
+        return tuple(map(finding_of, self.problems)) if self.findings is None else self.findings
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Why it cannot be used, if so."""
+        own = tuple(finding_of(problem) for problem in self.problems if problem.level is Level.ERROR)
+        return own or tuple(finding for finding in self.said if finding.message is SCHEMA_ERROR)
 
     @property
     def final(self) -> bool:
         """It should be said at once."""
-        return self.invalid or self.verdict.final
+        return self.verdict is None or self.verdict.final or bool(self.errors)
 
 
 def status_patch(obj: Mapping[str, Any], told: Told, now: str) -> dict[str, Any] | None:
     """A merge patch for the status subresource; None where the object says it already. `now` is in RFC 3339."""
     status: Mapping[str, Any] = obj.get("status") or {}
-    generation = told.verdict.generation
+    verdict = told.verdict
+    generation = verdict.generation if verdict is not None else generation_of(obj)
     known = [c for c in status.get("conditions") or () if isinstance(c, dict)]
-    wanted = [_accepted(told), _settled(told)]
+    wanted = [_accepted(told, str(obj.get("kind")))]
+    if verdict is not None:
+        wanted.append(_settled(verdict, accepted=not told.errors))
     own = {condition["type"] for condition in wanted}
-    conditions = [condition for condition in known if condition.get("type") not in own]
+    conditions = []
     for condition in wanted:
         before = next((c for c in known if c.get("type") == condition["type"]), {})
         since = before.get("lastTransitionTime") if before.get("status") == condition["status"] else None
         conditions.append({**condition, "observedGeneration": generation, "lastTransitionTime": since or now})
+    foreign = [condition for condition in known if condition.get("type") not in {ACCEPTED, SETTLED}]
+    settled = [condition for condition in known if condition.get("type") == SETTLED and SETTLED not in own]
     made: dict[str, Any] = {
         "observedGeneration": generation,
-        "conditions": conditions,
-        "proxies": _proxies(told.verdict),
-        "validationMessages": [_message(each) for each in _messages(told)] or None,
+        "conditions": [*foreign, *conditions, *settled],
+        "validationMessages": [validation_message(finding) for finding in told.said[:_MESSAGES]] or None,
     }
-    if all(status.get(field) == value for field, value in made.items()):
+    if verdict is not None:
+        made["proxies"] = _proxies(verdict)
+    if all(_equal(status.get(field), value) for field, value in made.items()):
         return None
     return {"status": made}
+
+
+def generation_of(obj: Mapping[str, Any]) -> int:
+    """The generation of an object as it is now."""
+    return int(obj["metadata"].get("generation") or 0)
+
+
+def _equal(there: object, wanted: object) -> bool:
+    """Whether it stands there already. An API server with Istio's own definitions keeps of a message what they have."""
+    if there == wanted:
+        return True
+    if not isinstance(there, list) or not isinstance(wanted, list) or len(there) != len(wanted):
+        return False
+    return all(isinstance(old, dict) and old == _as_istio(new) for old, new in zip(there, wanted, strict=True))
+
+
+def _as_istio(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in OWN_FIELDS}
 
 
 def current(obj: Mapping[str, Any], generation: int) -> bool:
@@ -81,19 +117,18 @@ def current(obj: Mapping[str, Any], generation: int) -> bool:
     return False
 
 
-def _accepted(told: Told) -> dict[str, str]:
-    errors = [problem for problem in told.problems if problem.level is Level.ERROR]
-    if errors:
-        text = f"the version before stays in use: {_said(map(_words, errors))}"
+def _accepted(told: Told, kind: str) -> dict[str, str]:
+    if told.errors:
+        before = "the version before stays in use" if kind not in _WHEN else "it is not used"
+        text = f"{before}: {_listed(told.errors)}"
         return {"type": ACCEPTED, "status": "False", "reason": "Invalid", "message": text}
-    warnings = [message.text for message in _messages(told) if message.level is not Level.INFO]
-    text = f"valid, with warnings: {_said(warnings)}" if warnings else "valid"
+    warnings = [finding for finding in told.said if finding.level is not Level.INFO]
+    text = f"valid, with warnings: {_listed(warnings)}" if warnings else f"valid{_WHEN.get(kind, '')}"
     return {"type": ACCEPTED, "status": "True", "reason": "Valid", "message": text}
 
 
-def _settled(told: Told) -> dict[str, str]:
-    verdict = told.verdict
-    if told.invalid:
+def _settled(verdict: Verdict, *, accepted: bool) -> dict[str, str]:
+    if not accepted:
         text = "not accepted, see the condition Accepted"
         return {"type": SETTLED, "status": "False", "reason": "NotAccepted", "message": text}
     status = _STATUS.get(verdict.state, "False")
@@ -132,22 +167,10 @@ def _proxies(verdict: Verdict) -> dict[str, int]:
     }
 
 
-def _messages(told: Told) -> Sequence[Message]:
-    own = [Message(problem.code, "", problem.level, _words(problem)) for problem in told.problems]
-    return tuple(dict.fromkeys((*told.messages, *own)))
+def _listed(findings: Sequence[Finding]) -> str:
+    more = f" (and {len(findings) - _TOLD} more)" if len(findings) > _TOLD else ""
+    return ("; ".join(map(_words, findings[:_TOLD])) + more)[:_LIMIT]
 
 
-def _message(message: Message) -> dict[str, Any]:
-    kind = {"name": message.name} | ({"code": message.code} if message.code else {})
-    return {"type": kind, "level": message.level.name, "message": message.text[:_LIMIT]}
-
-
-def _words(problem: Problem) -> str:
-    where = f"{problem.path}: " if problem.path else ""
-    return where + problem.message + (f" ({problem.fix})" if problem.fix else "")
-
-
-def _said(texts: Iterable[str]) -> str:
-    known = list(texts)
-    more = f" (and {len(known) - _TOLD} more)" if len(known) > _TOLD else ""
-    return ("; ".join(known[:_TOLD]) + more)[:_LIMIT]
+def _words(finding: Finding) -> str:
+    return f"{finding.path}: {said(finding)}" if finding.path else said(finding)

@@ -16,6 +16,7 @@ from plait.kube.errors import ApiError, NotFound, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from plait.analyze.finding import Finding
     from plait.api.meta import ObjectKey
     from plait.delivery.objects import Objects
     from plait.delivery.settled.status import Told
@@ -37,6 +38,8 @@ _KINDS = {
         kinds.WORKLOADENTRY,
         kinds.SIDECAR,
         kinds.ENVOYFILTER,
+        kinds.WORKLOADGROUP,
+        kinds.PROXYCONFIG,
     )
 }
 
@@ -52,18 +55,23 @@ class Patches(Protocol):
 
 
 class StatusWriter:
-    """Only the newest word on each object waits to be written; what is final goes before the rest."""
+    """Only the newest word on each object waits to be written; what is final goes before the rest.
+
+    `findings` says what analysis knows of an object; it is asked when it is written.
+    """
 
     def __init__(
         self,
         client: Patches,
         objects: Objects,
         *,
+        findings: Callable[[ObjectKey], tuple[Finding, ...] | None] = lambda _: None,
         patience: float = _PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._objects = objects
+        self._findings = findings
         self._patience = patience
         self._clock = clock
         self._now: dict[ObjectKey, Told] = {}
@@ -124,7 +132,8 @@ class StatusWriter:
         obj = self._objects.find(str(key))
         if obj is None:
             return
-        body = status_patch(obj, told, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        words = told._replace(findings=self._findings(key))
+        body = status_patch(obj, words, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if body is None:
             return
         try:
