@@ -1,6 +1,7 @@
 """What an analysis costs: a whole mesh from nothing, and one object at the API's door.
 
 Against reading the same objects from YAML, which every analysis of files does first. CPU time, the best of some rounds.
+Then what it costs istiod to keep the findings of the larger mesh current: memory, all once, and after single changes.
 
     .venv/bin/python benchmarks/analyze.py [--services N] [--rounds N]
 """
@@ -8,15 +9,20 @@ Against reading the same objects from YAML, which every analysis of files does f
 from __future__ import annotations
 
 import argparse
+import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from plait.analyze.analysis import analyze, judge
+from plait.analyze.current import CurrentFindings
 from plait.analyze.world import Item, World
+from plait.api.meta import ObjectKey
 from plait.api.yaml import read_yaml
+from plait.xds.engine import Engine, Remove, Upsert
 
 
 def main() -> None:
@@ -32,6 +38,89 @@ def main() -> None:
         whole, one = min(cost(objects) for _ in range(given.rounds)), at_the_door(objects)
         times = f"{read:>9.2f}s {whole:>8.2f}s {whole / read:>6.2f} {one * 1000:>9.2f}ms"
         print(f"{name:42} {len(objects):>8} {times}")
+    kept_current(given.services)
+
+
+def kept_current(services: int) -> None:
+    """Print what following the mesh costs."""
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in mesh(services, full=True)}
+    everything = [Upsert(obj) for obj in objects.values()]
+    held = memory(everything)
+    one = Followed()
+    one.engine.apply(everything)
+    cost = one.change(*everything, told=True)
+    print(f"\nkept current: {held / 1e6:.1f} MB")
+    print(f"{'change':42} {'judged':>8} {'CPU':>10} {'longest':>9}")
+    pod, rule, service = objects["Pod", "s5-v1"], objects["DestinationRule", "s5"], objects["Service", "s5"]
+    route = json.loads(json.dumps(objects["VirtualService", "s5"]))
+    route["spec"]["http"][0]["route"][0]["weight"] = 80
+    narrow = {**rule, "spec": {**rule["spec"], "subsets": rule["spec"]["subsets"][:1]}}
+    rows = (
+        ("all, once", cost),
+        ("an endpoint", one.change(Upsert(endpoint("s5")))),
+        ("a pod's status", one.change(Upsert({**pod, "status": {"podIP": "10.0.0.9"}}))),
+        ("a pod that goes", one.change(gone(pod))),
+        ("the pod that all subsets v1 stand on goes", one.change(gone(objects["Pod", "s0-v1"]))),
+        ("a VirtualService", one.change(Upsert(route))),
+        ("a DestinationRule loses a subset", one.change(Upsert(narrow))),
+        ("a DestinationRule goes", one.change(gone(rule))),
+        ("a Service goes", one.change(gone(service))),
+        ("a new namespace", one.change(Upsert({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}))),
+    )
+    for name, (judged, spent, longest) in rows:
+        print(f"{name:42} {judged:>8} {spent * 1000:>8.2f}ms {longest * 1000:>7.2f}ms")
+
+
+def memory(changes: list[Upsert]) -> int:
+    """Bytes held for the findings of a mesh, beside the engine's."""
+    one = Followed()
+    one.engine.apply(changes)
+    tracemalloc.start()
+    one.change(*changes, told=True)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return held
+
+
+class Followed:
+    """An engine, and the findings of its objects."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.current = CurrentFindings(self.engine.entry, lambda key, _: self.engine.problems_of(key))
+        self.engine.listen(self.current.moved)
+
+    def change(self, *changes: Upsert | Remove, told: bool = False) -> tuple[int, float, float]:
+        """(objects judged, seconds of CPU, the longest step) after changes that the engine has taken in."""
+        if not told:
+            self.engine.apply(changes)
+        judged, longest, begun = self.current.judged, 0.0, time.process_time()
+        for change in changes:
+            if isinstance(change, Upsert):
+                self.current.put(change.obj)
+            else:
+                self.current.remove(change.group, ObjectKey(change.kind, change.namespace, change.name))
+        while True:
+            since = time.process_time()
+            if not self.current.step():
+                return self.current.judged - judged, time.process_time() - begun, longest
+            longest = max(longest, time.process_time() - since)
+
+
+def gone(obj: dict[str, Any]) -> Remove:
+    meta = obj["metadata"]
+    return Remove(obj["apiVersion"].rpartition("/")[0], obj["kind"], meta["namespace"], meta["name"])
+
+
+def endpoint(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.0.0.9"]}],
+        "ports": [{"name": "http", "port": 8080}],
+    }
 
 
 def reading(written: str) -> float:

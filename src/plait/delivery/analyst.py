@@ -38,7 +38,7 @@ class Rhythm:
 
     quiet: float = 0.2
     most: float = 1.0
-    slice: float = 0.004
+    slice: float = 0.002
     share: float = 1.0
 
 
@@ -142,8 +142,9 @@ class Analyst:
         while more:
             began = time.perf_counter()
             end = began + self._rhythm.slice
-            while more and time.perf_counter() < end:
-                more = self._take_in() or self.current.step()
+            while more := self._take_in() or self.current.step():
+                if time.perf_counter() >= end:
+                    break
             for key in self.current.news():
                 self._news(key)
             while self.current.defects:

@@ -267,8 +267,10 @@ class Settling:
                     if connection not in self._probing and self._resting.get(connection, now) <= now:
                         self._probing.add(connection)
                         tasks.create_task(self._probe(connection), name=f"probe {connection}")
-                for key, verdict in self.ledger.verdicts(now, held=held).items():
-                    self._tell(key, verdict)
+                # Until proxies have had the time to come back, what the process before has said stays.
+                if self._begun:
+                    for key, verdict in self.ledger.verdicts(now, held=held).items():
+                        self._tell(key, verdict)
                 # What comes in one go is looked at once.
                 await asyncio.sleep(self._pace.gather)
 
