@@ -63,8 +63,8 @@ def _finished(world: World, findings: Sequence[Finding], suppressions: Suppressi
     return tuple(sorted(merged(kept), key=_order))
 
 
-def _order(finding: Finding) -> tuple[int, str, ObjectKey, str, str]:
-    return LEVELS.index(finding.level), finding.code, finding.object, finding.cluster, finding.path
+def _order(finding: Finding) -> tuple[int, str, ObjectKey, str, str, str]:
+    return LEVELS.index(finding.level), finding.code, finding.object, finding.cluster, finding.path, finding.text
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from plait.analyze.kinds import Kind
 from plait.analyze.reads import Mark, Reads, mark
@@ -15,6 +15,9 @@ from plait.mesh.destination_rules import rules_finder
 from plait.snapshot.reader import Reader
 
 T = TypeVar("T")
+
+#: So much of what somebody looks through is written down one by one; who goes on depends on all of it.
+_FEW: Final = 64
 
 
 class _Finder:
@@ -93,8 +96,7 @@ class FollowedWorld(World):
 
     def all(self, *wanted: Kind) -> Iterator[Item]:
         """See World."""
-        for kind in wanted:
-            self._note("all", kind)
+        self._note_kinds(wanted)
         return super().all(*wanted)
 
     def has(self, kind: Kind) -> bool:
@@ -114,21 +116,31 @@ class FollowedWorld(World):
 
     def each(self, index: Index, value: Hashable) -> Iterator[Item]:
         """See World. What comes joins at the end, so who stops early depends on what it has seen, and on no more."""
-        for item in super().each(index, value):
-            self._note("get", item.kind, item.namespace, item.name)
+        for seen, item in enumerate(super().each(index, value)):
+            if seen < _FEW:
+                self._note("get", item.kind, item.namespace, item.name)
+            elif seen == _FEW:
+                self._note("find", index, value)
             yield item
         self._note("find", index, value)
 
     def values(self, index: Index) -> Iterator[Hashable]:
-        """See World."""
-        for kind in index.kinds:
+        """See World, and `each`."""
+        for seen, value in enumerate(super().values(index)):
+            if seen < _FEW:
+                self._note("find", index, value)
+            elif seen == _FEW:
+                self._note_kinds(index.kinds)
+            yield value
+        self._note_kinds(index.kinds)
+
+    def _note_kinds(self, wanted: tuple[Kind, ...]) -> None:
+        for kind in wanted:
             self._note("all", kind)
-        return super().values(index)
 
     def derived(self, name: Hashable, wanted: tuple[Kind, ...], make: Callable[[], T]) -> T:
         """See World. It is made of these kinds alone, whatever of them `make` reads this time."""
-        for kind in wanted:
-            self._note("all", kind)
+        self._note_kinds(wanted)
         with self.recording():
             return super().derived(name, wanted, make)
 

@@ -117,7 +117,7 @@ def _subsets_in_use(world: World, item: Item, host: str, rules: tuple[ObjectKey,
                 users.setdefault(sent.subset, []).append(f"{rule.key} {sent.path}")
     for name, places in sorted(users.items()):
         fix = f"keep the subset: {{name: {name}, labels: …}}"
-        yield found(SUBSET_IN_USE, item, "spec.subsets", fix=fix, value=name, detail=_in_use(name, places))
+        yield found(SUBSET_IN_USE, item, "spec.subsets", fix=fix, value=name, detail=_in_use(name, sorted(places)))
 
 
 def _in_use(subset: str, places: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plait.analyze import kinds
+from plait.analyze import followed, kinds
 from plait.analyze.analysis import judge
 from plait.analyze.current import _OF_KIND, FOLLOWED, JUDGED, CurrentFindings
 from plait.analyze.finding import Finding
@@ -61,7 +61,8 @@ class Mesh:
     def from_nothing(self) -> dict[ObjectKey, tuple[Finding, ...]]:
         items = [Item(obj) for obj in self.objects.values()]
         seen = [item for item in items if item.kind in FOLLOWED or item.kind == kinds.ENDPOINT_SLICE]
-        world = Fresh(seen, self.engine)
+        # In whichever order objects came: what is said of them must not depend on it.
+        world = Fresh(sorted(seen, key=lambda item: item.key), self.engine)
         result = {}
         for kind in JUDGED:
             for item in world.all(kind):
@@ -128,7 +129,11 @@ def pool() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_after_any_changes_the_findings_are_those_of_an_analysis_from_nothing(seed: int) -> None:
+def test_after_any_changes_the_findings_are_those_of_an_analysis_from_nothing(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 2:
+        monkeypatch.setattr(followed, "_FEW", 2)
     chance, choices, mesh = random.Random(seed), pool(), Mesh()
     for turn in range(400):
         if mesh.objects and chance.random() < 0.3:
