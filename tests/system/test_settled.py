@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -132,3 +133,23 @@ def test_a_proxy_that_does_not_answer_is_waited_for_and_named(lesson: Mesh, answ
     finally:
         signal("CONT")
     wait(lesson)
+
+
+def test_the_shops_objects_say_what_plait_analyze_says(lesson: Mesh) -> None:
+    kinds = "virtualservices,destinationrules,gateways.networking.istio.io"
+
+    def analyzed() -> set[tuple[str, str, str]]:
+        told = json.loads(lesson.plait("analyze", "-n", "sock-shop", "-o", "json", code=None).stdout)
+        about = ("VirtualService", "DestinationRule", "Gateway")
+        return {(one["origin"], one["code"], one.get("path", "")) for one in told if one["origin"].startswith(about)}
+
+    def said() -> set[tuple[str, str, str]]:
+        items = lesson.get(*NAMESPACE, kinds)["items"]
+        assert len(items) > 5
+        return {
+            (f"{item['kind']} sock-shop/{item['metadata']['name']}", message["type"]["code"], message.get("path", ""))
+            for item in items
+            for message in item["status"].get("validationMessages") or ()
+        }
+
+    until("the status of the shop's objects says the same", lambda: said() == analyzed())
