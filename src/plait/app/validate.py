@@ -19,6 +19,7 @@ from plait.api.problem import Level, Problem
 from plait.api.yaml import Document, read_yaml
 from plait.app.former_policies import sentence
 from plait.app.objects.given import Given, objects_of
+from plait.app.objects.kinds import OLD_GROUPS
 from plait.app.patch_checks import patch_faults
 from plait.inject import InjectConfig, convert_workload
 from plait.machine.api.schema import UNKNOWN, FieldError, Schemas, load_schemas
@@ -85,9 +86,19 @@ class Validator:
             yield Finding(code="NotJSON", level=Level.ERROR, object=title, path="", message=message)
             return
         version, name = obj.get("apiVersion"), obj.get("kind")
+        if version is None and isinstance(name, str) and (todays := self._todays(name)):
+            fix = f"apiVersion: {' or '.join(todays)}"
+            message = "is missing, so that kubectl refuses the object"
+            yield Finding(
+                code="NoVersion", level=Level.ERROR, object=title, path="apiVersion", message=message, fix=fix
+            )
+            if len(todays) > 1:
+                return
+            version = todays[0]
+            obj = {**obj, "apiVersion": version}
         kind = self.schemas.kind(version, name) if isinstance(version, str) and isinstance(name, str) else None
         if kind is None:
-            message = f"no kind {name!r} is served in version {version!r}"
+            message = f"no kind {name!r} is served" + (f" in version {version!r}" if version is not None else "")
             yield Finding(code="UnknownKind", level=Level.ERROR, object=title, path="kind", message=message)
             return
         if kind.namespaced:
@@ -110,7 +121,7 @@ class Validator:
         broken = any(fault.reason != UNKNOWN for fault in faults)
         told = {fault.path for fault in faults} if broken else set()
         meant = (*problems_of(obj), *patch_faults(obj))
-        if kind.group == former_policies.GROUP and not broken:
+        if kind.group == former_policies.GROUP and not faults:
             peers, meant = former_policies.peers_of(obj, root=InjectConfig().root_namespace)
             if peers is not None:
                 text = sentence(title, peers).removeprefix(f"{title}: ")
@@ -120,6 +131,12 @@ class Validator:
                 yield _meant(problem, title)
         if not broken and (kind.group, kind.kind) == VIRTUAL_SERVICE:
             yield from (_hidden(one, title) for one in unreachable_rules(Item(obj)))
+
+    def _todays(self, kind: str) -> tuple[str, ...]:
+        """What `apiVersion` a kind has today, in each group that has it."""
+        return tuple(
+            each.api_version for each in self.schemas.kinds if each.kind == kind and each.group not in OLD_GROUPS
+        )
 
 
 @lru_cache(maxsize=1)

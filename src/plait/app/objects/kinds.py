@@ -11,7 +11,7 @@ from plait.kube.discovery import Resource
 from plait.kube.kinds import Kind
 
 #: Served only so that old manifests are understood: never what a kind without apiVersion means.
-_OLD_GROUPS = frozenset({"extensions", "events.k8s.io"})
+OLD_GROUPS = frozenset({"extensions", "events.k8s.io"})
 
 
 class UnknownKindError(Exception):
@@ -54,7 +54,7 @@ class Kinds:
         raise UnknownKindError(f'the server doesn\'t have a resource type "{word}"{self._near(word)}')
 
     def _inferred(self, name: str) -> Kind:
-        found = [r.kind for r in self.resources if r.kind.kind == name and r.kind.group not in _OLD_GROUPS]
+        found = [r.kind for r in self.resources if r.kind.kind == name and r.kind.group not in OLD_GROUPS]
         if not found:
             raise UnknownKindError(f"no kind {name} is served here{self._near(name)}")
         if len(found) > 1:
