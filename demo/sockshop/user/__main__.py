@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from sockshop.mongo.client import Mongo
+from sockshop.mongo.client import Mongo, MongoError
 from sockshop.service.journal import access_log
 from sockshop.service.listener import run
 from sockshop.user.api import Users
@@ -17,7 +17,7 @@ from sockshop.user.people import People
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the service; the exit status is 2 for wrong arguments or environment."""
+    """Runs the service; the exit status is 2 for wrong arguments or environment, 1 for a database that refuses."""
     environment = os.environ
     parser = argparse.ArgumentParser(prog="user", description="Customers, addresses and cards over HTTP.")
 
@@ -40,7 +40,12 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         parser.error(f"-mongo-host: {error}")
     users = Users(People(mongo), host=options.link_domain, access_log=access_log(options.access_log))
-    run(users.app(), port=options.port, name="user")
+    try:
+        run(users.app(), port=options.port, name="user")
+    except MongoError as error:
+        # The database is there and refuses: a wrong name or password, say.
+        sys.stderr.write(f"user: {error}\n")
+        return 1
     return 0
 
 

@@ -130,3 +130,14 @@ async def test_users(database: Database) -> None:
         assert len(await people.of_customer(ann, "cards")) == 1
         await people.delete("customers", ann)
         assert (await people.all("customers"), await people.all("cards")) == ([], [])
+
+
+def test_a_password_that_the_database_refuses_is_one_line(database: Database) -> None:
+    if not database.user:
+        pytest.skip("the shop's own store asks nobody for a password")
+    address = ("-mongo-host", f"127.0.0.1:{database.port}", "-mongo-user", database.user, "-mongo-password", "wrong")
+    command = [sys.executable, "-m", "sockshop.user", "-port", "0", *address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"user: 127.0.0.1:{database.port}: authentication failed: ")
