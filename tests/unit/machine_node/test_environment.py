@@ -1,7 +1,7 @@
 import pytest
 
 from plait.machine.node.environment import ConfigError, base_variables, environment, field, service_variables
-from plait.machine.node.quantity import parse_quantity
+from plait.machine.quantity import parse_quantity
 
 POD = {
     "metadata": {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 from plait.machine.node.images import expand
-from plait.machine.node.quantity import divided, parse_quantity
+from plait.machine.quantity import divided, parse_quantity
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
