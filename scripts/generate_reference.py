@@ -25,6 +25,7 @@ from plait.machine.api.schema import ServedKind, load_schemas
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 WIDTH = 100
+_LIMITS = "../features/limits.md#where-it-works"
 _MADE = "<!-- Made by scripts/generate_reference.py from the code. Change the code, then run it again. -->\n"
 
 
@@ -103,6 +104,7 @@ def kinds_page() -> str:
             f"Verbs of each: {_verbs(measured)}.\n",
             "## Fields without effect\n",
             "These fields of served kinds are accepted and stored. Who writes one gets a Warning with these words.\n",
+            f"Limits of memory and CPU get one on machines [that cannot enforce them]({_LIMITS}).\n",
             *_inert_tables(),
         ]
     )

@@ -266,7 +266,7 @@ def test_the_token_of_a_pod_reads_no_secrets(up: Mesh) -> None:
 
 def test_what_has_no_effect_is_said(up: Mesh) -> None:
     sidecar = {"name": "istio-proxy", "image": "istio/proxyv2:1.0.0"}
-    old = deployment("old", "plain", 0, "true", resources={"limits": {"cpu": "1"}})
+    old = deployment("old", "plain", 0, "true", resources={"requests": {"cpu": "1"}})
     old["spec"]["template"]["spec"] |= {"hostNetwork": True, "priorityClassName": "high"}
     old["spec"]["template"]["spec"]["containers"].append(sidecar)
     given = manifest(old, service("old", "plain", type="NodePort", externalTrafficPolicy="Local"))
@@ -274,7 +274,7 @@ def test_what_has_no_effect_is_said(up: Mesh) -> None:
     for words in (
         "spec.template.spec.hostNetwork: has no effect",
         "spec.template.spec.priorityClassName: has no effect",
-        "spec.template.spec.containers[0].resources: is not enforced",
+        "spec.template.spec.containers[0].resources.requests: reserves nothing",
         "spec.externalTrafficPolicy: has no effect",
         'Deployment "old": spec.template carries a sidecar (container istio-proxy',
     ):

@@ -173,6 +173,16 @@ def test_doctor_says_which_rung_it_is(apps: Confined) -> None:
     said = apps.plait("doctor").stdout
     rungs = {"one-uid": "as one uid", "subuid": "with subordinate ids", "user-namespace": "without CAP_SYS_ADMIN"}
     assert rungs[apps.name.removeprefix("t-")] in said
+    limits = {line for line in said.splitlines() if " limits: " in line}
+    assert limits, "whether memory and CPU can be limited is another question"
+    limited = pod("limited", "true")
+    limited["spec"]["containers"][0]["resources"] = {"limits": {"memory": "64Mi", "cpu": "100m"}}
+    told = apps.kubectl("create", "-f", "-", given=json.dumps(limited)).stderr
+    for resource in ("memory", "cpu"):
+        problem = next((line for line in limits if line.startswith("! ") and resource in line), None)
+        why = f"resources.limits.{resource}: is not enforced: "
+        assert (why in told) == (problem is not None)
+        assert problem is None or problem.partition("cannot be limited: ")[2] in told.partition(why)[2]
 
 
 def test_without_user_namespaces_up_and_doctor_say_the_same(tmp_path: Path) -> None:

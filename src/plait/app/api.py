@@ -40,6 +40,7 @@ def settings(machine: MachineSettings, host: socket.socket) -> ApiSettings:
         address=(machine.bridge_ip, PORT),
         version=__version__,
         drop_to=machine.api_uid,
+        unlimited={name: refusal.problem for name, refusal in machine.ground.refused.items()},
     )
 
 

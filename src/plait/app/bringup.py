@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from plait.kube.client import Client
 from plait.kube.errors import ApiError, NotFound
 from plait.kube.kinds import DEPLOYMENT
 from plait.machine import host_sockets
+from plait.machine.cgroups import claim, hierarchies, keeper, sharing
+from plait.machine.cgroups.ground import Ground, prefix_of
 from plait.machine.host_sockets import Reach
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
@@ -46,7 +50,7 @@ def start(
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}
     state.make()
-    machine = plan.settings(state, actual, envoy=envoy, outside=outside, rung=rung.name)
+    machine = plan.settings(state, actual, envoy=envoy, outside=outside, rung=rung.name, ground=_ground(state))
     service = "kubernetes.default.svc"
     names = ["localhost", "kubernetes", "kubernetes.default", service, f"{service}.cluster.local"]
     pki.ensure(state.pki, ["127.0.0.1", str(machine.bridge_ip), str(machine.api_vip)], names)
@@ -136,6 +140,21 @@ async def stop(state: State, *, grace: float, report: Report) -> bool:
         state.init_socket.unlink(missing_ok=True)
     report(Step("stopping", "stopped", done=True))
     return True
+
+
+def sweep(state: State) -> None:
+    """Remove control groups of a mesh that has ended in a way that left some."""
+    keeper.clear(state.ground())
+
+
+def _ground(state: State) -> Ground:
+    """Where the mesh may make control groups, tried; what any of its earlier starts left is removed first.
+
+    Each start has a word of its own: the keeper of one that was killed just now must not touch those of the next.
+    """
+    word = prefix_of(state.root)
+    sharing.leave(replace(state.ground(), prefix=word))
+    return claim.claim(hierarchies.find(f"{word}.{secrets.token_hex(2)}"))
 
 
 def wipe(state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from plait.app import rung_advice, rungs
 from plait.app.findings import Finding
 from plait.app.plan import PATH, envoy_binary
 from plait.app.rungs import Rung
+from plait.machine.cgroups import claim, hierarchies, sharing
+from plait.machine.cgroups.ground import prefix_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,22 @@ def examine() -> Examination:
         )
     )
     return Examination(rung, tuple(findings))
+
+
+def limits() -> tuple[Finding, ...]:
+    """Whether memory and CPU of containers can be limited: a group of control groups is made, joined and removed."""
+    ground = claim.claim(hierarchies.find(prefix_of(Path(f"doctor-{os.getpid()}"))))
+    sharing.leave(ground)
+    places = {name: f"{name} by version {place.version} in {place.folder}" for name, place in ground.places.items()}
+    found = [Finding("limits", None, "", found="; ".join(places.values()))] if places else []
+    problems: dict[str, list[str]] = {}
+    for name, refusal in ground.refused.items():
+        problems.setdefault(f"{refusal.problem}\n{refusal.fix}", []).append(name)
+    for text, names in problems.items():
+        problem, _, fix = text.partition("\n")
+        told = f"{' and '.join(names)} of containers cannot be limited: {problem}"
+        found.append(Finding("limits", told, fix, required=False))
+    return tuple(found)
 
 
 def _linux() -> str | None:

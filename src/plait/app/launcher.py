@@ -21,6 +21,7 @@ import msgspec
 from plait.app import rungs
 from plait.app.plan import PATH
 from plait.machine import host_sockets, private_socket
+from plait.machine.cgroups import keeper
 from plait.machine.init.plan import Plan
 
 #: Debian policy: names of source and binary packages.
@@ -49,6 +50,8 @@ class Launcher:
         self._node = rungs.start(rung, command, env=environment, pass_fds=inherited, start_new_session=True)
         for number in inherited:
             os.close(number)
+        self._ground = machine.ground
+        self._keeper = keeper.start(self._ground, self._node.pid) if self._ground.places else None
 
     def run(self) -> int:
         """Until the node has ended; its exit code."""
@@ -67,10 +70,22 @@ class Launcher:
                 else:
                     key.data(key.fileobj)
             self._fetches = [fetch for fetch in self._fetches if fetch.poll() is None]
+            self._keep_keeper()
         for fetch in self._fetches:
             fetch.kill()
             fetch.wait()
+        self._clear()
         return code
+
+    def _keep_keeper(self) -> None:
+        """Replace a keeper that something has ended."""
+        if self._keeper is not None and os.waitpid(self._keeper, os.WNOHANG) != (0, 0):
+            self._keeper = keeper.start(self._ground, self._node.pid)
+
+    def _clear(self) -> None:
+        """Wait until the keeper has removed the control groups, or remove them."""
+        if self._keeper is not None and os.waitpid(self._keeper, 0)[1] != 0:
+            keeper.clear(self._ground)
 
     def _accept(self, listener: socket.socket) -> None:
         """Start a fetch; it answers on the connection itself, so that this process never waits for it."""

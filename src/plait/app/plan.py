@@ -13,6 +13,7 @@ import msgspec
 import plait
 from plait.app import demos
 from plait.app.state import State
+from plait.machine.cgroups.ground import Ground
 from plait.machine.host_sockets import Reach
 from plait.machine.init.edge import DOOR
 from plait.machine.init.plan import Plan, Service
@@ -34,6 +35,7 @@ def settings(
     envoy: Path | None = None,
     outside: Reach = "network",
     rung: RungName = "root",
+    ground: Ground | None = None,
 ) -> MachineSettings:
     """The settings of a mesh with these host ports, whose pods reach so far `outside`."""
     return MachineSettings(
@@ -46,6 +48,7 @@ def settings(
         image_tables=tuple(map(str, demos.tables())),
         outside=outside,
         rung=rung,
+        ground=ground or Ground(),
     )
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from plait.machine.cgroups.ground import Ground
 from plait.machine.settings import RungName
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -104,6 +107,13 @@ class State:
         """How the running or last mesh got its namespaces."""
         found: RungName = self._settings().get("rung", "root")
         return found
+
+    def ground(self) -> Ground:
+        """Where the running or last mesh made control groups."""
+        try:
+            return msgspec.convert(self._settings().get("ground", {}), Ground)
+        except msgspec.ValidationError:
+            return Ground()
 
     def _settings(self) -> dict[str, Any]:
         try:

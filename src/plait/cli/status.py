@@ -59,7 +59,7 @@ def doctor() -> None:
 
     Exit status: 0 all there, 4 something a mesh cannot do without is missing.
     """
-    findings = checks.examine().findings
+    findings = (*checks.examine().findings, *checks.limits())
     for finding in findings:
         if finding.problem is None:
             click.echo(f"✓ {finding.name}" + (f": {finding.found}" if finding.found else ""))

@@ -113,6 +113,7 @@ def down(ctx: click.Context, *, wipe: bool) -> None:
     state = mesh(ctx).state
     with Progress(errors()) as progress:
         was_running = run(bringup.stop(state, grace=STOP_SECONDS, report=progress))
+    bringup.sweep(state)
     if not was_running:
         click.echo(f"plait: the mesh {state.name!r} is not running", err=True)
     if wipe:

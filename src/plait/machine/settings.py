@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from plait.machine.cgroups.ground import Ground
 from plait.machine.host_sockets import Reach
 
 #: How the node namespace is made. `root`: by root, without a user namespace. The others are root in a user namespace:
@@ -41,7 +42,8 @@ class MachineSettings:
     path inside and outside the node namespace (ancestors that others may not pass are replaced by an empty tmpfs
     inside). `boot` is new at every start of the mesh: the node shows it as its bootID once what it says of its pods is
     true of this start. `python` is the interpreter of the virtual environment; `envoy` the Envoy binary. `outside` says
-    how far pods reach beyond the mesh; `rung` is how the node namespace is made.
+    how far pods reach beyond the mesh; `rung` is how the node namespace is made; `ground` where control groups
+    may be made.
     """
 
     name: str
@@ -55,6 +57,7 @@ class MachineSettings:
     outside: Reach = "network"
     image_tables: tuple[str, ...] = field(default=())
     rung: RungName = "root"
+    ground: Ground = field(default_factory=Ground)
 
     @property
     def one_uid(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -97,8 +98,35 @@ def test_fields_of_containers_are_told_with_their_place() -> None:
 
 
 def test_a_field_of_many_containers_is_told_once() -> None:
-    limited = {"resources": {"limits": {"cpu": "1"}}}
-    assert paths(pod(limited, limited, limited)) == ["spec.containers[*].resources"]
+    reserving = {"resources": {"requests": {"cpu": "1"}}}
+    assert paths(pod(reserving, reserving, reserving)) == ["spec.containers[*].resources.requests"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [(("", "Pod"), "spec."), (("apps", "Deployment"), "spec.template.spec."), (("batch", "Job"), "spec.template.spec."),
+     (("batch", "CronJob"), "spec.jobTemplate.spec.template.spec.")],
+)  # fmt: skip
+def test_limits_are_told_where_the_machine_cannot_enforce_them(kind: tuple[str, str], place: str) -> None:
+    """Which those are is found out when the mesh starts."""
+    limits = {"memory": "64Mi", "cpu": "1"}
+    obj: dict[str, Any] = {"containers": [{"name": "c", "resources": {"limits": limits}}]}
+    for step in reversed(place.rstrip(".").split(".")):
+        obj = {step: obj}
+    assert inert_fields(*kind, obj, None) == ()
+    said = inert_fields(*kind, obj, None, unlimited=(("cpu", "it is Monday"),))
+    assert said == (
+        f"{place}containers[0].resources.limits.cpu: is not enforced: it is Monday; plait doctor says what mends it",
+    )
+    assert inert_fields(*kind, obj, obj, unlimited=(("cpu", "it is Monday"),)) == ()
+    proxy = json.loads(json.dumps(obj).replace('"c"', '"istio-proxy"'))
+    assert inert_fields(*kind, proxy, None, unlimited=(("cpu", "it is Monday"),)) == ()
+
+
+def test_other_limits_and_requests_are_told_everywhere() -> None:
+    limits = {"memory": "64Mi", "cpu": "1", "ephemeral-storage": "1Gi"}
+    found = paths(pod({"resources": {"limits": limits, "requests": {"memory": "1Mi"}}}))
+    assert found == ["spec.containers[0].resources.limits.ephemeral-storage", "spec.containers[0].resources.requests"]
 
 
 def test_an_update_tells_only_what_is_new() -> None:

@@ -6,6 +6,7 @@ The table is data: a path and the sentence that follows it. A field that gets an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from plait.api.inert import Inert, row, values
@@ -35,8 +36,10 @@ _CONTAINER: Final = (
     row("readinessProbe.grpc", "is a check of the connection only: the health service is not asked"),
     row("startupProbe.grpc", "is a check of the connection only: the health service is not asked"),
     row("ports[].hostPort", "has no effect: no port of the host is opened; use kubectl port-forward or a Gateway"),
-    row("resizePolicy", "has no effect: resources are not enforced"),
-    row("resources", "is not enforced: pods share the machine's CPU and memory"),
+    row("resizePolicy", "has no effect: limits do not change while a pod runs"),
+    row("resources.claims", "has no effect: there are no devices to claim"),
+    row("resources.limits.ephemeral-storage", "is not enforced"),
+    row("resources.requests", "reserves nothing: this machine is the only node"),
     row("securityContext.appArmorProfile", _NO_MODULE),
     row(
         "securityContext.capabilities.add[]",
@@ -64,12 +67,12 @@ _POD: Final = (
     row("hostPID", _OWN_SPACE),
     row("hostUsers", "has no effect: pods have no user namespace", only=(False,)),
     row("imagePullSecrets", "has no effect: images come from the image table, nothing is pulled"),
-    row("overhead", "has no effect: resources are not enforced"),
+    row("overhead", "has no effect: pods are given to this node whatever they need"),
     row("preemptionPolicy", "has no effect: no pod gives way to another", but=("PreemptLowerPriority",)),
     row("priority", "has no effect: no pod gives way to another"),
     row("priorityClassName", "has no effect: no pod gives way to another"),
     row("resourceClaims", "has no effect: there are no devices to claim"),
-    row("resources", "is not enforced: pods share the machine's CPU and memory"),
+    row("resources", "is not enforced: limits are those of containers"),
     row("runtimeClassName", "has no effect: containers are processes of this machine"),
     row("schedulerName", _ONE_NODE, but=("default-scheduler",)),
     row("schedulingGates", "has no effect: the pod starts at once"),
@@ -141,16 +144,40 @@ TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
 }
 
 
-def inert_fields(group: str, kind: str, obj: Json, old: Json | None) -> tuple[str, ...]:
+#: Where the pod is in objects of the kinds that have one.
+_PODS: Final = {
+    key: rows[0].path.removesuffix(_POD[0].path) for key, rows in TABLE.items() if rows[0].path.endswith(_POD[0].path)
+}
+
+
+@cache
+def _unenforced(group: str, kind: str, unlimited: tuple[tuple[str, str], ...]) -> tuple[Inert, ...]:
+    """Rows for limits that cannot be enforced on this very machine."""
+    place = _PODS.get((group, kind))
+    if place is None:
+        return ()
+    return tuple(
+        row(
+            f"{place}{containers}[].resources.limits.{name}",
+            f"is not enforced: {why}; plait doctor says what mends it",
+        )
+        for containers in ("initContainers", "containers")
+        for name, why in unlimited
+    )
+
+
+def inert_fields(
+    group: str, kind: str, obj: Json, old: Json | None, *, unlimited: tuple[tuple[str, str], ...] = ()
+) -> tuple[str, ...]:
     """A sentence for each field without effect that `obj` sets and `old` had not set so.
 
-    Silent about what a controller made: whoever wrote its owner has been told. A field of several list items is
-    named once, with `[*]`.
+    `unlimited` are the resources whose limits are not enforced on this machine, with the reason. Silent about what a
+    controller made: whoever wrote its owner has been told. A field of several list items is named once, with `[*]`.
     """
     if any(owner.get("controller") for owner in obj.get("metadata", {}).get("ownerReferences") or ()):
         return ()
     said = []
-    for each in TABLE.get((group, kind), ()):
+    for each in (*TABLE.get((group, kind), ()), *_unenforced(group, kind, unlimited)):
         steps = tuple(each.path.split("."))
         before = dict(values(old or {}, steps, but_named=_SIDECAR))
         # Sidecars are not written by whoever writes the object.

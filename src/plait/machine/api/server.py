@@ -72,7 +72,7 @@ def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Ad
         create=create,
     )
     Definitions(world=world, schemas=schemas).start()
-    shaper = Shaper(schemas=schemas, admission=admission, convert=convert, world=world)
+    shaper = Shaper(schemas=schemas, admission=admission, convert=convert, world=world, unlimited=settings.unlimited)
     writer = Writer(world=world, schemas=schemas, shaper=shaper, hooks=hooks())
     deleter = Deleter(world=world, writer=writer)
     engine = Engine(world=world, schemas=schemas, writer=writer, deleter=deleter, monotonic=time.monotonic)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv4Network
     from pathlib import Path
 
@@ -18,7 +19,8 @@ class ApiSettings:
     `sockets` are bound already. `certificate` (PEM, with intermediates) and `key` serve TLS; `ca` is the root that
     clients of pods get as kube-root-ca.crt. `tokens` is the tokens file, `account_key` the PEM key (EC P-256) that
     signs ServiceAccount tokens. `store` is the SQLite file, whose folder must exist. `address` is where the Service
-    `kubernetes` leads to; `drop_to` the uid and gid to serve as, None to stay who we are.
+    `kubernetes` leads to; `drop_to` the uid and gid to serve as, None to stay who we are. `unlimited` are resources
+    whose limits cannot be enforced on this machine, each with the reason.
     """
 
     sockets: tuple[socket.socket, ...]
@@ -34,3 +36,4 @@ class ApiSettings:
     address: tuple[IPv4Address, int]
     version: str
     drop_to: int | None = None
+    unlimited: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,8 @@ from plait.machine.api.store import Key
 from plait.machine.api.times import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from plait.machine.api.admission import Admission, Convert
     from plait.machine.api.hooks.contract import Hook, World
     from plait.machine.api.query import WriteOptions
@@ -43,11 +45,20 @@ class Write:
 class Shaper:
     """The middle of the write pipeline. Pure but for what hooks allocate; never changes its arguments."""
 
-    def __init__(self, *, schemas: Schemas, admission: Admission, convert: Convert, world: World) -> None:
+    def __init__(
+        self,
+        *,
+        schemas: Schemas,
+        admission: Admission,
+        convert: Convert,
+        world: World,
+        unlimited: Mapping[str, str] | None = None,
+    ) -> None:
         self._schemas = schemas
         self._admission = admission
         self._convert = convert
         self._world = world
+        self._unlimited = tuple((unlimited or {}).items())
 
     def decode(
         self,
@@ -109,7 +120,7 @@ class Shaper:
         The second object is the first before the server added anything but defaults: what the client answers for.
         """
         kind = resource.kind
-        for text in inert_fields(kind.group, kind.kind, obj, old):
+        for text in inert_fields(kind.group, kind.kind, obj, old, unlimited=self._unlimited):
             write.warn(text)
         obj = self._schemas.default(kind, obj)
         sent = copy_json(obj)

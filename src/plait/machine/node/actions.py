@@ -33,7 +33,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an action takes place: a container that runs."""
+    """Where an action takes place: a container that runs. `joins` are of its control groups (see `script`)."""
 
     pause: int
     inner: int
@@ -42,6 +42,7 @@ class Place:
     identity: Identity
     env: Mapping[str, str]
     workdir: str
+    joins: tuple[str, ...] = ()
 
 
 async def perform(action: Mapping[str, Any], place: Place, *, timeout: float) -> Outcome:  # noqa: ASYNC109
@@ -137,7 +138,7 @@ async def _exec(command: Sequence[str], place: Place) -> Outcome:
         return Outcome(ok=False, message="exec: command is empty")
     script = exec_script(argv=command, env=place.env, workdir=place.workdir, setpriv=place.identity.setpriv())
     process = await asyncio.create_subprocess_exec(
-        *exec_command(place.inner),
+        *exec_command(place.inner, place.joins),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError
+from plait.machine.cgroups.groups import joins
 from plait.machine.init.client import InitError
 from plait.machine.node.actions import Place, perform
 from plait.machine.node.backoff import remaining, restarts
 from plait.machine.node.creation import Created, StartError, create, terminated
 from plait.machine.node.images import role_of
 from plait.machine.node.layers_errors import LayerError
+from plait.machine.node.limiting import group_name, limit, unlimit
 from plait.machine.node.prober import Unhealthy, watch_health
 from plait.machine.node.processes import has_own_root
 from plait.machine.node.record import ContainerRecord, Running, Terminated, Waiting, process_name
@@ -60,6 +62,11 @@ class Container:
     def process(self) -> str:
         """Init's name of the newest process."""
         return process_name(self._pod.record.uid, self.name, self.record.attempt)
+
+    @property
+    def group(self) -> str:
+        """The name of the newest process's control groups."""
+        return group_name(self._pod.record.uid, self.name, self.record.attempt)
 
     @property
     def running(self) -> bool:
@@ -116,6 +123,7 @@ class Container:
             identity=made.identity,
             env=made.env,
             workdir=made.workdir,
+            joins=joins(self._host.settings.ground, self.group),
         )
 
     # starting
@@ -150,7 +158,7 @@ class Container:
             self.record.attempt += 1
             request = made.spawn(
                 name=self.process,
-                argv=enter(pause, made.folder / "start.sh"),
+                argv=enter(pause, made.folder / "start.sh", self._limit()),
                 log=str(self._pod.log(self.name, self.record.attempt)),
             )
             try:
@@ -165,6 +173,14 @@ class Container:
         self.record.ready = self.record.started and "readinessProbe" not in self.spec
         self._event("Started", f"Started container {self.name}")
         self._changed()
+
+    def _limit(self) -> tuple[str, ...]:
+        """How the process comes under the container's limits; one that cannot be set is told, and the process runs."""
+        try:
+            return limit(self._host.settings.ground, self.group, self.spec)
+        except (OSError, ValueError) as error:
+            self._event("LimitsNotSet", f"Container {self.name} runs without its limits: {error}", warning=True)
+            return ()
 
     def _capture(self) -> None:
         """`istio-init`: its rules were loaded with the pod's network, before any link came up."""
@@ -315,12 +331,16 @@ class Container:
         self.record.failures = self._host.backoff.failures(self.record.failures, ran)
         self.record.ready = self.init and self.record.state.exit_code == 0 and self.policy != "Always"
         self.record.started = False
+        if self.record.state.reason == "OOMKilled":
+            limit_ = ((self.spec.get("resources") or {}).get("limits") or {}).get("memory")
+            self._event("OOMKilling", f"Container {self.name} reached its memory limit of {limit_}", warning=True)
         self._changed()
 
     async def _clean_up(self) -> None:
         """End what the container's processes left running in the pod, and free its file system."""
         async with self._pod.spawning:
             await finish(self._host, self._pod, self.process)
+        await unlimit(self._host.settings.ground, self.group)
         await self._host.processes.forget(self.process)
         folder = self._pod.container_folder(self.name)
         with contextlib.suppress(FileNotFoundError):

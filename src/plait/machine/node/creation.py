@@ -18,6 +18,7 @@ from plait.machine.node.bootstrap_check import bootstrap_fault
 from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
 from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
 from plait.machine.node.images import argv
+from plait.machine.node.limiting import out_of_memory
 from plait.machine.node.programs import write_programs
 from plait.machine.node.proxy import (
     BOOTSTRAP_PATH,
@@ -133,10 +134,12 @@ async def create(
 
 def terminated(pod: Pod, container: Container, process: Process) -> Terminated:
     """What the end of a container's process means."""
-    folder, code = pod.container_folder(container.name), process.exit_code or 0
+    host, folder, code = pod.host, pod.container_folder(container.name), process.exit_code or 0
     reason, message = "Completed" if code == 0 else "Error", _message(folder)
     if code == FAILED and (problem := _text(folder / "start.err")):
         code, reason, message = 128, "StartError", f'failed to start container "{container.name}": {problem}'
+    elif code != 0 and out_of_memory(host.settings.ground, container.group):
+        reason = "OOMKilled"
     return Terminated(
         exit_code=code,
         reason=reason,

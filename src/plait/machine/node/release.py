@@ -7,6 +7,7 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
+from plait.machine.node.limiting import unlimit_pod
 from plait.machine.node.record import PodRecord, log_folder
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ async def release_pod(host: Host, record: PodRecord) -> None:
             await host.processes.signal(process, signal.SIGKILL)
             await host.processes.end(process)
         await host.processes.forget(process)
+    await unlimit_pod(host.settings.ground, record.uid)
     logs = log_folder(host.folders.logs, record.namespace, record.name, record.uid)
     for folder in (host.folders.pods / record.uid, logs):
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

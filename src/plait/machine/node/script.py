@@ -24,7 +24,8 @@ def start_script(
     setpriv: Sequence[str],
     terminal: bool = False,
 ) -> str:
-    """The text. `folder` holds `fstab` and the mount point `root`, and gets `start.err`.
+    """The text. `folder` holds `fstab` and the mount point `root`, and gets `start.err`; the script's arguments are the
+    files by which it joins control groups, which limit the program from its first step on.
 
     A `terminal` on descriptor 0 becomes the one that controls the program, in a session of its own.
     """
@@ -33,6 +34,7 @@ def start_script(
     program = shlex.join([*setpriv, "--", "/usr/bin/env", "-i", *variables, *argv])
     lines = [
         f"exec 3>&2 2>{errors}",
+        f"for group do echo 0 >$group || exit {FAILED}; done",
         f"mount --fstab {shlex.quote(str(folder / 'fstab'))} -a || exit {FAILED}",
         f"cd {root} && pivot_root . . && umount -l . || exit {FAILED}",
     ]
@@ -53,15 +55,22 @@ def start_script(
     return "\n".join(lines) + "\n"
 
 
-def enter(pause: int, script: Path) -> tuple[str, ...]:
-    """The command that runs a start script in a pod."""
+def enter(pause: int, script: Path, joins: Sequence[str] = ()) -> tuple[str, ...]:
+    """The command that runs a start script in a pod, in the control groups that `joins` are of."""
     namespaces = ("--net", "--uts", "--ipc", "--pid")
-    return ("nsenter", "--target", str(pause), *namespaces, "unshare", "--mount", "sh", str(script))
+    return ("nsenter", "--target", str(pause), *namespaces, "unshare", "--mount", "sh", str(script), *joins)
 
 
-def exec_command(inner: int) -> tuple[str, ...]:
-    """The command that runs an exec script, which it reads from stdin, in the container whose process is `inner`."""
-    return ("nsenter", "--target", str(inner), "--mount", "--net", "--uts", "--ipc", "--pid", "--root", "sh")
+def exec_command(inner: int, joins: Sequence[str] = ()) -> tuple[str, ...]:
+    """The command that runs an exec script, which it reads from stdin, in the container whose process is `inner`.
+
+    It is limited with the container if `joins` are of the container's control groups.
+    """
+    command = ("nsenter", "--target", str(inner), "--mount", "--net", "--uts", "--ipc", "--pid", "--root", "sh")
+    if not joins:
+        return command
+    steps = [f"echo 0 >{shlex.quote(join)}" for join in joins]
+    return ("sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh", *command)
 
 
 def exec_script(*, argv: Sequence[str], env: Mapping[str, str], workdir: str, setpriv: Sequence[str]) -> str:

@@ -156,7 +156,7 @@ def start(place: Place, command: Sequence[str], *, stdin: bool, stdout: bool, st
         os.write(script, text.encode("utf-8", "surrogateescape"))
         session.report, report = pipe(inward=False)
         os.set_blocking(session.report, False)
-        argv = ("setpriv", "--pdeathsig", "KILL", *exec_command(place.inner), f"/proc/self/fd/{_SCRIPT}")
+        argv = ("setpriv", "--pdeathsig", "KILL", *exec_command(place.inner, place.joins), f"/proc/self/fd/{_SCRIPT}")
         session.pid = os.posix_spawnp(
             argv[0],
             argv,
