@@ -1,10 +1,11 @@
 """What a pod and a write cost on one machine: time and memory per pod, API server writes and watch latency.
 
-    .venv/bin/python benchmarks/machine.py [--pods 50] [--writes 200]
+    .venv/bin/python benchmarks/machine.py [--pods 50] [--writes 200] [--limits]
 
 Pods: a Deployment without a sidecar is scaled from 0 to N and back, in a mesh of its own; a pod runs `sleep`. The
 reference is N bare `unshare`d processes of the same namespaces (net, mount, uts, ipc, pid) running `sleep`, started one
-after the other. Memory is the PSS of the pods' processes and what api and node grew by, over N.
+after the other. Memory is the PSS of the pods' processes and what api and node grew by, over N. With `--limits` each
+container has a limit of memory and of CPU, and so control groups.
 
 The API: one client replaces one ConfigMap again and again, another watches it. The reference is what makes a write
 durable and nothing else: one row of SQLite (WAL, synchronous FULL), committed.
@@ -51,8 +52,10 @@ def kubectl(*arguments: str, given: str = "") -> str:
     return run(str(BIN / "kubectl"), *arguments, given=given)
 
 
-def deployment() -> dict[str, Any]:
-    container = {"name": "sleep", "image": "busybox", "command": ["sleep", "100000"]}
+def deployment(*, limited: bool) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "sleep", "image": "busybox", "command": ["sleep", "100000"]}
+    if limited:
+        container["resources"] = {"limits": {"memory": "64Mi", "cpu": "500m"}}
     labels = {"app": "sleep"}
     return {
         "apiVersion": "apps/v1",
@@ -103,14 +106,14 @@ def bare(count: int) -> float:
             process.stdout.close()
 
 
-def pods(count: int) -> dict[str, Any]:
+def pods(count: int, *, limited: bool) -> dict[str, Any]:
     """Up and down."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["XDG_STATE_HOME"] = home
         os.environ["KUBECONFIG"] = str(Path(home, "plait/bench-machine/kubeconfig"))
         try:
             run(*PLAIT, "up", "--ports", "auto")
-            kubectl("apply", "-f", "-", given=json.dumps(deployment()))
+            kubectl("apply", "-f", "-", given=json.dumps(deployment(limited=limited)))
             before = processes()
 
             def ready() -> int:
@@ -209,10 +212,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=50)
     parser.add_argument("--writes", type=int, default=200)
+    parser.add_argument("--limits", action="store_true")
     options = parser.parse_args()
     print(json.dumps({"api": asyncio.run(api(options.writes))}, indent=2), flush=True)
     if options.pods:
-        print(json.dumps({"pods": pods(options.pods)}, indent=2))
+        print(json.dumps({"pods": pods(options.pods, limited=options.limits)}, indent=2))
 
 
 if __name__ == "__main__":
