@@ -124,27 +124,16 @@ class Words:
 
 
 @pytest.mark.parametrize("kind", ["VirtualService", "ProxyConfig"])
-async def test_what_analysis_says_is_told_where_no_verdict_is_on_its_way(kind: str):
+async def test_what_analysis_says_is_told_with_the_verdict_of_that_generation_or_without(kind: str) -> None:
     objects, words = Objects(), Words()
     settling = Settling(Engine(), objects, words)
     key = ObjectKey(kind, "shop", "web")
-    acts = kind == "VirtualService"
     settling.refresh(key)
+    assert words.told == []
     objects.put(obj(kind, "web", {}))
     settling.refresh(key)
-    # A verdict of a generation is told with its messages.
-    assert words.told == ([] if acts else [(str(key), None)])
-    words.told.clear()
-    settled = obj(kind, "web", {}, generation=2)
-    condition = {"type": "Settled", "status": "True", "observedGeneration": 2}
-    objects.put({**settled, "status": {"conditions": [condition]}})
+    settling.verdicts[key] = Verdict(generation=1, state="Settled")
     settling.refresh(key)
-    assert words.told == [(str(key), None)]
-    words.told.clear()
-    settling.verdicts[key] = Verdict(generation=2, state="Settled")
+    objects.put(obj(kind, "web", {}, generation=2))
     settling.refresh(key)
-    assert words.told == [(str(key), settling.verdicts[key])]
-    words.told.clear()
-    objects.put(obj(kind, "web", {}, generation=3))
-    settling.refresh(key)
-    assert len(words.told) == (not acts)
+    assert words.told == [(str(key), None), (str(key), settling.verdicts[key]), (str(key), None)]

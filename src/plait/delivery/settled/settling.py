@@ -21,7 +21,6 @@ from plait.delivery.settled.ledger import Blame, Ledger
 from plait.delivery.settled.probe import new_token, no_resources, own_resources
 from plait.delivery.settled.prober import Door, Finding, ProbeError, probe
 from plait.delivery.settled.status import Told, current, generation_of
-from plait.xds.carriage import ACTING
 from plait.xds.names import PROBE, PROBE_PORT
 
 if TYPE_CHECKING:
@@ -166,15 +165,15 @@ class Settling:
         self._words.remove(key)
 
     def refresh(self, key: ObjectKey) -> None:
-        """What analysis says of an object is other than before. Where a verdict is on its way, it goes along."""
+        """What analysis says of an object is other than before. A verdict that is still on its way is not waited for:
+        until it comes, the condition it is about stays what it was, of the generation it was of.
+        """
         obj = self._objects.find(str(key))
         if obj is None:
             return
-        verdict, generation = self.verdicts.get(key), generation_of(obj)
-        if key.kind in ACTING:
-            known = current(obj, generation) if verdict is None else verdict.generation == generation
-            if not known:
-                return
+        verdict = self.verdicts.get(key)
+        if verdict is not None and verdict.generation != generation_of(obj):
+            verdict = None
         self._words.put(key, Told(verdict, self._engine.problems_of(key)))
 
     def connected(self, proxy: Proxy) -> tuple[ViewUpdate, ...]:

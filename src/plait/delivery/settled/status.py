@@ -37,7 +37,7 @@ _WHEN: Final = {
 class Told(NamedTuple):
     """What is to be said of one object: how far it is, what is wrong as it is written, what analysis says.
 
-    `verdict` is None of an object that no proxy has to acknowledge, or of which it is known and said already.
+    `verdict` is None of an object that no proxy has to acknowledge, and where it is said already or still to come.
     `findings` is None where nobody analyses: then they are the problems.
     """
 
