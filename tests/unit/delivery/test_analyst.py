@@ -105,9 +105,10 @@ async def test_a_large_mesh_is_judged_in_slices():
     turns = 0
     async with running(mesh):
         mesh.analyst.begin()
-        while len(mesh.news) < 50:
-            await asyncio.sleep(0)
-            turns += 1
+        async with asyncio.timeout(20):
+            while len(mesh.news) < 50:
+                await asyncio.sleep(0)
+                turns += 1
     # Each object is taken in and judged by itself: others had their turn between.
     assert turns >= 50
     assert mesh.analyst.current.judged == 50
