@@ -28,7 +28,7 @@ from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.telemetry import Telemetry
 from plait.api.validate.authentication import validate_peerauthentication, validate_requestauthentication
-from plait.api.validate.authorization import DRY_RUN, validate_authorizationpolicy, validate_dry_run
+from plait.api.validate.authorization import validate_annotations, validate_authorizationpolicy
 from plait.api.validate.destinationrule import validate_destinationrule
 from plait.api.validate.entries import validate_serviceentry, validate_workloadentry, validate_workloadgroup
 from plait.api.validate.envoyfilter import validate_envoyfilter
@@ -169,8 +169,8 @@ def _read(obj: object) -> Decoded:
     for row, path, given in inert_values(group, kind, obj):
         findings.warn(path, row.says, value=given if isinstance(given, (str, int, float)) else None)
     annotations = metadata.get("annotations")
-    if group.endswith("istio.io") and isinstance(annotations, dict) and DRY_RUN in annotations:
-        validate_dry_run(kind, findings)
+    if group.endswith("istio.io") and isinstance(annotations, dict):
+        validate_annotations(kind, annotations, findings)
     problems = tuple(findings.problems)
     refused = any(problem.level is Level.ERROR for problem in problems)
     return Decoded(key, None if refused else value, problems)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from plait.api.names import is_port
+from plait.api.names import is_header_name, is_port
 from plait.api.security import JWTRule, PeerAuthentication, RequestAuthentication
 from plait.api.selection import validate_selector, validate_targets
 from plait.api.validate.findings import Findings
@@ -60,8 +60,9 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
     for index, header in enumerate(rule.from_headers):
         if not header.name:
             findings.error(f"{path}.fromHeaders[{index}].name", "a name is missing", fix="for example x-token")
-    if rule.output_payload_to_header:
-        findings.header_name(f"{path}.outputPayloadToHeader", rule.output_payload_to_header)
+    payload = rule.output_payload_to_header
+    if payload and not is_header_name(payload):
+        findings.error(f"{path}.outputPayloadToHeader", f"{payload!r} is not the name of a header", value=payload)
     seen: set[str] = set()
     for index, out in enumerate(rule.output_claim_to_headers):
         where = f"{path}.outputClaimToHeaders[{index}]"

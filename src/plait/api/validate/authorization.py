@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from plait.api.names import is_subnet
 from plait.api.security import AuthorizationPolicy, Condition, Operation, Rule, Source
@@ -12,6 +12,10 @@ from plait.api.selection import validate_targets
 from plait.api.validate.findings import Findings
 
 DRY_RUN: Final = "istio.io/dry-run"
+#: Annotations of objects that Istio makes of others, and the one by which its webhook is tried.
+_INTERNAL: Final = frozenset(
+    {"internal.istio.io/parents", "internal.istio.io/parent-namespace", "internal.istio.io/webhook-always-reject"}
+)
 #: Attributes of conditions.
 _ADDRESSES: Final = frozenset({"source.ip", "remote.ip", "destination.ip"})
 _PLAIN: Final = frozenset(
@@ -28,9 +32,11 @@ _MAP_KEY: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]+\])+")
 _NO_TEMPLATE: Final = re.compile(r"/\{\w+=\*\*?\}|\{\w*\}|/\*|\*/")
 
 
-def validate_dry_run(kind: str, findings: Findings) -> None:
-    """Istio: of all kinds only AuthorizationPolicies can be tried without effect."""
-    if kind != "AuthorizationPolicy":
+def validate_annotations(kind: str, annotations: dict[str, Any], findings: Findings) -> None:
+    """Istio, for all kinds: only AuthorizationPolicies can be tried without effect; some are for Istio alone."""
+    for name in _INTERNAL & annotations.keys():
+        findings.error(f"metadata.annotations[{name}]", "is not for users: it says whose objects this stands for")
+    if DRY_RUN in annotations and kind != "AuthorizationPolicy":
         findings.error(
             f"metadata.annotations[{DRY_RUN}]", f"a {kind} cannot be tried without effect",
             fix="remove it; AuthorizationPolicies can",

@@ -141,8 +141,11 @@ def _resolution(spec: ServiceEntrySpec, findings: Findings) -> None:
     for index, endpoint in enumerate(spec.endpoints):
         path = f"spec.endpoints[{index}]"
         sockets += endpoint.address.startswith(UNIX)
-        if endpoint.address.startswith(UNIX) and resolution in {"DNS", "DNS_ROUND_ROBIN"}:
-            findings.error(f"{path}.address", "a unix socket has no name to resolve", fix="resolution STATIC")
+        if resolution in {"DNS", "DNS_ROUND_ROBIN"}:
+            if endpoint.address.startswith(UNIX):
+                findings.error(f"{path}.address", "a unix socket has no name to resolve", fix="resolution STATIC")
+            elif not endpoint.address and endpoint.network:
+                findings.error(f"{path}.address", "there is no name to resolve", fix="an address, or resolution STATIC")
         validate_workload(path, endpoint, findings, ports=names, names=resolution != "STATIC")
     if sockets and len(spec.ports) != 1:
         findings.error("spec.ports", "an endpoint that is a socket serves one port", fix="exactly one port")

@@ -8,11 +8,12 @@ from typing import Final
 
 from plait.api.durations import parse_duration
 from plait.api.grpc_status import GRPC_STATUS
+from plait.api.names import is_header_name
 from plait.api.validate.findings import Findings
 from plait.api.validate.http_actions import validate_status
 from plait.api.virtualservice import CorsPolicy, HTTPFaultInjection, StringMatch
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"})
 #: Istio: a share is nothing at all or at least this much.
 _SMALLEST_SHARE: Final = 0.0001
 
@@ -78,8 +79,8 @@ def validate_cors(
             )
     for field, names in (("allowHeaders", policy.allow_headers), ("exposeHeaders", policy.expose_headers)):
         for index, name in enumerate(names):
-            if name != "*":
-                findings.header_name(f"{path}.{field}[{index}]", name)
+            if not is_header_name(name):
+                findings.error(f"{path}.{field}[{index}]", f"{name!r} is not the name of a header", value=name)
     findings.duration(f"{path}.maxAge", policy.max_age, minimum=timedelta())
     age = parse_duration(policy.max_age) if policy.max_age else None
     if age is not None and age.microseconds:

@@ -11,7 +11,7 @@ from plait.api.meta import ObjectKey
 from plait.api.names import is_dns_label, is_hostname, is_ip, is_port, is_wildcard_host
 from plait.api.problem import Level, Problem
 
-_HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
+_HEADER: Final = re.compile(r"[-A-Za-z0-9]+")
 UNIX: Final = "unix://"
 #: Istio: what a port may speak, in any case.
 PROTOCOLS: Final = (
@@ -109,9 +109,9 @@ class Findings:
             self.error(path, f"invalid protocol {name!r}", fix=", ".join(PROTOCOLS), value=name)
 
     def header_name(self, path: str, name: str) -> None:
-        """Istio: letters, digits, - and _; no pseudo-headers."""
+        """Istio: letters, digits and -, as Kubernetes has it for probes; no pseudo-headers."""
         if not _HEADER.fullmatch(name):
-            self.error(path, f"{name!r} is not the name of a header", fix="letters, digits, - and _", value=name)
+            self.error(path, f"{name!r} is not the name of a header", fix="letters, digits and -", value=name)
 
     def export_to(self, path: str, scopes: tuple[str, ...], *, none: bool = False) -> None:
         """Who sees an object: `*` everybody, `.` its own namespace, `~` nobody, or namespaces by name.

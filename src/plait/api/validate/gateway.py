@@ -14,6 +14,8 @@ PROXY_PORTS: Final = frozenset({15000, 15001, 15006, 15008, 15020, 15021, 15053,
 HTTP_PROTOCOLS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY"})
 TLS_PROTOCOLS: Final = frozenset({"HTTPS", "TLS"})
 _PROTOCOLS: Final = (*sorted(HTTP_PROTOCOLS), "HTTPS", "TLS", "TCP", "MONGO", "REDIS", "MYSQL")
+#: Istio lets these in, and serves nothing for them.
+_UNSERVED: Final = frozenset({"UDP", "HBONE"})
 CIPHERS: Final = frozenset(
     {
         "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -124,7 +126,11 @@ def _port(path: str, port: GatewayPort, bind: str, findings: Findings) -> None:
         findings.port(f"{path}.number", port.number)
     if port.number in PROXY_PORTS:
         findings.error(f"{path}.number", f"{port.number} belongs to the proxy itself", fix="another port")
-    if port.protocol.upper() not in _PROTOCOLS:
+    if port.protocol.upper() in _UNSERVED:
+        findings.warn(
+            f"{path}.protocol", f"no gateway serves {port.protocol}", fix=", ".join(_PROTOCOLS), value=port.protocol
+        )
+    elif port.protocol.upper() not in _PROTOCOLS:
         findings.error(
             f"{path}.protocol", f"invalid protocol {port.protocol!r}", fix=", ".join(_PROTOCOLS), value=port.protocol
         )
@@ -161,6 +167,7 @@ def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
                 continue
             findings.error(path, f"ISTIO_MUTUAL cannot have associated {name}: the mesh's own is used", fix="remove it")
         return
+    _one_source(path, tls, findings)
     if mode in {"PASSTHROUGH", "AUTO_PASSTHROUGH"}:
         if present:
             findings.warn(
@@ -171,7 +178,8 @@ def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
     _certificates(path, mode, tls, findings)
 
 
-def _certificates(path: str, mode: str, tls: ServerTLS, findings: Findings) -> None:
+def _one_source(path: str, tls: ServerTLS, findings: Findings) -> None:
+    """Istio: in every mode but the mesh's own, whether or not it uses certificates."""
     files = bool(tls.server_certificate and tls.private_key)
     ways = [
         name
@@ -188,6 +196,9 @@ def _certificates(path: str, mode: str, tls: ServerTLS, findings: Findings) -> N
             path, f"only one of credential_name, credential_names, tls_certificates and files can be set, not "
             f"{' and '.join(ways)}", fix="only credentialName",
         )  # fmt: skip
+
+
+def _certificates(path: str, mode: str, tls: ServerTLS, findings: Findings) -> None:
     if tls.ca_crl and (tls.credential_name or tls.credential_names):
         findings.warn(
             f"{path}.caCrl", "has no effect beside credentialName: it is part of the Secret", fix="ca.crl in the "

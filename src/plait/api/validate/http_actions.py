@@ -124,7 +124,9 @@ def validate_redirect(path: str, redirect: HTTPRedirect, findings: Findings) -> 
             fix="FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT",
             value=redirect.derive_port,
         )
-    if redirect.port is not None:
+    if redirect.port == 0:
+        findings.warn(f"{path}.port", "0 is no port: that of the request stays", fix="1 to 65535, or no port", value=0)
+    elif redirect.port is not None:
         findings.port(f"{path}.port", redirect.port)
     if redirect.scheme not in {"", "http", "https"}:
         findings.error(f"{path}.scheme", f"{redirect.scheme!r}", fix="http or https", value=redirect.scheme)

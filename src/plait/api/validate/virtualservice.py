@@ -39,7 +39,7 @@ from plait.api.virtualservice import (
 )
 
 #: Pseudo-headers a match may name besides ordinary headers.
-_PSEUDO_HEADERS: Final = frozenset({":method", ":path", ":authority", ":scheme"})
+_PSEUDO_HEADERS: Final = frozenset({":method", ":path", ":authority", ":scheme", ":status"})
 
 
 def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
