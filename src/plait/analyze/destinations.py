@@ -29,7 +29,7 @@ from plait.analyze.messages import (
 from plait.analyze.pods import pods_selected
 from plait.analyze.selectors import selects
 from plait.analyze.world import Index, Item, World
-from plait.snapshot.hosts import complete_host, host_matches
+from plait.snapshot.hosts import complete_host, narrower
 from plait.snapshot.indexes import MESH
 
 
@@ -227,7 +227,8 @@ def _check_gateways(world: World, item: Item) -> Iterator[Finding]:
             served: tuple[str, ...] = ()
         else:
             served = _of_kubernetes(kubernetes) if kubernetes is not None else served_to(gateway, item.namespace)
-        if not any(host_matches(one, host) for one in served for host in hosts):
+        # Of a host that is wider than the Gateway's, what both have in common is served.
+        if not any(narrower(one, host.lower()) is not None for one in served for host in hosts):
             if gateway is None and kubernetes is None:
                 fix = ""
             else:
