@@ -198,8 +198,14 @@ def _merge(there: list[GatewayServer], server: GatewayServer) -> None:
         if not there[0].serving.secure:
             return
         _join(there, server)
-        taken = {name for other in there for name in other.names or ("*",)}
-        left = tuple(host for host in server.hosts if host.rpartition("/")[2].lower() not in taken)
+        # Servers that pass connections on are told apart by the names in rules, so that each namespace may have its own.
+        scoped = server.serving is Serving.PASSTHROUGH
+        rivals = [other for other in there if not (scoped and other.serving is Serving.PASSTHROUGH)]
+        taken = {name for other in rivals for name in other.names or ("*",)}
+        same = {host.lower() for other in there for host in other.hosts}
+        left = tuple(
+            host for host in server.hosts if host.rpartition("/")[2].lower() not in taken and host.lower() not in same
+        )
         # Any name at all takes in the others of its own server.
         if left and (server.names or "*" not in taken):
             there.append(replace(server, hosts=left))
