@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from plait.api.gateway import Gateway, Server, ServerTLS
 from plait.api.ingress import CONTROLLER
 from plait.api.meta import ObjectKey
 from plait.api.validate.gateway import HTTP_PROTOCOLS, MESH_MODES, PROXY_PORTS, TLS_PROTOCOLS
-from plait.mesh.inbound import target_port
+from plait.mesh.inbound import entry_ports, target_port
 from plait.mesh.origin import Origin
+from plait.snapshot.hosts import service_host
 from plait.snapshot.ingresses import written_server
-from plait.snapshot.keys import SERVICE, GatewayEntry, Labels
+from plait.snapshot.keys import GatewayEntry, Labels
 from plait.snapshot.reader import Reader
 
 _TCP: Final = frozenset({"TCP", "MONGO", "MYSQL", "REDIS"})
@@ -127,16 +128,22 @@ class GatewayListener:
         return self.servers[0].serving
 
 
-def gateway_listeners(reader: Reader, namespace: str, labels: Labels) -> tuple[GatewayListener, ...]:
-    """The listeners of the gateway workload with `labels`, by port."""
+def gateway_listeners(
+    reader: Reader, namespace: str, labels: Labels, address: str = ""
+) -> tuple[GatewayListener, ...]:
+    """The listeners of the gateway workload with `labels`, by port; `address` is its own where ServiceEntries name it."""
     found: dict[tuple[int, str], list[GatewayServer]] = {}
-    translated: dict[int, tuple[int, ...]] = {}
-    for server, bind in _selected(reader, namespace, labels):
-        if server.number not in translated:
-            translated[server.number] = _bound_ports(reader, namespace, labels, server.number)
-        ports = (0,) if bind.startswith(UNIX) else translated[server.number]
-        for port in ports:
-            _merge(found.setdefault((port, bind), []), server)
+    targets = list(_targets(reader, namespace, labels, address))
+    for entry in reader.gateways():
+        own = _is_for(reader, entry, labels, targets)
+        gateway = reader.gateway(entry.key) if own is not None else None
+        for index, given in enumerate(gateway.spec.servers if gateway is not None else ()):
+            server = gateway_server(entry.key, index, given)
+            if server is None:
+                continue
+            unix = given.bind.startswith(UNIX)
+            for port in (0,) if unix else _bound_ports(own or [], server.number, chosen=not entry.service):
+                _merge(found.setdefault((port, given.bind), []), server)
     return tuple(
         GatewayListener(port=port, bind=bind, servers=tuple(servers))
         for (port, bind), servers in sorted(found.items())
@@ -144,28 +151,47 @@ def gateway_listeners(reader: Reader, namespace: str, labels: Labels) -> tuple[G
     )
 
 
-def _selected(reader: Reader, namespace: str, labels: Labels) -> Iterator[tuple[GatewayServer, str]]:
-    """(server, where it binds) of the Gateways for a workload, the oldest Gateway's first."""
-    for entry in reader.gateways():
-        gateway = reader.gateway(entry.key) if _is_for(reader, entry, namespace, labels) else None
-        for index, server in enumerate(gateway.spec.servers if gateway is not None else ()):
-            if (made := gateway_server(entry.key, index, server)) is not None:
-                yield made, server.bind
+class _Target(NamedTuple):
+    """A port under which callers know the workload (`number`), and where it listens for them.
+
+    `translates`: Gateways that choose by labels mean `number` too.
+    """
+
+    host: str
+    namespace: str
+    number: int
+    port: int
+    translates: bool
 
 
-def _is_for(reader: Reader, entry: GatewayEntry, namespace: str, labels: Labels) -> bool:
-    carried = set(labels)
+def _targets(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[_Target]:
+    """What Services and ServiceEntries send to a workload (Istio's rule)."""
+    for service in reader.services_selecting(namespace, labels):
+        host = service_host(service.metadata.name, namespace, reader.domain)
+        translates = _NO_TRANSLATION not in service.metadata.labels
+        for port in service.spec.ports:
+            if port.protocol == "TCP":
+                named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
+                number = target_port(port, named)
+                yield _Target(host, namespace, port.port, number or port.port, translates)
+    for key, entry_port, number in entry_ports(reader, namespace, labels, address):
+        entry = reader.service_entry(key.namespace, key.name)
+        if entry is not None:
+            translates = _NO_TRANSLATION not in entry.metadata.labels
+            for host in entry.spec.hosts:
+                yield _Target(host.lower(), key.namespace, entry_port.number, number, translates)
+
+
+def _is_for(reader: Reader, entry: GatewayEntry, labels: Labels, targets: list[_Target]) -> list[_Target] | None:
+    """Of the targets of a workload those that a Gateway may mean; None where it is not for the workload."""
     if entry.ingress_class:
         found = reader.ingress_class(entry.ingress_class)
         if found is None or found.spec.controller != CONTROLLER:
-            return False
+            return None
     if not entry.service:
-        return carried.issuperset(entry.selector)
-    host = reader.host(entry.service, viewer=namespace)
-    if host is None or host.namespace != namespace:
-        return False
-    service = reader.service(namespace, host.service) if host.kind == SERVICE else None
-    return service is None or carried.issuperset(service.spec.selector.items())
+        return targets if set(labels).issuperset(entry.selector) else None
+    hosts = {host.strip() for host in entry.service.split(",")}
+    return [each for each in targets if each.host in hosts and each.namespace == entry.namespace] or None
 
 
 def gateway_server(gateway: ObjectKey, index: int, server: Server) -> GatewayServer | None:
@@ -226,20 +252,16 @@ def _of_ingress(server: GatewayServer) -> bool:
     return written_server(server.gateway, server.name) is not None
 
 
-def _bound_ports(reader: Reader, namespace: str, labels: Labels, number: int) -> tuple[int, ...]:
-    """Where the proxy listens for a Gateway's port: the target ports of its own Services' ports of that number.
+def _bound_ports(targets: list[_Target], number: int, *, chosen: bool) -> tuple[int, ...]:
+    """Where the proxy listens for a Gateway's port: where its Services' ports of that number lead.
 
-    Without such a port it listens on the number itself (Istio's rule for gateways chosen by labels).
+    Istio: for a Gateway `chosen` by labels it listens on the number itself where there is no such port; one that is for
+    Services has no other ports than theirs.
     """
-    ports: set[int] = set()
-    for service in reader.services_selecting(namespace, labels):
-        if _NO_TRANSLATION in service.metadata.labels:
-            continue
-        for port in service.spec.ports:
-            if port.port == number and port.protocol == "TCP":
-                named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
-                ports.add(target_port(port, named) or number)
-    return tuple(port for port in sorted(ports or {number}) if port not in PROXY_PORTS)
+    ports = {each.port for each in targets if each.number == number and (each.translates or not chosen)}
+    if chosen and not ports:
+        ports = {number}
+    return tuple(port for port in sorted(ports) if port not in PROXY_PORTS)
 
 
 def server_hosts(server: GatewayServer, namespace: str) -> list[str]:

@@ -18,9 +18,10 @@ _INGRESS: Final = "Ingress"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayHost:
-    """One virtual host of a gateway; `redirect` answers 301 to https."""
+    """One virtual host of a gateway; `redirect` answers 301 to https. `number` is the port of its first server."""
 
     host: str
+    number: int
     routes: tuple[Route, ...]
     redirect: bool
     origin: Origin
@@ -48,6 +49,7 @@ def gateway_hosts(
     merged: dict[str, list[Route]] = {}
     origins: dict[str, Origin] = {}
     redirected: set[str] = set()
+    numbers: dict[str, int] = {}
     for server in servers:
         allowed = _allowed(server)
         for entry in (entry for name in (server.gateway_name, *server.joined) for entry in rules(name)):
@@ -55,6 +57,7 @@ def gateway_hosts(
             found = routes(entry, server) if common else ()
             for host in sorted(common) if found else ():
                 merged.setdefault(host, []).extend(found)
+                numbers.setdefault(host, server.number)
                 written = found[0].origin.object
                 origins.setdefault(host, Origin(written if written.kind == _INGRESS else entry.key))
                 if server.https_redirect:
@@ -63,11 +66,13 @@ def gateway_hosts(
             for text in server.hosts:
                 host = text.rpartition("/")[2].lower()
                 merged.setdefault(host, [])
+                numbers.setdefault(host, server.number)
                 origins.setdefault(host, server.origin)
                 redirected.add(host)
     return tuple(
         GatewayHost(
             host=host,
+            number=numbers[host],
             routes=_in_order(merged[host]),
             redirect=host in redirected,
             origin=origins[host],

@@ -92,29 +92,40 @@ def _of_services(
     return tuple(result)
 
 
-def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[InboundPort]:
-    """ServiceEntries that select the workload, or list its address among their endpoints (Istio's rule)."""
+def entry_ports(
+    reader: Reader, namespace: str, labels: Labels, address: str
+) -> Iterator[tuple[ObjectKey, EntryPort, int]]:
+    """(ServiceEntry, its port, where the workload listens for it).
+
+    Istio: of ServiceEntries that select the workload, or list its address among their endpoints.
+    """
     for entry in reader.entries_selecting(namespace, labels):
-        yield from _of_entry(entry, {})
+        yield from _entry_ports(entry, {})
     for owner, name in reader.entries_at(address) if address else ():
         found = reader.service_entry(owner, name)
         if found is not None:
             for endpoint in found.spec.endpoints:
                 if endpoint.address == address:
-                    yield from _of_entry(found, endpoint.ports)
+                    yield from _entry_ports(found, endpoint.ports)
 
 
-def _of_entry(entry: ServiceEntry, ports: dict[str, int]) -> Iterator[InboundPort]:
+def _entry_ports(entry: ServiceEntry, ports: dict[str, int]) -> Iterator[tuple[ObjectKey, EntryPort, int]]:
     key = ObjectKey("ServiceEntry", entry.metadata.namespace, entry.metadata.name)
-    for index, port in enumerate(entry.spec.ports):
+    for port in entry.spec.ports:
+        yield key, port, _entry_target(port, ports)
+
+
+def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[InboundPort]:
+    for key, port, number in entry_ports(reader, namespace, labels, address):
         protocol = protocol_named(port.protocol, port.number)
-        if protocol is not Protocol.UDP:
+        entry = reader.service_entry(key.namespace, key.name)
+        if protocol is not Protocol.UDP and entry is not None:
             yield InboundPort(
-                port=_entry_target(port, ports),
+                port=number,
                 protocol=protocol,
                 service_port=port.number,
                 host=entry.spec.hosts[0] if entry.spec.hosts else "",
-                origin=Origin(key, f"spec.ports[{index}]"),
+                origin=Origin(key, f"spec.ports[{entry.spec.ports.index(port)}]"),
                 name=port.name,
             )
 

@@ -46,6 +46,8 @@ class Call:
     source: str = "10.0.0.1"
     #: Whether the caller of ordinary TLS shows a certificate that the server trusts.
     certificate: bool = False
+    #: The server certificate that a caller of mutual TLS takes for the mesh's own, by the name of its secret.
+    mesh_certificate: str = "default"
     #: Where the dice fall, 0 up to 1, wherever Envoy throws them: weighted destinations, shares of requests, faults.
     dice: float = 0.0
 

@@ -127,10 +127,11 @@ def _handshake(chain: FilterChain, call: Call) -> Any:
     context = DownstreamTlsContext()
     socket.Unpack(context)
     certificates = context.common_tls_context.tls_certificate_sds_secret_configs
-    of_mesh = any(each.name == names.WORKLOAD_CERTIFICATE for each in certificates)
+    asks = context.require_client_certificate.value
+    of_mesh = asks and any(each.name == call.mesh_certificate for each in certificates)
     if (call.tls == "mtls") != of_mesh:
         return "invalid mtls"
-    if not of_mesh and context.require_client_certificate.value and not call.certificate:
+    if not of_mesh and asks and not call.certificate:
         return "invalid mtls"
     return None
 

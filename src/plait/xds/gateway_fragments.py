@@ -93,7 +93,7 @@ class GatewayFragments:
 
     def gateway_listeners(self, _tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[GatewayListener, ...]:
         """What a gateway listens for."""
-        return gateway_listeners(reader, view.namespace, view.labels)
+        return gateway_listeners(reader, view.namespace, view.labels, view.address)
 
     def gateway_rules(self, _tracker: Tracker, reader: Reader, gateway: str, namespace: str) -> tuple[RuleEntry, ...]:
         """The VirtualServices bound to one Gateway."""
@@ -136,12 +136,14 @@ class GatewayFragments:
         element = self._route_elements.get
         encoded = [
             virtual_host_element(
-                virtual_host_head(names.virtual_host(host.host, port), (host.host,))
+                virtual_host_head(names.virtual_host(host.host, host.number), (host.host,))
                 + virtual_host_content(host.routes, origin=host.origin, https_only=host.redirect, element=element)
             )
             for host in hosts
         ]
-        elements = encoded or [empty_gateway_host(port)]
+        listener = _listener_at(tracker, view, port, bind)
+        # Istio names virtual hosts after the port that callers of the gateway's Service use.
+        elements = encoded or [empty_gateway_host(listener.servers[0].number if listener is not None else port)]
         return resource_of_parts(RDS, name, (route_configuration_head(name), *elements))
 
     def gateway_clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> frozenset[ClusterRef]:

@@ -67,13 +67,13 @@ def views_of(reader: Reader, node: ProxyNode, root_namespace: str) -> tuple[View
     locality = of_proxy(reader, node)
     pod = reader.pod(node.namespace, node.pod) if reader.node_bound() else None
     machine = pod.node if pod is not None else ""
+    address = node.ip if reader.entries_at(node.ip) else ""
     if node.kind == "router":
         # Gateways select it and its own Services translate its ports by labels, so all of them count.
-        return (ViewKey("gw", node.namespace, node.labels, locality=locality, node=machine),)
+        return (ViewKey("gw", node.namespace, node.labels, None, address, locality, machine),)
     asked = reader.source_labels(node.namespace) | reader.patched_labels(root_namespace, node.namespace)
     seen = tuple(pair for pair in node.labels if pair[0] in asked)
     sidecar = sidecar_of(reader, node.namespace, node.labels, root_namespace)
-    address = node.ip if reader.entries_at(node.ip) else ""
     return (
         ViewKey("out", node.namespace, seen, sidecar, locality=locality, node=machine),
         ViewKey("in", node.namespace, node.labels, sidecar, address),

@@ -217,7 +217,8 @@ def test_a_gateways_port_is_translated_by_its_own_service(k8s: SimpleNamespace, 
     world = [k8s.service("a"), k8s.gateway(), rule]
     assert sorted(see(world, k8s.router(), LDS)) == ["0.0.0.0_80"]
     assert sorted(see([*world, own], k8s.router(), LDS)) == ["0.0.0.0_8080"]
-    assert hosts(see([*world, own], k8s.router(), RDS)["http.8080"]) == {"*:8080": ["*"]}
+    # Named after the port of the Gateway, as callers of its Service know it.
+    assert hosts(see([*world, own], k8s.router(), RDS)["http.8080"]) == {"*:80": ["*"]}
     assert see(world, k8s.router(istio="other"), LDS) == {}
 
 

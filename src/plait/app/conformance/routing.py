@@ -119,6 +119,7 @@ def _call(request: dict[str, Any]) -> Call:
         path=request.get("path") or "/",
         headers=headers,
         inbound=request.get("call_mode") == "inbound",
+        mesh_certificate=request.get("mtls_secret_config_name") or names.WORKLOAD_CERTIFICATE,
     )
 
 

@@ -1,0 +1,272 @@
+"""Where calls end up, by Istio's rules: small worlds, each with the calls that tell whether a rule holds.
+
+A row is a call and its end: `host port` of the destination, or the error. Worlds are asked as `plait dev conformance
+routing` asks them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plait.app.conformance.routing import answer
+
+EDGE = {"type": "router", "namespace": "istio-system", "labels": {"istio": "edge"}}
+SIDECAR = {"type": "sidecar", "namespace": "default", "labels": {"app": "a"}}
+
+
+def istio(kind: str, name: str, spec: str, namespace: str = "default", annotations: str = "") -> str:
+    metadata = f"{{name: {name}, namespace: {namespace}, annotations: {{{annotations}}}}}"
+    return f"---\n{{apiVersion: networking.istio.io/v1, kind: {kind}, metadata: {metadata}, spec: {{{spec}}}}}\n"
+
+
+def gateway(name: str, *servers: str, namespace: str = "default") -> str:
+    return istio("Gateway", name, f"selector: {{istio: edge}}, servers: [{', '.join(servers)}]", namespace)
+
+
+def for_service(name: str, number: int, host: str, service: str) -> str:
+    """A Gateway for the workloads of Services, as the Gateway API's are translated."""
+    server = f"{{port: {{number: {number}, name: http, protocol: HTTP}}, hosts: [{host}]}}"
+    named = f"internal.istio.io/gateway-service: '{service}'"
+    return istio("Gateway", name, f"servers: [{server}]", "istio-system", named)
+
+
+def http(number: int, host: str, more: str = "") -> str:
+    return f"{{port: {{number: {number}, name: http-{number}, protocol: HTTP}}, hosts: [{host}]{more}}}"
+
+
+def tls(host: str, mode: str = "PASSTHROUGH", name: str = "tls", more: str = "") -> str:
+    protocol = "TLS" if mode == "PASSTHROUGH" else "HTTPS"
+    return f"{{port: {{number: 443, name: {name}, protocol: {protocol}}}, hosts: [{host}], tls: {{mode: {mode}{more}}}}}"
+
+
+def rule(name: str, hosts: str, to: str, *, gateways: str = "", match: str = "", namespace: str = "default") -> str:
+    bound = f", gateways: [{gateways}]" if gateways else ""
+    route = f"{{{match}route: [{{destination: {{host: {to}}}}}]}}"
+    return istio("VirtualService", name, f"hosts: [{hosts}]{bound}, http: [{route}]", namespace)
+
+
+def sni_rule(name: str, host: str, to: str, gateways: str, namespace: str = "default") -> str:
+    route = f"{{match: [{{sniHosts: [{host}]}}], route: [{{destination: {{host: {to}}}}}]}}"
+    return istio("VirtualService", name, f"hosts: [{host}], gateways: [{gateways}], tls: [{route}]", namespace)
+
+
+def entry(name: str, host: str, ports: str, more: str = "resolution: DNS", namespace: str = "default") -> str:
+    return istio("ServiceEntry", name, f"hosts: ['{host}'], ports: [{ports}], {more}", namespace)
+
+
+def edge_entry(name: str, ports: str) -> str:
+    """A ServiceEntry that lists the gateway's own address among its endpoints."""
+    more = "resolution: STATIC, location: MESH_INTERNAL, endpoints: [{address: 1.1.1.1}]"
+    return entry(name, f"{name}.istio-system.svc.cluster.local", ports, more, "istio-system")
+
+
+def service(name: str, ports: str, ip: str, more: str = "", labels: str = "", namespace: str = "default") -> str:
+    metadata = f"{{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}"
+    spec = f"{{clusterIP: {ip}, ports: [{ports}]{more}}}"
+    return f"---\n{{apiVersion: v1, kind: Service, metadata: {metadata}, spec: {spec}}}\n"
+
+
+def external(name: str, target: str) -> str:
+    spec = f"{{type: ExternalName, externalName: {target}, ports: [{{name: http, port: 80}}]}}"
+    return f"---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: default}}, spec: {spec}}}\n"
+
+
+def request(host: str, port: int = 80, path: str = "/", **more: Any) -> dict[str, Any]:
+    return {"port": port, "protocol": "http", "host_header": host, "path": path, **more}
+
+
+def secure(host: str, port: int = 443, **more: Any) -> dict[str, Any]:
+    return request(host, port, tls="tls", **more)
+
+
+def tcp(port: int, address: str = "1.3.3.7", **more: Any) -> dict[str, Any]:
+    return {"port": port, "protocol": "tcp", "address": address, **more}
+
+
+def ends(proxy: dict[str, Any], config: str, *calls: dict[str, Any]) -> list[str]:
+    case = {"kind": "traffic-simulation", "proxy": proxy, "config_yaml": config, "calls": list(calls)}
+    return [_end(result) for result in answer(case)["calls"]]
+
+
+def _end(result: dict[str, Any]) -> str:
+    if result["error"]:
+        return str(result["error"])
+    destination = result["destination"]
+    if isinstance(destination, str):
+        return destination
+    return f"{destination['host'] or destination['direction']} {destination['port']}"
+
+
+OWN = "own.istio-system.svc.cluster.local"
+AT_GATEWAYS = {
+    "nothing is bound": (gateway("g", http(80, "a.com")), [(request("a.com"), "no route")]),
+    "a rule for another host": (
+        gateway("g", http(80, "a.com")) + rule("r", "b.com", "b", gateways="g"),
+        [(request("a.com"), "no route")],
+    ),
+    "a port without a server": (
+        gateway("g", http(80, "a.com")) + rule("r", "a.com", "b", gateways="g"),
+        [(request("a.com"), "b.default 80"), (request("x.com"), "no virtual host"), (request("a.com", 81), "no listener")],
+    ),
+    "a redirect needs no rule": (
+        gateway("g", http(80, "a.com", ", tls: {httpsRedirect: true}")),
+        [(request("a.com"), "tls redirect 301")],
+    ),
+    "requests after connections of one port": (
+        gateway("g", "{port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
+        + gateway("h", http(80, "a.com"))
+        + istio("VirtualService", "r", "hosts: ['*'], gateways: [g], tcp: [{route: [{destination: {host: b}}]}]")
+        + rule("s", "a.com", "c", gateways="h"),
+        [(tcp(80), "b.default 80"), (request("a.com"), "b.default 80")],
+    ),
+    "TLS that ends here": (
+        gateway("g", tls("a.com", "SIMPLE", more=", credentialName: c")) + rule("r", "a.com", "b", gateways="g"),
+        [
+            (secure("a.com"), "b.default 443"),
+            (secure("x.com"), "no filter chain"),
+            (request("a.com", 443), "no filter chain"),
+        ],
+    ),
+    "TLS that passes goes by its name": (
+        gateway("g", tls("'*.com'")) + sni_rule("r", "a.com", "b", "g") + sni_rule("s", "a.com", "c", "g"),
+        [(secure("a.com"), "b.default 443"), (secure("x.com"), "no filter chain")],
+    ),
+    "each namespace may have its own names of one wildcard": (
+        gateway("g", tls("one/*.com", name="one"), tls("two/*.com", name="two"))
+        + sni_rule("r", "a.com", "a", "default/g", "one")
+        + sni_rule("s", "b.com", "b", "default/g", "two")
+        + sni_rule("t", "c.com", "c", "default/g", "three"),
+        [
+            (secure("a.com"), "a.one 443"),
+            (secure("b.com"), "b.two 443"),
+            (secure("c.com"), "no filter chain"),
+        ],
+    ),
+    "a wildcard is the first Gateway's": (
+        gateway("g", tls("'*.com'")) + gateway("h", tls("'*.com'")) + sni_rule("r", "a.com", "b", "h"),
+        [(secure("a.com"), "no listener")],
+    ),
+    "a ServiceEntry says where the gateway listens": (
+        gateway("g", http(80, "a.com"))
+        + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
+        + rule("r", "a.com", "b", gateways="g"),
+        [(request("a.com", 8080), "b.default 80"), (request("a.com"), "no listener")],
+    ),
+    "a Gateway that means the port itself is beside one that is led there": (
+        gateway("g", http(80, "a.com"))
+        + gateway("h", http(8080, "b.com"))
+        + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
+        + rule("r", "a.com", "a", gateways="g")
+        + rule("s", "b.com", "b", gateways="h"),
+        [(request("a.com", 8080), "a.default 80"), (request("b.com", 8080), "b.default 8080")],
+    ),
+    "a Service that is for nobody's translation": (
+        gateway("g", http(80, "a.com"))
+        + service(
+            "own", "{name: http, port: 80, targetPort: 8080}", "1.2.3.4", ", selector: {istio: edge}",
+            "experimental.istio.io/disable-gateway-port-translation: 'true'", "istio-system",
+        )
+        + rule("r", "a.com", "b", gateways="g"),
+        [(request("a.com"), "b.default 80"), (request("a.com", 8080), "no listener")],
+    ),
+    "a Gateway for a Service has its ports only": (
+        for_service("g", 80, "a.com", OWN)
+        + for_service("h", 82, "a.com", OWN)
+        + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
+        + rule("r", "a.com", "b", gateways="istio-system/g, istio-system/h"),
+        [(request("a.com", 8080), "b.default 80"), (request("a.com"), "no listener"), (request("a.com", 82), "no listener")],
+    ),
+    "a Gateway for several Services": (
+        for_service("g", 80, "a.com", f"{OWN},two.istio-system.svc.cluster.local")
+        + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
+        + edge_entry("two", "{number: 80, targetPort: 8081, name: http, protocol: HTTP}")
+        + edge_entry("three", "{number: 80, targetPort: 8082, name: http, protocol: HTTP}")
+        + rule("r", "a.com", "b", gateways="istio-system/g"),
+        [
+            (request("a.com", 8080), "b.default 80"),
+            (request("a.com", 8081), "b.default 80"),
+            (request("a.com", 8082), "no listener"),
+        ],
+    ),
+    "ports that lead to one place share it": (
+        for_service("g", 80, "a.com", OWN)
+        + for_service("h", 81, "a.com", OWN)
+        + edge_entry(
+            "own",
+            "{number: 80, targetPort: 8080, name: one, protocol: HTTP}, "
+            "{number: 81, targetPort: 8080, name: two, protocol: HTTP}",
+        )
+        + rule("r", "a.com", "a", gateways="istio-system/g", match="match: [{uri: {prefix: /a}}], ")
+        + rule("s", "a.com", "b", gateways="istio-system/h", match="match: [{uri: {prefix: /b}}], "),
+        [(request("a.com", 8080, "/a"), "a.default 80"), (request("a.com", 8080, "/b"), "b.default 81")],
+    ),
+    "addresses are apart": (
+        gateway("g", http(80, "a.com", ", bind: 10.0.0.1"))
+        + gateway("h", "{bind: 10.0.0.2, port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
+        + rule("r", "a.com", "a", gateways="g")
+        + istio("VirtualService", "s", "hosts: ['*'], gateways: [h], tcp: [{route: [{destination: {host: b}}]}]"),
+        [
+            (request("a.com", address="10.0.0.1"), "a.default 80"),
+            (tcp(80, "10.0.0.2"), "b.default 80"),
+            (request("a.com"), "no listener"),
+        ],
+    ),
+}  # fmt: skip
+FILES = ", serverCertificate: cert.pem, privateKey: key.pem"
+MINE = {"mtls_secret_config_name": "file-cert:cert.pem~key.pem", "call_mode": "inbound"}
+AT_SIDECARS = {
+    "an entry without address takes the port": (
+        entry("a", "a.com", "{number: 9999, name: tcp, protocol: TCP}")
+        + entry("b", "b.com", "{number: 9999, name: tcp, protocol: TCP}"),
+        [(tcp(9999), "a.com 9999"), (tcp(9998), "passthrough")],
+    ),
+    "ranges": (
+        entry("a", "a.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.2.3/16], resolution: NONE")
+        + entry("b", "b.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.9.9/16], resolution: NONE")
+        + entry("c", "c.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.7.0/24], resolution: NONE"),
+        [(tcp(443, "10.1.8.8"), "a.com 443"), (tcp(443, "10.1.7.7"), "c.com 443"), (tcp(443, "10.2.0.1"), "passthrough")],
+    ),
+    "names of TLS": (
+        entry("a", "a.com", "{number: 443, name: tls, protocol: TLS}"),
+        [(secure("a.com"), "a.com 443"), (secure("b.com"), "passthrough"), (tcp(443), "passthrough")],
+    ),
+    "another name for a Service": (
+        external("alias", "real.default.svc.cluster.local") + service("real", "{name: http, port: 80}", "1.2.3.4"),
+        [(request("alias"), "real.default.svc.cluster.local 80")],
+    ),
+    "names in a circle, and of nobody": (
+        external("a", "b.default.svc.cluster.local")
+        + external("b", "a.default.svc.cluster.local")
+        + external("c", "example.com"),
+        [(request("a"), "passthrough"), (request("c"), "passthrough")],
+    ),
+    "the proxy's own ports lead nowhere": ("", [(tcp(15001), "blackhole"), (tcp(15006, call_mode="inbound"), "blackhole")]),
+    "TLS that ends at the sidecar": (
+        istio(
+            "Sidecar", "s",
+            f"ingress: [{{port: {{number: 90, protocol: HTTPS, name: a}}, tls: {{mode: SIMPLE{FILES}}}}}, "
+            f"{{port: {{number: 91, protocol: HTTPS, name: b}}, tls: {{mode: MUTUAL{FILES}, caCertificates: ca.pem}}}}]",
+        ),
+        [
+            (secure("a", 90, **MINE), "inbound 90"),
+            (request("a", 90, tls="mtls", **MINE), "invalid mtls"),
+            (request("a", 90, call_mode="inbound"), "no filter chain"),
+            (secure("a", 91, **MINE), "invalid mtls"),
+            (request("a", 91, tls="mtls", **MINE), "inbound 91"),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("world", AT_GATEWAYS)
+def test_calls_at_a_gateway(world: str) -> None:
+    config, rows = AT_GATEWAYS[world]
+    assert ends(EDGE, config, *(call for call, _ in rows)) == [end for _, end in rows]
+
+
+@pytest.mark.parametrize("world", AT_SIDECARS)
+def test_calls_at_a_sidecar(world: str) -> None:
+    config, rows = AT_SIDECARS[world]
+    assert ends(SIDECAR, config, *(call for call, _ in rows)) == [end for _, end in rows]
