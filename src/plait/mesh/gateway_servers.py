@@ -128,10 +128,11 @@ class GatewayListener:
         return self.servers[0].serving
 
 
-def gateway_listeners(
-    reader: Reader, namespace: str, labels: Labels, address: str = ""
-) -> tuple[GatewayListener, ...]:
-    """The listeners of the gateway workload with `labels`, by port; `address` is its own where ServiceEntries name it."""
+def gateway_listeners(reader: Reader, namespace: str, labels: Labels, address: str = "") -> tuple[GatewayListener, ...]:
+    """The listeners of the gateway workload with `labels`, by port.
+
+    `address` is the workload's own, where ServiceEntries name it.
+    """
     found: dict[tuple[int, str], list[GatewayServer]] = {}
     targets = list(_targets(reader, namespace, labels, address))
     for entry in reader.gateways():
@@ -224,7 +225,7 @@ def _merge(there: list[GatewayServer], server: GatewayServer) -> None:
         if not there[0].serving.secure:
             return
         _join(there, server)
-        # Servers that pass connections on are told apart by the names in rules, so that each namespace may have its own.
+        # Servers that pass connections on are told apart by the names in rules: each namespace may have its own.
         scoped = server.serving is Serving.PASSTHROUGH
         rivals = [other for other in there if not (scoped and other.serving is Serving.PASSTHROUGH)]
         taken = {name for other in rivals for name in other.names or ("*",)}

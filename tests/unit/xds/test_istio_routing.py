@@ -38,7 +38,8 @@ def http(number: int, host: str, more: str = "") -> str:
 
 def tls(host: str, mode: str = "PASSTHROUGH", name: str = "tls", more: str = "") -> str:
     protocol = "TLS" if mode == "PASSTHROUGH" else "HTTPS"
-    return f"{{port: {{number: 443, name: {name}, protocol: {protocol}}}, hosts: [{host}], tls: {{mode: {mode}{more}}}}}"
+    port = f"{{number: 443, name: {name}, protocol: {protocol}}}"
+    return f"{{port: {port}, hosts: [{host}], tls: {{mode: {mode}{more}}}}}"
 
 
 def rule(name: str, hosts: str, to: str, *, gateways: str = "", match: str = "", namespace: str = "default") -> str:
@@ -62,7 +63,7 @@ def edge_entry(name: str, ports: str) -> str:
     return entry(name, f"{name}.istio-system.svc.cluster.local", ports, more, "istio-system")
 
 
-def service(name: str, ports: str, ip: str, more: str = "", labels: str = "", namespace: str = "default") -> str:
+def service(name: str, ports: str, ip: str, *, more: str = "", labels: str = "", namespace: str = "default") -> str:
     metadata = f"{{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}"
     spec = f"{{clusterIP: {ip}, ports: [{ports}]{more}}}"
     return f"---\n{{apiVersion: v1, kind: Service, metadata: {metadata}, spec: {spec}}}\n"
@@ -108,7 +109,11 @@ AT_GATEWAYS = {
     ),
     "a port without a server": (
         gateway("g", http(80, "a.com")) + rule("r", "a.com", "b", gateways="g"),
-        [(request("a.com"), "b.default 80"), (request("x.com"), "no virtual host"), (request("a.com", 81), "no listener")],
+        [
+            (request("a.com"), "b.default 80"),
+            (request("x.com"), "no virtual host"),
+            (request("a.com", 81), "no listener"),
+        ],
     ),
     "a redirect needs no rule": (
         gateway("g", http(80, "a.com", ", tls: {httpsRedirect: true}")),
@@ -165,8 +170,8 @@ AT_GATEWAYS = {
     "a Service that is for nobody's translation": (
         gateway("g", http(80, "a.com"))
         + service(
-            "own", "{name: http, port: 80, targetPort: 8080}", "1.2.3.4", ", selector: {istio: edge}",
-            "experimental.istio.io/disable-gateway-port-translation: 'true'", "istio-system",
+            "own", "{name: http, port: 80, targetPort: 8080}", "1.2.3.4", more=", selector: {istio: edge}",
+            labels="experimental.istio.io/disable-gateway-port-translation: 'true'", namespace="istio-system",
         )
         + rule("r", "a.com", "b", gateways="g"),
         [(request("a.com"), "b.default 80"), (request("a.com", 8080), "no listener")],
@@ -176,7 +181,11 @@ AT_GATEWAYS = {
         + for_service("h", 82, "a.com", OWN)
         + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
         + rule("r", "a.com", "b", gateways="istio-system/g, istio-system/h"),
-        [(request("a.com", 8080), "b.default 80"), (request("a.com"), "no listener"), (request("a.com", 82), "no listener")],
+        [
+            (request("a.com", 8080), "b.default 80"),
+            (request("a.com"), "no listener"),
+            (request("a.com", 82), "no listener"),
+        ],
     ),
     "a Gateway for several Services": (
         for_service("g", 80, "a.com", f"{OWN},two.istio-system.svc.cluster.local")
@@ -226,7 +235,11 @@ AT_SIDECARS = {
         entry("a", "a.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.2.3/16], resolution: NONE")
         + entry("b", "b.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.9.9/16], resolution: NONE")
         + entry("c", "c.com", "{number: 443, name: tcp, protocol: TCP}", "addresses: [10.1.7.0/24], resolution: NONE"),
-        [(tcp(443, "10.1.8.8"), "a.com 443"), (tcp(443, "10.1.7.7"), "c.com 443"), (tcp(443, "10.2.0.1"), "passthrough")],
+        [
+            (tcp(443, "10.1.8.8"), "a.com 443"),
+            (tcp(443, "10.1.7.7"), "c.com 443"),
+            (tcp(443, "10.2.0.1"), "passthrough"),
+        ],
     ),
     "names of TLS": (
         entry("a", "a.com", "{number: 443, name: tls, protocol: TLS}"),
@@ -242,7 +255,10 @@ AT_SIDECARS = {
         + external("c", "example.com"),
         [(request("a"), "passthrough"), (request("c"), "passthrough")],
     ),
-    "the proxy's own ports lead nowhere": ("", [(tcp(15001), "blackhole"), (tcp(15006, call_mode="inbound"), "blackhole")]),
+    "the proxy's own ports lead nowhere": (
+        "",
+        [(tcp(15001), "blackhole"), (tcp(15006, call_mode="inbound"), "blackhole")],
+    ),
     "TLS that ends at the sidecar": (
         istio(
             "Sidecar", "s",
