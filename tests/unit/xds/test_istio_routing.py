@@ -224,6 +224,7 @@ AT_GATEWAYS = {
     ),
 }  # fmt: skip
 FILES = ", serverCertificate: cert.pem, privateKey: key.pem"
+MUTUAL = f"mode: MUTUAL{FILES}, caCertificates: ca.pem"
 MINE = {"mtls_secret_config_name": "file-cert:cert.pem~key.pem", "call_mode": "inbound"}
 AT_SIDECARS = {
     "an entry without address takes the port": (
@@ -263,7 +264,7 @@ AT_SIDECARS = {
         istio(
             "Sidecar", "s",
             f"ingress: [{{port: {{number: 90, protocol: HTTPS, name: a}}, tls: {{mode: SIMPLE{FILES}}}}}, "
-            f"{{port: {{number: 91, protocol: HTTPS, name: b}}, tls: {{mode: MUTUAL{FILES}, caCertificates: ca.pem}}}}]",
+            f"{{port: {{number: 91, protocol: HTTPS, name: b}}, tls: {{{MUTUAL}}}}}]",
         ),
         [
             (secure("a", 90, **MINE), "inbound 90"),
