@@ -69,6 +69,16 @@ def test_rows_1_and_2_old_deployments_with_foreign_sidecars_are_converted(demo) 
         )
 
 
+def test_converted_deployments_are_taken_without_a_word_about_their_age(demo) -> None:
+    mesh, folder, _, _ = demo
+    made = mesh.plait("convert", "-n", "sock-shop", "-f", str(folder / INSTALL)).stdout
+    tried = mesh.kubectl("apply", "--dry-run=server", "-f", "-", given=made)
+    assert tried.stdout.count("deployment.apps/") == 13
+    assert [line for line in warnings(tried.stderr) if "mongo:4.4" not in line and "not enforced" not in line] == [
+        line for line in warnings(tried.stderr) if line.startswith("Service sock-shop/rabbitmq: ")
+    ]
+
+
 def test_row_3_a_last_document_may_be_empty(demo) -> None:
     mesh, folder, _, _ = demo
     assert (folder / INSTALL).read_text().rstrip().endswith("---")

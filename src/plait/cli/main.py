@@ -28,6 +28,7 @@ _SECTIONS: Final = {
         "delete": Entry("plait.cli.objects:delete", "Delete the objects of files, or those named"),
         "get": Entry("plait.cli.objects:get", "Show objects: a table, or as they are"),
         "describe": Entry("plait.cli.objects:describe_command", "Show objects with what is wrong with them"),
+        "convert": Entry("plait.cli.convert:convert", "Print manifests of another time in today's form"),
         "kube-inject": Entry("plait.cli.kube_inject:kube_inject", "Print manifests with the sidecar in every pod"),
     },
     "Before a change": {
