@@ -5,6 +5,7 @@ On plain folders, which take files of any name; that the kernel does as it is to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_only_what_is_limited_costs_a_group(tmp_path: Path) -> None:
     mine = ground(tmp_path, 1)
     assert groups.make(mine, "a", Limits(quota=20000)) == (str(tmp_path / "cpu/plait-x.a/cgroup.procs"),)
     assert [path.name for path in tmp_path.glob("*/*")] == ["plait-x.a"]
+
+
+def test_beside_a_home_of_plait_every_container_has_a_group(tmp_path: Path) -> None:
+    mine = replace(ground(tmp_path, 2), home=str(tmp_path / "memory/plait-x.plait"))
+    assert groups.make(mine, "a", Limits()) == (str(tmp_path / "memory/plait-x.a/cgroup.procs"),)
+    assert list((tmp_path / "memory/plait-x.a").iterdir()) == []
+    assert groups.make(mine, "b", BOTH) == (str(tmp_path / "memory/plait-x.b/cgroup.procs"),)
+    refusal = Refusal(problem="why", fix="how")
+    assert groups.make(mine.without(["cpu"], refusal), "c", Limits()) == (), "where CPU is not dealt out by group"
+    assert groups.make(ground(tmp_path, 2), "c", Limits()) == ()
 
 
 def test_what_the_machine_does_not_allow_is_left_out(tmp_path: Path) -> None:

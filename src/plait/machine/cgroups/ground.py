@@ -55,6 +55,14 @@ class Ground:
         """The folders in which groups of the mesh may be, each once."""
         return tuple(Path(folder) for folder in dict.fromkeys(place.folder for place in self.places.values()))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a container without a group would be in `home`, with all of plait: CPU is dealt out by group, so
+        that all in there would get what one container gets.
+        """
+        cpu = self.places.get("cpu")
+        return bool(self.home) and cpu is not None and cpu.version == 2
+
     def group(self, controller: Controller, name: str) -> Path | None:
         """The folder of a group of the mesh; None where the controller cannot be used."""
         place = self.places.get(controller)

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from plait.machine.cgroups.ground import Ground
+from plait.machine.cgroups.ground import Controller, Ground
 from plait.machine.cgroups.limits import Limits, kills, writes
 
 _JOIN = "cgroup.procs"
@@ -18,13 +18,14 @@ _KILLS = {1: "memory.oom_control", 2: "memory.events"}
 
 
 def make(ground: Ground, name: str, limits: Limits) -> tuple[str, ...]:
-    """Make what the limits need and the ground allows; the files into which a process writes 0 to be limited.
+    """Make what the limits need and the ground allows, and a group without limits where it is `crowded`; the files into
+    which a process writes 0 to be in it.
 
     Raises OSError; nothing is left then.
     """
     joins: dict[str, None] = {}
     try:
-        for controller in limits.controllers:
+        for controller in dict.fromkeys((*limits.controllers, *_fair(ground))):
             folder, place = ground.group(controller, name), ground.places.get(controller)
             if folder is None or place is None:
                 continue
@@ -74,6 +75,10 @@ def sweep(ground: Ground, start: str = "") -> list[Path]:
     begin = f"{ground.prefix}.{start}"
     found = [place / name for place in ground.folders for name in _entries(place) if name.startswith(begin)]
     return [folder for folder in found if str(folder) != ground.home and not _removed(folder)]
+
+
+def _fair(ground: Ground) -> tuple[Controller, ...]:
+    return ("cpu",) if ground.crowded else ()
 
 
 def _folders(ground: Ground, name: str) -> tuple[Path, ...]:

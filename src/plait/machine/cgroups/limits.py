@@ -60,6 +60,8 @@ def writes(limits: Limits, controller: Controller, place: Place) -> tuple[tuple[
             ("memory.swap.max", "0", False),
             ("memory.oom.group", "1", False),
         )
+    if limits.quota is None:
+        return ()
     if place.version == 1:
         return ("cpu.cfs_period_us", str(_PERIOD), True), ("cpu.cfs_quota_us", str(limits.quota), True)
     return (("cpu.max", f"{limits.quota} {_PERIOD}", True),)

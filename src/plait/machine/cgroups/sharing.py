@@ -18,6 +18,8 @@ from plait.machine.cgroups.ground import WORD, Controller, Ground, Refusal
 
 #: So many of the processes in the way are named.
 _NAMED: Final = 3
+#: Of plait's own group, when CPU is scarce: a container's is 100, and plait is a handful of processes.
+_WEIGHT: Final = "500"
 
 
 def share(ground: Ground) -> Ground:
@@ -65,6 +67,8 @@ def _move(ground: Ground, own: Path, missing: tuple[Controller, ...]) -> Ground:
             what = f"{own} holds other processes ({others}), so it may not share out controllers"
             return ground.without(missing, Refusal(problem=what, fix=alone(str(own))))
         _share_out(own, missing)
+        if "cpu" in missing:
+            (home / "cpu.weight").write_text(_WEIGHT)
     except OSError:
         leave(moved)
         raise

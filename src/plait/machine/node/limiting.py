@@ -29,11 +29,10 @@ def group_name(uid: str, container: str, attempt: int) -> str:
 def limit(ground: Ground, name: str, container: Mapping[str, Any]) -> tuple[str, ...]:
     """Make the groups that a container's limits need; the files by which a process joins them.
 
-    Empty where nothing is limited, or where this machine does not allow it, of which the API has warned. Raises
-    OSError and ValueError.
+    Empty where it needs none, and where this machine does not allow any, of which the API has warned. Raises OSError
+    and ValueError.
     """
-    limits = limits_of(container, cpus=os.cpu_count() or 1)
-    return groups.make(ground, name, limits) if limits.controllers else ()
+    return groups.make(ground, name, limits_of(container, cpus=os.cpu_count() or 1))
 
 
 def out_of_memory(ground: Ground, name: str) -> bool:
