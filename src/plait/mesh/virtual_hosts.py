@@ -6,7 +6,7 @@ Services come first, then hosts that exist only in rules, then short forms and a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -94,30 +94,40 @@ def claims(
 
 
 def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tuple[str, ...]]:
-    """Hosts of rules that no visible Service has, by the port they are served on.
+    """Hosts of rules without a visible Service on a port, by the port they are served on.
 
-    Such a host is served on the ports of the Services that its rule also names, or on 80 (Istio's rule). A wildcard
-    that covers some Service only speaks for those.
+    All hosts of a rule are served on the ports of the Services among them; what is no Service is on 80 too (Istio's
+    rule). A wildcard that covers some Service only speaks for those.
     """
     hosts = {port.host for port in ports if port.protocol.may_be_http}
-    unknown = [(host, entry) for host, entry in rules.exact.items() if host not in hosts]
-    unknown += [pair for pair in rules.wildcards.items() if not any(host_matches(pair[0], host) for host in hosts)]
-    if not unknown:
+    alone = [pair for pair in rules.exact.items() if pair[0] not in hosts or len(pair[1].hosts) > 1]
+    alone += [
+        (host, entry)
+        for host, entry in rules.wildcards.items()
+        if len(entry.hosts) > 1 or not any(host_matches(host, service) for service in hosts)
+    ]
+    if not alone:
         return {}
-    known: dict[str, set[int]] = {}
+    numbers: dict[str, set[int]] = {}
+    http: dict[str, set[int]] = {}
     for port in ports:
-        if port.host in hosts and port.protocol.may_be_http:
-            known.setdefault(port.host, set()).add(port.port)
+        numbers.setdefault(port.host, set()).add(port.port)
+        if port.protocol.may_be_http:
+            http.setdefault(port.host, set()).add(port.port)
     result: dict[int, set[str]] = {}
-    for host, entry in unknown:
+    for host, entry in alone:
         if not entry.requests:
             continue
-        served: set[int] = set()
-        for other in entry.hosts:
-            if is_wildcard(other):
-                served.update(*(numbers for service, numbers in known.items() if host_matches(other, service)))
-            else:
-                served |= known.get(other, set())
-        for number in served or {80}:
+        served = set[int]().union(*(_numbers(other, http) for other in entry.hosts))
+        if not _numbers(host, http):
+            served.add(80)
+        for number in served - _numbers(host, numbers):
             result.setdefault(number, set()).add(host)
     return {number: tuple(sorted(hosts)) for number, hosts in sorted(result.items())}
+
+
+def _numbers(host: str, known: Mapping[str, set[int]]) -> set[int]:
+    """The ports of a host, of a wildcard those of all that it covers."""
+    if not is_wildcard(host):
+        return known.get(host, set())
+    return set[int]().union(*(numbers for service, numbers in known.items() if host_matches(host, service)))

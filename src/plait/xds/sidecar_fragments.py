@@ -125,10 +125,9 @@ class SidecarFragments:
     def listening(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Listening:
         """What decides which listeners and route configurations there are; a further HTTP service mostly does not."""
         ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-        foreign: dict[int, tuple[str, ...]] = tracker.need(("foreign-hosts", scope))
         http = [port for port in ports if port.protocol.is_http]
         dynamic = {port.port for port in http if port.resolution is Resolution.DYNAMIC}
-        numbers = sorted({port.port for port in http}.union(foreign))
+        numbers = sorted({port.port for port in http})
         # Where two services want one place the older has it (Istio's rule).
         others = sorted((port for port in ports if not port.protocol.is_http), key=lambda port: port.created)
         return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
@@ -321,7 +320,7 @@ def _host_part(
 def http_ports(tracker: Tracker, scope: Scope) -> list[int]:
     """The ports that have any HTTP, 80 first."""
     ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-    found = {port.port for port in ports if port.protocol.may_be_http}.union(tracker.need(("foreign-hosts", scope)))
+    found = {port.port for port in ports if port.protocol.may_be_http}
     return sorted(found, key=lambda number: (number != 80, number))
 
 

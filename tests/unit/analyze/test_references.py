@@ -77,6 +77,26 @@ def test_dangling_references_and_idle_rules_are_told(obj: Any, expected: Any) ->
     assert findings(obj) == expected
 
 
+@pytest.mark.parametrize(
+    ("servers", "hosts", "told"),
+    [
+        ("a.example.com", "a.example.com", False),
+        ("*.example.com", "a.example.com", False),
+        ("a.example.com", "*.example.com", False),
+        ("a.example.com", "*", False),
+        ("*", "a.example.com", False),
+        ("a.example.com", "b.example.com", True),
+        ("*.example.com", "a.example.org", True),
+        ("*.example.com", "example.com", True),
+    ],
+)
+def test_hosts_of_a_rule_and_of_its_gateway_may_be_wider_than_each_other(servers: str, hosts: str, told: bool) -> None:
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [servers]}
+    gateway = istio("Gateway", "edge", selector={"app": "edge"}, servers=[server])
+    codes = [code for code, _ in findings(gateway, rule({"host": "web"}, (hosts,), gateways=["edge"]))]
+    assert ("IST0132" in codes) is told
+
+
 def test_a_finding_names_what_to_write_instead() -> None:
     world = World([Item(service("web", [{"name": "http", "port": 80}])), Item(rule({"host": "web", "subset": "v2"}))])
     (found,) = analyze(world)

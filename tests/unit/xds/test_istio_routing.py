@@ -100,6 +100,7 @@ def _end(result: dict[str, Any]) -> str:
     return f"{destination['host'] or destination['direction']} {destination['port']}"
 
 
+LOCAL = "default.svc.cluster.local"
 OWN = "own.istio-system.svc.cluster.local"
 AT_GATEWAYS = {
     "nothing is bound": (gateway("g", http(80, "a.com")), [(request("a.com"), "no route")]),
@@ -259,6 +260,22 @@ AT_SIDECARS = {
     "the proxy's own ports lead nowhere": (
         "",
         [(tcp(15001), "blackhole"), (tcp(15006, call_mode="inbound"), "blackhole")],
+    ),
+    "a name that only a rule has is served on 80, where anybody listens there": (
+        rule("r", "example.com", "w") + service("w", "{name: http, port: 81}", "1.2.3.4"),
+        [(request("example.com"), "passthrough"), (request("example.com", 81), "passthrough")],
+    ),
+    "hosts of one rule share their ports, and what is no Service is on 80 too": (
+        rule("r", "example.com, w, v", f"w.{LOCAL}")
+        + service("w", "{name: http, port: 80}", "1.2.3.4")
+        + service("v", "{name: http, port: 90}", "1.2.3.5"),
+        [
+            (request("example.com"), f"w.{LOCAL} 80"),
+            (request("example.com", 90), f"w.{LOCAL} 80"),
+            (request(f"w.{LOCAL}", 90), f"w.{LOCAL} 80"),
+            (request(f"v.{LOCAL}"), f"w.{LOCAL} 80"),
+            (request("example.org", 90), "passthrough"),
+        ],
     ),
     "TLS that ends at the sidecar": (
         istio(
