@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.api.meta import ObjectKey
@@ -35,7 +35,7 @@ from plait.delivery.store import ViewStore
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from plait.delivery.engine import Engine
     from plait.mesh.node import ProxyNode
@@ -43,6 +43,24 @@ if TYPE_CHECKING:
 __all__ = ["Builder", "Outlet", "Refusal", "Totals"]
 
 log = logging.getLogger(__name__)
+
+
+#: Bytes of resources after which a frame is large enough, so that delivery works on it while the next is made.
+_PIECE = 256 << 10
+
+
+def pieces(updates: Iterable[ViewUpdate]) -> Iterator[tuple[ViewUpdate, ...]]:
+    """A publication in pieces, at least one, each of whole views; `updates` have those of a view together."""
+    piece: list[ViewUpdate] = []
+    size = 0
+    for _, of_view in groupby(updates, key=lambda update: update.view):
+        if size > _PIECE:
+            yield tuple(piece)
+            piece, size = [], 0
+        whole = tuple(of_view)
+        piece += whole
+        size += sum(len(resource.encoded) for update in whole for resource in update.upserts)
+    yield tuple(piece)
 
 
 class Outlet(Protocol):
@@ -215,7 +233,10 @@ class Builder:
                     self._follower.placed(proxy, self._batch)
         if changed or assigns:
             self.totals.publications += changed
-            self._post(Fill(updates, since, self._batch, tuple(assigns)))
+            *first, last = pieces(updates)
+            for piece in first:
+                self._post(Fill(piece, since))
+            self._post(Fill(last, since, self._batch, tuple(assigns)))
         carried = self._engine.carried()
         if self._follower is not None:
             self._follower.published(self._batch, updates, carried)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,7 +28,8 @@ _BUFFER = 1 << 20
 class Fill(msgspec.Struct, frozen=True, tag=True):
     """Builder: views changed. The first for a view is complete.
 
-    `batch` counts publications; `assigns` are proxies whose views became others with this one.
+    A large publication comes in pieces, of which the last has its number (`batch`), and `assigns`: proxies whose views
+    became others with it.
     """
 
     updates: tuple[ViewUpdate, ...]
@@ -125,6 +127,8 @@ class Channel:
         self._reader = reader
         self._writer = writer
         self._encoder = msgspec.msgpack.Encoder()
+        self._waiting: deque[object] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self._decoder: msgspec.msgpack.Decoder[object] = msgspec.msgpack.Decoder(incoming)
 
     @classmethod
@@ -144,17 +148,44 @@ class Channel:
 
     def close(self) -> None:
         """Close our end; the other one reads its end of file."""
+        self._waiting.clear()
         self._writer.close()
 
     def post(self, frame: object) -> None:
-        """Send without waiting; follow a large frame with `drain`. What is sent to a closed end is lost."""
-        if not self._writer.is_closing():
-            body = self._encoder.encode(frame)
-            self._writer.write(len(body).to_bytes(_LENGTH, "little"))
-            self._writer.write(body)
+        """Send without waiting; follow a large frame with `drain`. What is sent to a closed end is lost.
+
+        What the other end is not ready for is not encoded before it is: frames are large, what they are made of is
+        mostly there anyway.
+        """
+        if self._writer.is_closing():
+            return
+        if self._sending is None and self._writer.transport.get_write_buffer_size() == 0:
+            self._write(frame)
+            return
+        self._waiting.append(frame)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_waiting(), name="frames")
+
+    def _write(self, frame: object) -> None:
+        body = self._encoder.encode(frame)
+        self._writer.write(len(body).to_bytes(_LENGTH, "little"))
+        self._writer.write(body)
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                await self._writer.drain()
+                if self._waiting:
+                    self._write(self._waiting.popleft())
+        except ConnectionError:
+            self._waiting.clear()
+        finally:
+            self._sending = None
 
     async def drain(self) -> None:
         """Wait until the other end has read enough; a lost end is no error here, `receive` tells."""
+        if self._sending is not None:
+            await asyncio.wait((self._sending,))
         try:
             await self._writer.drain()
         except ConnectionError:

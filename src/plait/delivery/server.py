@@ -112,14 +112,24 @@ class Delivery:
         self._sessions: dict[int, _Session] = {}
         self._viewers: dict[str, dict[int, _Session]] = {}
         self._due: dict[int, _Session] = {}
+        self._partly: dict[int, None] = {}
         self._connections = 0
 
     def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None, batch: int = 0) -> None:
-        """Take in changes; `since` is when their cause was seen (monotonic seconds), `batch` their publication."""
-        self._store.batch = max(self._store.batch, batch)
+        """Take in changes; `since` is when their cause was seen (monotonic seconds).
+
+        `batch` is the publication that is complete with them, 0 before its last piece.
+        """
         for view in sorted(self._store.apply(updates, since=since)):
             for session in self._viewers.get(view, {}).values():
                 self._soon(session)
+                self._partly[session.connection] = None
+        if batch > self._store.batch:
+            self._store.batch = batch
+            # Who was quick has acknowledged the first pieces already, and has now all of it.
+            for connection in self._partly:
+                self._observer.progressed(connection)
+            self._partly.clear()
 
     def assign(self, connection: int, views: Iterable[str], own: Iterable[ViewUpdate] = ()) -> None:
         """Say what a proxy sees; nothing happens when its stream is over."""
@@ -168,6 +178,7 @@ class Delivery:
         finally:
             del self._sessions[session.connection]
             self._due.pop(session.connection, None)
+            self._partly.pop(session.connection, None)
             self._look_away(session)
             self._observer.disconnected(session.connection)
 

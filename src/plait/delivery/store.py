@@ -12,14 +12,16 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from plait.delivery.transport import Message
 from plait.delivery.wire import encode_response
+from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from plait.xds.resource import Resource, ViewUpdate
+    from plait.xds.resource import Resource
 
 #: How many changes back a difference is found without comparing whole snapshots.
 _LOG = 64
@@ -195,6 +197,8 @@ class ViewStore:
         self._bytes = 0
         self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
         self._since: float | None = None
+        # One value for all views that have it: each view's update brings its own.
+        self._resources: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
         #: The publication that is in here as a whole.
         self.batch = 0
 
@@ -218,7 +222,9 @@ class ViewStore:
         """Take in changes; the names of the views that are different now."""
         changed = set()
         for update in updates:
-            if self.view(update.view).apply(update, self._revision + 1):
+            upserts = tuple([self._resources.setdefault((r.type_url, r.name, r.version), r) for r in update.upserts])
+            shared = ViewUpdate(update.view, update.type_url, upserts, update.removed)
+            if self.view(update.view).apply(shared, self._revision + 1):
                 self._revision += 1
                 changed.add(update.view)
         if changed:

@@ -21,7 +21,7 @@ SDS = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 DELIVERY_ORDER = (CDS, EDS, LDS, RDS, ECDS, SDS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Resource:
     """One Envoy resource: `encoded` is a complete `resources` element (field 2) of a DeltaDiscoveryResponse."""
 

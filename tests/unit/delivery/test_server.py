@@ -11,7 +11,7 @@ from plait.delivery.auth import AuthenticationUnavailableError, Identity, Unauth
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import encode_element
-from plait.xds.resource import CDS, EDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, EDS, LDS, Resource, ViewUpdate
 
 
 class RefusedError(Exception):
@@ -187,3 +187,26 @@ async def test_who_hoards_unacknowledged_answers_is_sent_away(serve):
     stream.ask(EDS, "one more")
     with pytest.raises(RefusedError, match="RESOURCE_EXHAUSTED"):
         await served
+
+
+async def test_the_last_piece_of_a_publication_is_news_for_who_has_the_first(serve):
+    delivery, observer = serve
+    progressed = []
+    observer.progressed = progressed.append
+    stream = Stream()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.handle(stream))
+        stream.ask(CDS)
+        stream.ask(CDS, nonce=(await stream.sent.get()).nonce)
+        stream.ask(LDS)
+        stream.ask(LDS, nonce=(await stream.sent.get()).nonce)
+        delivery.apply([ViewUpdate("out", CDS, (cluster("b"),))])
+        stream.ask(CDS, nonce=(await stream.sent.get()).nonce)
+        while delivery.standing(1)[0][0].state != "SYNCED":
+            await asyncio.sleep(0)
+        assert delivery.standing(1)[1] == 0
+        progressed.clear()
+        delivery.apply([ViewUpdate("elsewhere", CDS, (cluster("c"),))], batch=1)
+        assert progressed == [1]
+        assert delivery.standing(1)[1] == 1
+        stream.inbox.put_nowait(None)
