@@ -88,4 +88,5 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0013": "A gateway's key does not belong to its certificate.",
     "PLT0014": "A wildcard of an older Gateway covers a host: rules of both are merged.",
     "PLT0015": "An object stands twice in the files: the later one takes the place of the earlier.",
+    "PLT0016": "A rule of a delegate has no effect: it is not within the rule that delegates to it.",
 }

@@ -376,6 +376,7 @@ MERGED_HOSTS = Message("PLT0014", "GatewayHostsMerged", _I, "{detail}")
 WRITTEN_TWICE = Message(
     "PLT0015", "WrittenTwice", _W, "is written at {first} too: of the two, the one that is applied last holds"
 )
+DELEGATE_UNUSED = Message("PLT0016", "DelegateUnused", _W, "{detail}")
 
 MESSAGES: Final[dict[str, Message]] = {
     value.code: value

@@ -1,4 +1,4 @@
-"""Names that resolve to nothing: namespaces, hosts, delegates and workloads that are not there."""
+"""Names that resolve to nothing: namespaces, hosts and workloads that are not there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.destinations import destinations_of
-from plait.analyze.fields import labels, mapping, mappings, text, texts
+from plait.analyze.fields import labels, mappings, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import (
     DESTINATION_RULE,
@@ -76,13 +76,6 @@ def _check_rule(world: World, item: Item) -> Iterator[Finding]:
                 continue
             full = complete_host(name, item.namespace, world.domain)
             yield _nothing(item, f"spec.hosts[{index}]", f"there is no host {full}: nobody can call it", value=name)
-    for index, rule in mappings(item.spec, "http"):
-        delegate = mapping(rule, "delegate")
-        name = text(delegate, "name")
-        namespace = text(delegate, "namespace") or item.namespace
-        if name and world.get(VIRTUAL_SERVICE, namespace, name) is None:
-            detail = f"there is no VirtualService {namespace}/{name} to delegate to: the rule has no routes"
-            yield _nothing(item, f"spec.http[{index}].delegate", detail, fix="its name and namespace", value=name)
 
 
 def _check_wildcard(world: World, item: Item) -> Iterator[Finding]:

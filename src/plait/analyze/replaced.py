@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from plait.analyze.analyzer import Analyzer, found
-from plait.analyze.destinations import SUBSETS, destinations_of, failing, gateway_place, served_to
+from plait.analyze.destinations import SUBSETS, destinations_of, failing, served_to
 from plait.analyze.fields import at, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import DESTINATION_RULE, GATEWAY, VIRTUAL_SERVICE
@@ -23,6 +23,7 @@ from plait.analyze.selectors import selector_text
 from plait.analyze.world import Index, Item, World
 from plait.api.destinationrule import DestinationRule
 from plait.api.meta import ObjectKey
+from plait.api.names import gateway_place
 from plait.mesh.destination_rules import subset_labels
 from plait.mesh.endpoints import endpoints
 from plait.mesh.gateway_servers import port_use

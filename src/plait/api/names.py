@@ -79,6 +79,19 @@ def is_subnet(text: str) -> bool:
     return not slash or (bits.isascii() and bits.isdigit() and int(bits) <= ip_address(address).max_prefixlen)
 
 
+def gateway_place(name: str, namespace: str) -> tuple[str, str]:
+    """(namespace, name) of the Gateway that a VirtualService of `namespace` calls `name`.
+
+    Istio: besides NAME, NAMESPACE/NAME and ./NAME there is the form of its first versions, NAME.NAMESPACE with or
+    without a domain behind it.
+    """
+    owner, slash, short = name.partition("/")
+    if slash:
+        return (namespace if owner == "." else owner), short
+    short, dot, rest = name.partition(".")
+    return (rest.partition(".")[0] if dot else namespace), short
+
+
 def is_header_name(text: str) -> bool:
     """Whether `text` can be the name of an HTTP header."""
     return _HEADER.fullmatch(text) is not None

@@ -2,24 +2,27 @@
 
 Istio: an http rule with `delegate` stands for the http rules of the named VirtualService, each with both conditions;
 what the delegate's rule does not say is taken from the delegating one. A delegate has no hosts, is named by name and
-namespace (the rule's own if none), must be exported to the rule's namespace, and does not delegate on. Conditions that
-exclude each other, or cannot be compared (patterns), drop the pair; a rule whose delegate is not there has no routes.
+namespace (the rule's own if none), must be exported to the rule's namespace, and does not delegate on. Each match of a
+delegate's rule must be narrower than one of the delegating rule, or the whole rule has no effect; patterns cannot be
+compared, so they are narrower than nothing. A rule whose delegate is not there has no routes. Short names mean what
+they mean in the namespace of the object that says them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import msgspec
 
 from plait.api.meta import ObjectKey
-from plait.api.virtualservice import HTTPMatchRequest, HTTPRoute, StringMatch, VirtualService
+from plait.api.virtualservice import Destination, HTTPMatchRequest, HTTPRoute, StringMatch, VirtualService
 from plait.mesh.origin import Origin
+from plait.snapshot.hosts import complete_host
+from plait.snapshot.indexes import gateway_name
 from plait.snapshot.ingresses import IngressRoute
 from plait.snapshot.reader import Reader
-from plait.snapshot.visibility import scopes, visible_in
+from plait.snapshot.visibility import visible_in
 
 #: Settings of a rule that a delegate's rule has from its root where it has none of its own.
 _INHERITED = (
@@ -38,10 +41,11 @@ def http_rules(reader: Reader, key: ObjectKey, rule: VirtualService) -> Iterator
             continue
         found = ObjectKey("VirtualService", http.delegate.namespace or key.namespace, http.delegate.name)
         delegate: VirtualService | None = reader.object(found)
-        if delegate is None or delegate.spec.hosts or not _sees(key, found, delegate):
+        if delegate is None or not visible_in(reader.delegate_scopes(found), key.namespace):
             continue
+        root = _completed(http, key.namespace, reader.domain)
         for place, inner in enumerate(delegate.spec.http):
-            merged = _merged(http, inner) if inner.delegate is None else None
+            merged = None if inner.delegate is not None else _merged(root, _gateways_named(inner, found.namespace))
             if merged is not None:
                 yield merged, Origin(found, f"spec.http[{place}]")
 
@@ -53,19 +57,46 @@ def _origin(key: ObjectKey, http: HTTPRoute, index: int) -> Origin:
     return Origin(key, f"spec.http[{index}]")
 
 
-def _sees(key: ObjectKey, found: ObjectKey, delegate: VirtualService) -> bool:
-    return visible_in(tuple(scopes(delegate.spec.export_to, found.namespace)), key.namespace)
+def uncovered(root: HTTPRoute, inner: HTTPRoute) -> int | None:
+    """The index of the first match of a delegate's rule that no match of the delegating rule covers."""
+    if not root.match:
+        return None
+    return next(
+        (index for index, match in enumerate(inner.match) if all(_conflict(one, match) for one in root.match)), None
+    )
+
+
+def _completed(root: HTTPRoute, namespace: str, domain: str) -> HTTPRoute:
+    """A delegating rule that means the same in any namespace."""
+    mirror = root.mirror and _full(root.mirror, namespace, domain)
+    mirrors = tuple(
+        msgspec.structs.replace(each, destination=_full(each.destination, namespace, domain)) for each in root.mirrors
+    )
+    return msgspec.structs.replace(_gateways_named(root, namespace), mirror=mirror, mirrors=mirrors)
+
+
+def _full(destination: Destination, namespace: str, domain: str) -> Destination:
+    return msgspec.structs.replace(destination, host=complete_host(destination.host, namespace, domain))
+
+
+def _gateways_named(rule: HTTPRoute, namespace: str) -> HTTPRoute:
+    if not any(match.gateways for match in rule.match):
+        return rule
+    matches = (
+        msgspec.structs.replace(match, gateways=tuple(gateway_name(name, namespace) for name in match.gateways))
+        for match in rule.match
+    )
+    return msgspec.structs.replace(rule, match=tuple(matches))
 
 
 def _merged(root: HTTPRoute, inner: HTTPRoute) -> HTTPRoute | None:
-    """Both rules in one, None where their conditions never hold together."""
+    """Both rules in one, None where the delegate's is not narrower."""
+    if uncovered(root, inner) is not None:
+        return None
+    match = root.match or inner.match
     if root.match and inner.match:
-        pairs = (_both(one, other) for one, other in product(root.match, inner.match))
-        match = tuple(each for each in pairs if each is not None)
-        if not match:
-            return None
-    else:
-        match = root.match or inner.match
+        pairs = ((one, other) for other in inner.match for one in root.match)
+        match = tuple(_both(one, other) for one, other in pairs if not _conflict(one, other))
     changes: dict[str, Any] = {"match": match, "name": "-".join(filter(None, (root.name, inner.name)))}
     for name in _INHERITED:
         if not getattr(inner, name):
@@ -73,26 +104,29 @@ def _merged(root: HTTPRoute, inner: HTTPRoute) -> HTTPRoute | None:
     return msgspec.structs.replace(inner, **changes)
 
 
-def _both(root: HTTPMatchRequest, inner: HTTPMatchRequest) -> HTTPMatchRequest | None:
-    if _conflict(root, inner):
-        return None
+def _both(root: HTTPMatchRequest, inner: HTTPMatchRequest) -> HTTPMatchRequest:
     changes: dict[str, Any] = {"name": "-".join(filter(None, (root.name, inner.name)))}
     for name in _TEXTS:
         changes[name] = getattr(inner, name) or getattr(root, name)
     for name in (*_MAPS, "source_labels"):
         changes[name] = {**getattr(root, name), **getattr(inner, name)}
-    for name in ("port", "source_namespace", "stat_prefix"):
+    for name in ("port", "source_namespace", "stat_prefix", "gateways"):
         changes[name] = getattr(inner, name) or getattr(root, name)
-    changes["gateways"] = root.gateways or inner.gateways
     return msgspec.structs.replace(inner, **changes)
 
 
 def _conflict(root: HTTPMatchRequest, inner: HTTPMatchRequest) -> bool:
-    if root.ignore_uri_case != inner.ignore_uri_case and root.uri is not None and inner.uri is not None:
+    """Whether `inner` is not narrower than `root`, by Istio's words.
+
+    Not each of them is the obvious one: case must be ignored by both or none, and a namespace of callers be said again.
+    """
+    if root.ignore_uri_case != inner.ignore_uri_case or _differ(root.port, inner.port):
         return True
-    if any(_differ(getattr(root, name), getattr(inner, name)) for name in ("port", "source_namespace")):
+    if root.source_namespace and inner.source_namespace != root.source_namespace:
         return True
     if any(_differ(value, inner.source_labels.get(name)) for name, value in root.source_labels.items()):
+        return True
+    if root.gateways and not set(root.gateways).issuperset(inner.gateways):
         return True
     if any(_excludes(getattr(root, name), getattr(inner, name)) for name in _TEXTS):
         return True
@@ -118,4 +152,4 @@ def _excludes(root: StringMatch | None, inner: StringMatch | None) -> bool:
     if root.prefix is not None:
         text = inner.exact if inner.exact is not None else inner.prefix
         return text is None or not text.startswith(root.prefix)
-    return False
+    return True

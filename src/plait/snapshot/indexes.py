@@ -18,6 +18,7 @@ from plait.api.kubernetes import EndpointSlice, Namespace, Node, Pod, Secret, Se
 from plait.api.mesh_settings import KEY as MESH_SETTINGS
 from plait.api.mesh_settings import ConfigMap, read_settings
 from plait.api.meta import ObjectKey
+from plait.api.names import gateway_place
 from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import Destination, VirtualService
@@ -155,6 +156,8 @@ def _virtual_service(key: ObjectKey, rule: VirtualService, rules: IndexRules, re
     entry = keys.RuleEntry(
         meta.creation_timestamp, meta.name, meta.namespace, hosts, looks, bool(spec.http), bool(spec.tcp or spec.tls)
     )
+    if not hosts:
+        result.facts[keys.delegate_scopes(key)] = tuple(sorted(visible))
     for gateway in spec.gateways or (MESH,):
         full = gateway_name(gateway, meta.namespace)
         for scope in visible:
@@ -195,8 +198,7 @@ def gateway_name(name: str, namespace: str) -> str:
     """A gateway as a VirtualService of `namespace` names it, in full: `mesh` or NAMESPACE/NAME."""
     if name == MESH:
         return MESH
-    owner, _, short = name.rpartition("/")
-    return f"{namespace if owner in {'', '.'} else owner}/{short}"
+    return "/".join(gateway_place(name, namespace))
 
 
 def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, result: Contribution) -> None:

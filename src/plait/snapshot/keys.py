@@ -318,6 +318,11 @@ def virtual_services_in(owner: str, scope: str, *, private: bool = False) -> Key
     return ("virtual-services-in", owner, scope, private)
 
 
+def delegate_scopes(rule: ObjectKey) -> Key:
+    """Where rules may delegate to a VirtualService without hosts: scopes, sorted (a fact)."""
+    return ("delegate-scopes", rule)
+
+
 def targets(rule: ObjectKey) -> Key:
     """Fact: (host, port) of everything a VirtualService sends to."""
     return ("targets", rule)

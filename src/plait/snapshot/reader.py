@@ -222,6 +222,10 @@ class Reader:
             result += sorted(found)
         return tuple(result)
 
+    def delegate_scopes(self, rule: ObjectKey) -> tuple[str, ...]:
+        """The scopes in which rules may delegate to a VirtualService; none for one with hosts of its own."""
+        return self._read(keys.delegate_scopes(rule)) or ()
+
     def targets(self, rule: ObjectKey) -> tuple[tuple[str, int], ...]:
         """(host, port) of everything a VirtualService sends to; port 0 where it names none."""
         return self._read(keys.targets(rule)) or ()

@@ -537,6 +537,25 @@ CASES: tuple[Case, ...] = (
         SERVICE + rule("r", "{delegate: {name: gone}}", hosts="web.example.com"),
         (("{delegate: {name: gone}}", ROUTE),),
     ),
+    *(
+        Case(
+            "PLT0010",
+            EDGE_NAMED,
+            SERVICE
+            + rule("r", "{delegate: {name: d, namespace: team}}", hosts="web.example.com")
+            + istio("VirtualService", "d", f"{{{wrong}, http: [{ROUTE}]}}", namespace="team"),
+            ((f"{wrong}, ", ""),),
+        )
+        for wrong in ("exportTo: ['.', 'other']", "hosts: [web]")
+    ),
+    Case(
+        "PLT0016",
+        EDGE_NAMED,
+        SERVICE
+        + rule("r", "{match: [{uri: {prefix: /a}}], delegate: {name: d}}", hosts="web.example.com")
+        + istio("VirtualService", "d", "{http: [{match: [{uri: {exact: /b}}], " + ROUTE[1:] + "]}"),
+        (("exact: /b", "exact: /a/b"),),
+    ),
     Case(
         "PLT0011",
         EDGE_NAMED,
