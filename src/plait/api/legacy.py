@@ -5,6 +5,7 @@ Read as plain JSON: what 1.0 knew and today's types do not must not be lost here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from plait.api.validate.findings import Findings
 Json = Mapping[str, Any]
 GROUPS: Final = frozenset({"authentication.istio.io", "rbac.istio.io", "config.istio.io"})
 _DEFAULT: Final = "default"
+_LABEL: Final = re.compile(r"[-A-Za-z0-9_./]*")
 
 
 def validate_legacy(obj: Json) -> tuple[Problem, ...]:
@@ -268,6 +270,9 @@ def _service(path: str, service: Json, findings: Findings) -> None:
         findings.error(f"{path}.namespace", f"{service['namespace']!r} is not a namespace")
     if service.get("domain") and not is_hostname(str(service["domain"])):
         findings.error(f"{path}.domain", f"{service['domain']!r} is not a DNS name")
+    for name, value in _map(service.get("labels")).items():
+        if not _LABEL.fullmatch(str(name)) or not _LABEL.fullmatch(str(value)):
+            findings.error(f"{path}.labels", f"{name}={value} is not a label", value=value)
 
 
 # -- networking.istio.io, where 1.0 was stricter -----------------------------------------------------------------------
@@ -276,6 +281,12 @@ def _service(path: str, service: Json, findings: Findings) -> None:
 def _virtual_service(spec: Json, findings: Findings) -> None:
     if not spec.get("hosts"):
         findings.error("spec.hosts", "a host is missing", fix="the hosts callers use")
+    for path, route in _items(spec, "http"):
+        attempts = _map(route.get("retries")).get("attempts", 0)
+        if "retries" in route and isinstance(attempts, int) and attempts <= 0:
+            findings.error(f"spec.{path}.retries.attempts", "an attempt is missing", fix="attempts: 1 or more")
+        if "redirect" in route and route.get("websocketUpgrade"):
+            findings.error(f"spec.{path}.websocketUpgrade", "a redirect upgrades nothing", fix="remove it")
     for name in ("http", "tls", "tcp"):
         for path, route in _items(spec, name):
             weights = [item.get("weight") or 0 for _, item in _items(route, "route")]
@@ -288,8 +299,26 @@ def _service_entry(spec: Json, findings: Findings) -> None:
     if resolution == "STATIC" and not spec.get("endpoints"):
         findings.error("spec.endpoints", "resolution STATIC needs endpoints", fix="endpoints: [{address: IP}]")
     addresses = spec.get("addresses")
-    if resolution != "NONE" and any("/" in str(item) for item in (addresses if isinstance(addresses, list) else ())):
+    ranges = any("/" in str(item) for item in (addresses if isinstance(addresses, list) else ()))
+    if ranges and resolution not in {"NONE", "STATIC"}:
         findings.error("spec.addresses", f"a range of addresses cannot be resolved by {resolution}", fix="NONE")
+
+
+def _envoy_filter(spec: Json, findings: Findings) -> None:
+    """Until 1.2 a list of filters, each with a place."""
+    if "configPatches" in spec:
+        return
+    _some(spec, "filters", "spec", findings)
+    for path, item in _items(spec, "filters"):
+        place = _map(item.get("insertPosition"))
+        if place.get("index") in {"BEFORE", "AFTER", 2, 3} and not place.get("relativeTo"):
+            findings.error(f"spec.{path}.insertPosition.relativeTo", "a filter is missing", fix="its name")
+        if item.get("filterType") in {None, "INVALID", 0}:
+            findings.error(f"spec.{path}.filterType", "a type is missing", fix="HTTP or NETWORK")
+        if not item.get("filterName"):
+            findings.error(f"spec.{path}.filterName", "a name is missing", fix="the name that Envoy knows")
+        if not isinstance(item.get("filterConfig"), dict):
+            findings.error(f"spec.{path}.filterConfig", "a configuration is missing", fix="filterConfig: {}")
 
 
 _KINDS: Final[Mapping[str, Callable[[Json, Findings], None]]] = {
@@ -307,4 +336,5 @@ _KINDS: Final[Mapping[str, Callable[[Json, Findings], None]]] = {
 _OF_TODAY: Final[Mapping[str, Callable[[Json, Findings], None]]] = {
     "VirtualService": _virtual_service,
     "ServiceEntry": _service_entry,
+    "EnvoyFilter": _envoy_filter,
 }
