@@ -52,6 +52,28 @@ def test_apply_goes_on_where_kubectl_apply_stopped(run, routes) -> None:
     assert _spec(run, "dr") == {"host": "x"}
 
 
+def test_what_kubectl_applied_is_not_in_the_way_of_what_excludes_it(run) -> None:
+    rule = "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: r}, spec: {host: x, "
+    policy = "trafficPolicy: {loadBalancer: {%s}}}}"
+    _kubectl(run, "apply", "-n", run.namespace, "-f", run.file(rule + policy % "simple: RANDOM"))
+    other = rule + policy % "consistentHash: {useSourceIp: true}"
+    named = "destinationrule.networking.istio.io/r"
+    rehearsed = run("apply", "--dry-run", "-n", run.namespace, "-f", "-", given=other)
+    assert rehearsed.stdout == f"{named} configured (server dry run)\n"
+    assert run("apply", "-n", run.namespace, "-f", "-", given=other).stdout == f"{named} configured\n"
+    balancer = json.loads(run("get", "dr", "r", "-n", run.namespace, "-o", "json").stdout)["spec"]["trafficPolicy"]
+    assert balancer == {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+
+
+def test_a_dry_run_knows_what_kubectl_applied_and_the_file_no_longer_has(run) -> None:
+    rule = "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: r}, spec: {host: x%s}}"
+    _kubectl(run, "apply", "-n", run.namespace, "-f", run.file(rule % ", exportTo: ['*']"))
+    named = "destinationrule.networking.istio.io/r"
+    for given, word in ((rule % ", exportTo: ['*']", "unchanged"), (rule % "", "configured")):
+        done = run("apply", "--dry-run", "-n", run.namespace, "-f", "-", given=given)
+        assert done.stdout == f"{named} {word} (server dry run)\n"
+
+
 def test_apply_keeps_what_others_wrote_and_says_so_when_it_takes_a_field_over(run) -> None:
     text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '%s'}}"
     run("apply", "-n", run.namespace, "-f", "-", given=text % 1)

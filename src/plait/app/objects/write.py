@@ -13,6 +13,7 @@ from plait.api.decode import decode
 from plait.app.objects.faults import fault_lines, problem_lines
 from plait.app.objects.fields import Fields
 from plait.app.objects.given import ObjectsError
+from plait.app.objects.inherit import inherited
 from plait.app.objects.plan import Item, Plan, owned_anew, printed
 from plait.kube.client import Answer, Client
 from plait.kube.errors import ApiError, Conflict, NotFound
@@ -22,6 +23,8 @@ Verb = Literal["apply", "create", "replace"]
 Object = dict[str, Any]
 
 MANAGER: Final = "plait"
+#: What `kubectl apply` notes for its next run.
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _PARTICIPLE: Final = {"apply": "applying", "create": "creating", "replace": "replacing"}
 #: Seconds between two looks at an object that is being waited for, and how long a new kind may take to be served.
 _LOOK, _KIND_PATIENCE = 0.1, 15.0
@@ -110,13 +113,9 @@ class Writer:
         if verb != "create" and not item.name:
             raise ObjectsError([f"{item.given.where('metadata')}: {item.title}: {verb} needs metadata.name"])
         try:
-            try:
-                return _Checked(item, live, await self._send(item, verb, dry_run=True))
-            except Conflict as error:
-                taken = _taken(item, error)
-                if verb != "apply" or taken is None:
-                    raise
-                return _Checked(item, live, await self._send(item, verb, dry_run=True, force=True), taken)
+            if verb == "apply" and live is not None:
+                return await self._check_apply(item, live)
+            return _Checked(item, live, await self._send(item, verb, dry_run=True))
         except NotFound as error:
             details = error.status.get("details") or {}
             if details.get("kind") == "namespaces" and details.get("name") in plan.namespaces:
@@ -126,6 +125,30 @@ class Writer:
             raise ObjectsError(await self._words(item, error)) from error
         except ApiError as error:
             raise ObjectsError(await self._words(item, error)) from error
+
+    async def _check_apply(self, item: Item, live: Object) -> _Checked:
+        after = inherited(live, item.obj, MANAGER, item.kind.api_version)
+        taken: tuple[str, ...] = ()
+        try:
+            answer = await self._send(item, "apply", dry_run=True)
+        except Conflict as error:
+            said = _taken(item, error)
+            if said is None:
+                raise
+            taken = said
+            if after is None:
+                answer = await self._send(item, "apply", dry_run=True, force=True)
+        except ApiError:
+            # Fields of before, which would be gone, may be in the way of those of now.
+            if after is None:
+                raise
+        if after is not None:
+            answer = await self._replaced(item, after)
+        return _Checked(item, live, answer, taken)
+
+    async def _replaced(self, item: Item, obj: Object) -> Answer:
+        params = {"fieldManager": MANAGER, "fieldValidation": "Strict", "dryRun": "All"}
+        return await self._client.exchange("PUT", item.kind.path(item.namespace, item.name), params=params, json=obj)
 
     async def _words(self, item: Item, error: ApiError) -> list[str]:
         return await fault_lines(item.given, item.kind, item.title, error, self._fields)
@@ -256,7 +279,8 @@ def _same(live: Object, obj: Object, *, adopted: bool) -> bool:
 def essence(obj: Object) -> Object:
     """An object without what a write changes by itself."""
     metadata = {k: v for k, v in obj["metadata"].items() if k not in {"managedFields", "resourceVersion", "generation"}}
-    return {**obj, "metadata": metadata}
+    annotations = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k != _LAST_APPLIED}
+    return {**obj, "metadata": {**metadata, "annotations": annotations} if annotations else metadata}
 
 
 def _taken(item: Item, error: Conflict) -> tuple[str, ...] | None:
