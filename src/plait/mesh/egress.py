@@ -1,8 +1,8 @@
 """What the egress listeners of a Sidecar let through: hosts with their ports, and VirtualServices.
 
 Istio's rules. A host is imported as `NAMESPACE/HOST`: `.` is the Sidecar's own namespace, `*` any, `~` none; HOST may
-be a wildcard. A listener with a port takes only that port of each host. Destinations of imported VirtualServices are
-imported with them, as far as they were not named.
+be a wildcard. A listener with a port takes only that port of each host. Destinations of imported VirtualServices can be
+reached through these alone, as far as they were not named: they have clusters, but no listeners and virtual hosts.
 """
 
 from __future__ import annotations
@@ -95,19 +95,26 @@ def targets(reader: Reader, rules: Iterable[RuleEntry]) -> frozenset[tuple[str, 
     return frozenset(target for entry in rules for target in reader.targets(entry.key))
 
 
-def scope_ports(reader: Reader, scope: Scope, targeted: Iterable[tuple[str, int]]) -> tuple[HostPort, ...]:
-    """The ports of a scope's hosts, sorted. `targeted` is what its VirtualServices send to (see `targets`)."""
+def scope_ports(reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+    """The ports of the hosts that a scope imports, sorted."""
     if scope.sidecar is None:
         return reader.ports(scope.namespace)
-    listeners = _chosen(reader, scope)
     found: set[HostPort] = set()
-    for item in listeners:
+    for item in _chosen(reader, scope):
         number = _port_of(item)
         for wanted in imports((item,), scope.namespace, reader.domain):
             found.update(p for p in _imported(reader, scope.namespace, wanted) if number is None or p.port == number)
-    named = {port.host for port in found}
-    only = {_port_of(item) for item in listeners}
+    return undisputed(tuple(sorted(found)))
+
+
+def routed_ports(
+    reader: Reader, scope: Scope, imported: Iterable[HostPort], targeted: Iterable[tuple[str, int]]
+) -> tuple[HostPort, ...]:
+    """The ports of hosts that only the VirtualServices of a Sidecar's scope send to (`targeted`, see `targets`)."""
+    named = {port.host for port in imported}
+    only = {_port_of(item) for item in _chosen(reader, scope)}
     numbers = None if None in only else only
+    found: set[HostPort] = set()
     for host, port in targeted:
         if host not in named:
             routed = _routed(reader, scope.namespace, host)
@@ -139,6 +146,9 @@ def _routed(reader: Reader, namespace: str, host: str) -> tuple[HostPort, ...]:
     return own or undisputed(found)
 
 
-def all_ports(parts: Iterable[tuple[HostPort, ...]]) -> tuple[HostPort, ...]:
-    """The ports of several listeners together."""
-    return undisputed(tuple(sorted({port for part in parts for port in part})))
+def all_ports(imported: Iterable[tuple[HostPort, ...]], routed: Iterable[tuple[HostPort, ...]]) -> tuple[HostPort, ...]:
+    """The ports of several listeners together; what any imports comes before what rules send to."""
+    first = undisputed(tuple(sorted({port for part in imported for port in part})))
+    named = {port.host: port[4:6] for port in first}
+    rest = {port for part in routed for port in part if named.get(port.host, port[4:6]) == port[4:6]}
+    return undisputed(tuple(sorted({*first, *rest})))

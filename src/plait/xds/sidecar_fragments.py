@@ -15,7 +15,7 @@ from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import subset_labels
 from plait.mesh.destinations import Destination, destinations
-from plait.mesh.egress import all_ports, own_listeners, scope_ports, scope_rules, targets
+from plait.mesh.egress import all_ports, own_listeners, routed_ports, scope_ports, scope_rules, targets
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, default_routes, rule_routes
 from plait.mesh.rules import MeshRules, Source, mesh_rules
@@ -82,6 +82,7 @@ class SidecarFragments:
             "scope-rules": self.scope_rules,
             "scope-targets": self.scope_targets,
             "scope-ports": self.scope_ports,
+            "routed-ports": self.routed_ports,
             "listening": self.listening,
             "all-ports": self.all_ports,
             "telling": self.telling,
@@ -116,11 +117,13 @@ class SidecarFragments:
         """Where the VirtualServices of a scope send to."""
         return targets(reader, tracker.need(("scope-rules", scope)))
 
-    def scope_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
-        """The ports that a scope sees."""
-        # Without a Sidecar the rules are not looked at.
-        targets = tracker.need(("scope-targets", scope)) if scope.sidecar is not None else frozenset()
-        return scope_ports(reader, scope, targets)
+    def scope_ports(self, _tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+        """The ports that a scope imports."""
+        return scope_ports(reader, scope)
+
+    def routed_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+        """The ports that only the rules of a Sidecar's scope send to."""
+        return routed_ports(reader, scope, tracker.need(("scope-ports", scope)), tracker.need(("scope-targets", scope)))
 
     def listening(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Listening:
         """What decides which listeners and route configurations there are; a further HTTP service mostly does not."""
@@ -133,10 +136,14 @@ class SidecarFragments:
         return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
 
     def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
-        """The ports of all egress listeners."""
-        own = [tracker.need(("scope-ports", part)) for part, _ in own_listeners(reader, scope)]
+        """The ports of all egress listeners, and of what their rules send to."""
         rest: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-        return all_ports((*own, rest)) if own else rest
+        if scope.sidecar is None:
+            return rest
+        parts = [part for part, _ in own_listeners(reader, scope)]
+        imported = [tracker.need(("scope-ports", part)) for part in parts]
+        routed = [tracker.need(("routed-ports", part)) for part in (*parts, scope)]
+        return all_ports((*imported, rest), routed)
 
     def telling(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Telling:
         """How the endpoints of a scope's hosts reach its proxies, where that is not as usual."""

@@ -277,6 +277,13 @@ AT_SIDECARS = {
             (request("example.org", 90), "passthrough"),
         ],
     ),
+    "what only a rule sends to is no host of its own": (
+        istio("Sidecar", "s", f"egress: [{{hosts: [default/w.{LOCAL}]}}]")
+        + rule("r", "w", f"v.{LOCAL}")
+        + service("w", "{name: http, port: 80}", "1.2.3.4")
+        + service("v", "{name: http, port: 80}, {name: http-more, port: 90}", "1.2.3.5"),
+        [(request("w"), f"v.{LOCAL} 80"), (request("v"), "passthrough"), (request("v", 90), "passthrough")],
+    ),
     "TLS that ends at the sidecar": (
         istio(
             "Sidecar", "s",

@@ -70,7 +70,7 @@ def test_destinations_of_imported_rules_come_along(k8s: SimpleNamespace, cluster
 
 def test_a_rule_is_imported_when_it_covers_an_imported_host(k8s: SimpleNamespace) -> None:
     rule = k8s.virtual_service("wild", hosts=["*.example.org"], http=[{"route": [k8s.to("a", port=80)]}])
-    scope = k8s.sidecar_object("default", hosts=["*/one.example.org"])
+    scope = k8s.sidecar_object("default", hosts=["*/one.example.org", "./a.shop.svc.cluster.local"])
     found = k8s.read(k8s.view_of([*world(k8s), rule, scope], k8s.sidecar("shop")), route_pb2, "RouteConfiguration")
     assert [host.name for host in found["80"].virtual_hosts if host.name != "allow_any"] == [
         "*.example.org:80",
