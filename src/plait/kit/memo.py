@@ -204,10 +204,12 @@ class Memo:
                 self._readers.setdefault(key, set()).add(fragment)
             cell.keys = keys
         if needs != cell.needs:
-            self._unneed(fragment, [need for need in cell.needs if need not in tracker.needs])
-            for need in needs:
+            # Of a thousand needs one is new: keys cost more to hash than to compare.
+            before, now = differing(cell.needs, needs)
+            for need in now:
                 self._cells[need].parents.add(fragment)
                 self._orphans.discard(need)
+            self._unneed(fragment, [need for need in before if need not in tracker.needs])
             cell.needs = needs
 
     def _unread(self, fragment: Key, keys: Iterable[Key]) -> None:
@@ -259,3 +261,11 @@ class Memo:
             seen.add(current)
             yield from cell.keys
             pending.extend(cell.needs)
+
+
+def differing(before: tuple[Key, ...], now: tuple[Key, ...]) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+    """Both without what they begin and end with alike."""
+    most = min(len(before), len(now))
+    start = next((place for place in range(most) if before[place] != now[place]), most)
+    end = next((place for place in range(most - start) if before[-1 - place] != now[-1 - place]), most - start)
+    return before[start : len(before) - end], now[start : len(now) - end]
