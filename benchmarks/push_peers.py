@@ -14,15 +14,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
-import grpc.aio
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
+from plait.app.istiod import transport as istiod_transport
 from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
-from plait.delivery.grpc_transport import GrpcTransport
-from plait.delivery.http2 import Http2Transport
 from plait.delivery.http2.frames import PREFACE, Flag, Type
 from plait.delivery.http2.framing import frame, prefixed
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
@@ -39,17 +36,17 @@ class Everybody:
         return Identity(namespace=token, service_account="default")
 
 
-TRANSPORTS = {"grpc": GrpcTransport, "http2": Http2Transport}
-
-
 async def serve_delivery(channel: int, transport: str) -> None:
     """The real delivery process."""
     async with await Channel.over(socket.socket(fileno=channel), Down) as builder:
-        await run_delivery(builder, TRANSPORTS[transport]("127.0.0.1:0"), Everybody())
+        await run_delivery(builder, istiod_transport(transport, "127.0.0.1:0"), Everybody())
 
 
 async def serve_echo() -> None:
     """Sends what it reads from standard input (length, bytes) to all streams; prints its port first."""
+    import grpc  # noqa: PLC0415 -- 20 MB that the other processes do not need
+    import grpc.aio  # noqa: PLC0415
+
     streams: set[Any] = set()
 
     async def call(_requests: object, context: Any) -> None:

@@ -4,9 +4,9 @@
 
 1,000 Services with a VirtualService each in 100 namespaces; a Sidecar in each lets it see its own, the common and eight
 other namespaces: 100 Services. The proxies are spread over the namespaces, so they have 100 outbound views
-(`--unscoped` leaves the Sidecars out: everybody sees all 1,000). Real API server, reflectors, core, builder and
-delivery process, each in the process it has in a mesh; only the proxies are clients of our own that acknowledge
-everything at once. The reference is the API server's own write, whose answer comes after validation and fsync.
+(`--unscoped` leaves the Sidecars out: everybody sees all 1,000). Real API server, builder and delivery, each in the
+process it has in a mesh; only the proxies are clients of our own that acknowledge everything at once. The reference
+is the API server's own write, whose answer comes after validation and fsync.
 
 A round is one write. Its time has three parts: `watch` until the builder has the object, `compute` in the core, and
 `delivery`: all the rest, which is the debounce, the delivery process, the network and the clients' own work. CPU is
@@ -19,31 +19,27 @@ import argparse
 import asyncio
 import datetime as dt
 import json
-import os
 import statistics
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from api_server import api_server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from push import METHOD, PEERS, Clients, clients, cpu_seconds, endpoints, rss_mb, service, virtual_service
+from push import METHOD, Clients, clients, cpu_seconds, endpoints, rss_mb, service, virtual_service
 
-from plait.delivery.builder import Builder
-from plait.delivery.supervisor import CHANNEL_FD, Supervisor
 from plait.kube import kinds
+from plait.kube.access import Access
 from plait.kube.client import Client
-from plait.sources.kubernetes import follow
-from plait.sources.secrets import SecretSource
-from plait.xds.engine import Engine
-from plait.xds.resource import ViewUpdate
 
+BUILDER = str(Path(__file__).with_name("push_builder.py"))
 NAMESPACES, EACH, SEEN, GATEWAYS = 100, 10, 10, 10
 COMMON, NARROW = "n0", "n50"
 CREDENTIAL = "edge"
@@ -62,23 +58,34 @@ _KINDS = {
 }
 
 
-class TimedEngine(Engine):
-    """Knows how long it worked, and when it was given something last."""
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """The builder's process; see push_builder.py for what it is asked."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.worked = self.given = 0.0
+    process: asyncio.subprocess.Process
+    port: int
+    delivery: int
 
-    def apply(self, changes: Any, **how: Any) -> None:
-        self.given = began = time.monotonic()
-        super().apply(changes, **how)
-        self.worked += time.monotonic() - began
+    async def look(self) -> tuple[float, float, int]:
+        """When the core was given something last, how long it has worked so far, and how many views call out."""
+        self.process.stdin.write(b"\n")
+        found = json.loads(await self.process.stdout.readline())
+        return found["given"], found["worked"], found["views"]
 
-    def take(self) -> tuple[ViewUpdate, ...]:
-        began = time.monotonic()
-        result = super().take()
-        self.worked += time.monotonic() - began
-        return result
+
+@asynccontextmanager
+async def builder(access: Access, transport: str) -> AsyncIterator[Builder]:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, BUILDER, transport, stdin=pipe, stdout=pipe)
+    try:
+        where = {"server": access.server, "ca": access.ca, "token": access.token}
+        process.stdin.write(json.dumps(where).encode() + b"\n")
+        async with asyncio.timeout(60):
+            serving = json.loads(await process.stdout.readline())
+        yield Builder(process, **serving)
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 def placed(obj: dict[str, Any], namespace: str) -> dict[str, Any]:
@@ -179,7 +186,7 @@ class Mesh:
     """What a round needs."""
 
     api: Client
-    engine: TimedEngine
+    builder: Builder
     pids: dict[str, int]
     rounds: int
 
@@ -197,14 +204,16 @@ class Mesh:
             obj = make(number)
             # Longer than the debounce's quiet time: each round is a first change.
             await asyncio.sleep(0.03)
-            worked, began = self.engine.worked, time.monotonic()
+            _, worked, _ = await self.builder.look()
+            began = time.monotonic()
             await self.write(obj, new=new)
             answered = time.monotonic()
             last, result.size = await after(who, kind, began)
+            given, after_all, _ = await self.builder.look()
             if number >= 0:
                 result.written.append((answered - began) * 1000)
-                result.watched.append((self.engine.given - began) * 1000)
-                result.computed.append((self.engine.worked - worked) * 1000)
+                result.watched.append((given - began) * 1000)
+                result.computed.append((after_all - worked) * 1000)
                 result.whole.append((last - began) * 1000)
         result.cpu = {name: (cpu_seconds(pid) - before[name]) / self.rounds * 1000 for name, pid in self.pids.items()}
         print(f"{kind}: {statistics.median(result.whole):.0f} ms", file=sys.stderr)
@@ -217,15 +226,6 @@ async def after(who: Clients, kind: str, began: float) -> tuple[float, int]:
         last, size = await who.last_ack(kind)
         if last >= began:
             return last, size
-
-
-async def intake(client: Client, builder: Builder) -> None:
-    """As istiod does it."""
-    async with aclosing(follow(client)) as steps:
-        async for step in steps:
-            builder.apply(step.changes, endpoints_only=step.endpoints_only)
-            if step.complete:
-                builder.synced()
 
 
 async def fill(api: Client, objects: list[dict[str, Any]]) -> float:
@@ -282,7 +282,6 @@ async def cases(mesh: Mesh, who: Clients, edges: Clients, options: argparse.Name
 
 
 async def benchmark(options: argparse.Namespace) -> None:
-    engine = TimedEngine()
     figures: dict[str, Any] = {
         "proxies": options.proxies,
         "rounds": options.rounds,
@@ -293,40 +292,25 @@ async def benchmark(options: argparse.Namespace) -> None:
         server = await stack.enter_async_context(api_server())
         api = await stack.enter_async_context(Client(server.access))
         figures["api_writes_per_s"] = round(await fill(api, world(scoped=not options.unscoped)))
-        secrets = SecretSource(api, lambda changes: builder.apply(changes, endpoints_only=False))
-
-        def published() -> None:
-            secrets.want(secret for status in engine.credentials() for secret in status.secrets)
-
-        builder = Builder(engine, refused=lambda refusal: print("NACK", refusal), published=published)
-        supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", options.transport, CHANNEL_FD])
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        work = (supervisor.run(), builder.publishing(), secrets.run(), intake(api, builder))
-        running = [tasks.create_task(each) for each in work]
-        try:
-            print(f"{figures['api_writes_per_s']} writes a second", file=sys.stderr)
-            async with asyncio.timeout(60):
-                while not builder.ready:  # noqa: ASYNC110  (nobody waits for this in production)
-                    await asyncio.sleep(0.01)
-            pids = {"api": server.pid, "builder": os.getpid(), "delivery": supervisor.pid}
-            mesh = Mesh(api, engine, pids, options.rounds)
-            spent = {name: cpu_seconds(pid) for name, pid in pids.items()}
-            began = time.monotonic()
-            async with (
-                clients(builder.port, options.proxies, METHOD, namespaces=NAMESPACES) as who,
-                clients(builder.port, GATEWAYS, METHOD, 1, credential=f"kubernetes://{CREDENTIAL}") as edges,
-            ):
-                print("all connected", file=sys.stderr)
-                figures["cold_start"] = {
-                    "seconds": round(time.monotonic() - began, 2),
-                    "views": len([view for view in engine.views() if view.startswith("out/")]),
-                    "cpu_ms": {name: round((cpu_seconds(pid) - spent[name]) * 1000) for name, pid in pids.items()},
-                }
-                figures |= await cases(mesh, who, edges, options)
-                figures["rss_mb"] = {name: round(rss_mb(pid), 1) for name, pid in pids.items()}
-        finally:
-            for task in running:
-                task.cancel()
+        print(f"{figures['api_writes_per_s']} writes a second", file=sys.stderr)
+        made = await stack.enter_async_context(builder(server.access, options.transport))
+        pids = {"api": server.pid, "builder": made.process.pid, "delivery": made.delivery}
+        mesh = Mesh(api, made, pids, options.rounds)
+        spent = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        began = time.monotonic()
+        who = await stack.enter_async_context(clients(made.port, options.proxies, METHOD, namespaces=NAMESPACES))
+        edges = await stack.enter_async_context(
+            clients(made.port, GATEWAYS, METHOD, 1, credential=f"kubernetes://{CREDENTIAL}")
+        )
+        print("all connected", file=sys.stderr)
+        _, _, views = await made.look()
+        figures["cold_start"] = {
+            "seconds": round(time.monotonic() - began, 2),
+            "views": views,
+            "cpu_ms": {name: round((cpu_seconds(pid) - spent[name]) * 1000) for name, pid in pids.items()},
+        }
+        figures |= await cases(mesh, who, edges, options)
+        figures["rss_mb"] = {name: round(rss_mb(pid), 1) for name, pid in pids.items()}
     print(json.dumps(figures, indent=2))
 
 
