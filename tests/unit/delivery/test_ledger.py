@@ -241,4 +241,6 @@ def test_settled_means_that_every_proxy_concerned_has_acknowledged_and_answered(
                     assert (verdict.state == "Settled") == (len(done) == len(mine))
                     if verdict.state == "Settled":
                         del waits[key]
+        one_by_one = {each: found for each in range(5) if (found := ledger.due_of(each)) is not None}
+        assert one_by_one == ledger.due()
     assert set(ledger.pending) == set(waits)

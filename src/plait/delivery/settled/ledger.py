@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from plait.api.meta import ObjectKey
     from plait.xds.carriage import Carried
@@ -232,12 +232,14 @@ class Ledger:
         proxy = self._proxies.get(connection)
         if proxy is None:
             return {}
-        state, waited = "SETTLED", self.due()
+        state = "SETTLED"
         if proxy.warming:
             state = "WARMING"
         elif proxy.failure:
             state = "NO ANSWER"
-        elif connection in waited or any(self._lacks(proxy, self._entries[key]) for key in self._pending):
+        elif self.due_of(connection) is not None or any(
+            self._lacks(proxy, self._entries[key]) for key in self._pending
+        ):
             state = "WAITING"
         return {
             "status": state,
@@ -255,17 +257,31 @@ class Ledger:
     def due(self) -> dict[int, int]:
         """Which proxies are to be probed, each for what batch: those that acknowledged what an object waits for."""
         found: dict[int, int] = {}
-        seen: set[int] = set()
-        for key in self._pending:
-            entry = self._entries[key]
-            if entry.wants is None or not entry.probe or id(entry.wants) in seen:
-                continue
-            seen.add(id(entry.wants))
-            for connection, batch in self._connections(entry.wants).items():
+        for wants in self._probed_for():
+            for connection, batch in self._connections(wants).items():
                 proxy = self._proxies[connection]
                 if proxy.probed < batch <= proxy.level:
                     found[connection] = proxy.level
         return found
+
+    def due_of(self, connection: int) -> int | None:
+        """For what batch one proxy is to be probed, if it is."""
+        proxy = self._proxies.get(connection)
+        if proxy is not None:
+            for wants in self._probed_for():
+                batch = max((wants.get(view, -1) for view in proxy.views), default=-1)
+                if proxy.probed < batch <= proxy.level:
+                    return proxy.level
+        return None
+
+    def _probed_for(self) -> Iterator[Mapping[str, int]]:
+        """What objects want that wait and are to be proved, each once: many may want the same."""
+        seen: set[int] = set()
+        for key in self._pending:
+            entry = self._entries[key]
+            if entry.wants is not None and entry.probe and id(entry.wants) not in seen:
+                seen.add(id(entry.wants))
+                yield entry.wants
 
     # refusals
 

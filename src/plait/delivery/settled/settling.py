@@ -296,7 +296,7 @@ class Settling:
     async def _probe(self, connection: int) -> None:
         """Ask one proxy until it answers as it should, or patience is over."""
         try:
-            batch = self.ledger.due().get(connection)
+            batch = self.ledger.due_of(connection)
             if batch is not None:
                 await self._ask_until(connection, batch)
         finally:
