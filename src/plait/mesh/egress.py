@@ -104,7 +104,7 @@ def scope_ports(reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         number = _port_of(item)
         for wanted in imports((item,), scope.namespace, reader.domain):
             found.update(p for p in _imported(reader, scope.namespace, wanted) if number is None or p.port == number)
-    return undisputed(tuple(sorted(found)))
+    return undisputed(tuple(sorted(found)), scope.namespace)
 
 
 def routed_ports(
@@ -119,7 +119,7 @@ def routed_ports(
         if host not in named:
             routed = _routed(reader, scope.namespace, host)
             found.update(p for p in routed if (not port or p.port == port) and (numbers is None or p.port in numbers))
-    return undisputed(tuple(sorted(found)))
+    return undisputed(tuple(sorted(found)), scope.namespace)
 
 
 def _port_of(item: EgressListener) -> int | None:
@@ -143,12 +143,14 @@ def _routed(reader: Reader, namespace: str, host: str) -> tuple[HostPort, ...]:
     """The ports of a host that a rule sends to; the Sidecar's own namespace knows best."""
     found = reader.ports_of(host, namespace)
     own = tuple(port for port in found if port.namespace == namespace)
-    return own or undisputed(found)
+    return own or undisputed(found, namespace)
 
 
-def all_ports(imported: Iterable[tuple[HostPort, ...]], routed: Iterable[tuple[HostPort, ...]]) -> tuple[HostPort, ...]:
+def all_ports(
+    imported: Iterable[tuple[HostPort, ...]], routed: Iterable[tuple[HostPort, ...]], namespace: str
+) -> tuple[HostPort, ...]:
     """The ports of several listeners together; what any imports comes before what rules send to."""
-    first = undisputed(tuple(sorted({port for part in imported for port in part})))
+    first = undisputed(tuple(sorted({port for part in imported for port in part})), namespace)
     named = {port.host: port[4:6] for port in first}
     rest = {port for part in routed for port in part if named.get(port.host, port[4:6]) == port[4:6]}
-    return undisputed(tuple(sorted({*first, *rest})))
+    return undisputed(tuple(sorted({*first, *rest})), namespace)

@@ -6,21 +6,25 @@ Services come first, then hosts that exist only in rules, then short forms and a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from plait.mesh.rules import MeshRules
 from plait.snapshot.hosts import host_matches, is_wildcard
-from plait.snapshot.keys import Alias, HostPort, RuleEntry
+from plait.snapshot.keys import SERVICE, Alias, HostPort, RuleEntry
 
 
 class HostClaim(NamedTuple):
-    """One virtual host, a Service's or of a rule alone, with the rule that holds for it."""
+    """One virtual host, a Service's or of a rule alone, with the rule that holds for it.
+
+    `viewer` is the namespace whose own ServiceEntry it is: others may mean another by the name.
+    """
 
     host: str
     domains: tuple[str, ...]
     rule: RuleEntry | None = None
+    viewer: str = ""
 
 
 def short_forms(host: str, service: str, domain: str, *, local: bool) -> tuple[str, ...]:
@@ -48,7 +52,7 @@ def service_domains(  # noqa: PLR0917 (by position: calls with names are remembe
 
 
 def claims(
-    ports: Iterable[HostPort],
+    ports: Collection[HostPort],
     rules: MeshRules,
     foreign: Iterable[str],
     *,
@@ -80,14 +84,20 @@ def claims(
         target = alias.host if alias.host in domains else meant
         if target in domains:
             forms = short_forms(alias.host, alias.service, domain, local=alias.namespace == namespace)
-            own = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
-            taken.update(own)
-            domains[target] += own
+            free = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
+            taken.update(free)
+            domains[target] += free
     find = rules.find if rules.wildcards else rules.exact.get
+    own = {port.host for port in ports if port.kind != SERVICE and port.namespace == namespace}
     own_rules = {host: rules.exact.get(host) or rules.wildcards.get(host) for host in others}
     return tuple(
         [
-            HostClaim(host, domains[host], own_rules[host] if host in own_rules else find(host))
+            HostClaim(
+                host,
+                domains[host],
+                own_rules[host] if host in own_rules else find(host),
+                namespace if host in own else "",
+            )
             for host in sorted(domains)
         ]
     )

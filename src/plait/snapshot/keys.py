@@ -93,7 +93,7 @@ class ServiceHost(NamedTuple):
 
 
 class HostProvider(NamedTuple):
-    """Member of `host`, in order of precedence: Services before ServiceEntries, the oldest first (Istio's rule)."""
+    """Member of `host`, in order of precedence for other namespaces: Services, then the oldest ServiceEntries."""
 
     rank: int
     created: str

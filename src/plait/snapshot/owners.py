@@ -1,7 +1,8 @@
 """Whose a host is when several objects define it.
 
-Istio's rules: a Service comes before any ServiceEntry, so that nobody takes a Service's name away; then the oldest.
-ServiceEntries of the winner's namespace add the ports that it does not have.
+Istio's rules: what the caller's own namespace says comes first. Then a Service comes before any ServiceEntry, so that
+nobody takes a Service's name away from others; then the oldest. ServiceEntries of the winner's namespace add the ports
+that it does not have.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ def chosen_host(providers: tuple[HostProvider, ...], owner: str, viewer: str) ->
     seen = [p for p in providers if (not owner or p.namespace == owner) and visible_in(p.scopes, viewer)]
     if not seen:
         return None
-    first = seen[0].facts
-    same = [p.facts for p in seen[1:] if p.namespace == first.namespace and p.facts.kind == first.kind]
+    own = [p for p in seen if p.namespace == viewer] or seen
+    first = own[0].facts
+    same = [p.facts for p in own[1:] if p.namespace == first.namespace and p.facts.kind == first.kind]
     return _joined(first, same) if same and first.kind != SERVICE else first
 
 
@@ -33,8 +35,8 @@ def _joined(first: ServiceHost, others: Iterable[ServiceHost]) -> ServiceHost:
     return first._replace(ports=tuple(ports), entries=tuple(entries))
 
 
-def undisputed(ports: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
-    """`ports` (sorted by host) without those of objects that another has taken the host from."""
+def undisputed(ports: tuple[HostPort, ...], viewer: str) -> tuple[HostPort, ...]:
+    """`ports` (sorted by host) without those of objects that another has taken the host from, for a namespace."""
     if len({port.host for port in ports}) == len(ports):
         return ports
     if all(one.host != two.host or one[4:6] == two[4:6] for one, two in pairwise(ports)):
@@ -43,12 +45,14 @@ def undisputed(ports: tuple[HostPort, ...]) -> tuple[HostPort, ...]:
     result: list[HostPort] = []
     for _, group in groupby(ports, key=lambda port: port.host):
         members = list(group)
-        result += members if len(members) == 1 else _winners(members)
+        result += members if len(members) == 1 else _winners(members, viewer)
     return tuple(result)
 
 
-def _winners(members: list[HostPort]) -> list[HostPort]:
-    members.sort(key=lambda port: (port.kind != SERVICE, port.created, port.namespace, port.service))
+def _winners(members: list[HostPort], viewer: str) -> list[HostPort]:
+    members.sort(
+        key=lambda port: (port.namespace != viewer, port.kind != SERVICE, port.created, port.namespace, port.service)
+    )
     first = members[0]
     kept: dict[int, HostPort] = {}
     for port in members:

@@ -89,7 +89,7 @@ class Reader:
 
         A host that several objects define is one namespace's only.
         """
-        return undisputed(self.all_ports(namespace))
+        return undisputed(self.all_ports(namespace), namespace)
 
     def all_ports(self, namespace: str) -> tuple[keys.HostPort, ...]:
         """The same with the ports of all that define a host."""
@@ -98,7 +98,12 @@ class Reader:
     def ports_numbered(self, namespace: str, port: int) -> tuple[keys.HostPort, ...]:
         """The same, of one port number."""
         found = self._merged(keys.ports_numbered(EVERYBODY, port), keys.ports_numbered(namespace, port))
-        return tuple(item for item in found if item.kind == keys.SERVICE or self._owns(item, namespace))
+        taken = {item.host for item in found if item.namespace == namespace and item.kind != keys.SERVICE}
+        return tuple(
+            item
+            for item in found
+            if (item.kind == keys.SERVICE and item.host not in taken) or self._owns(item, namespace)
+        )
 
     def ports_in(self, owner: str, namespace: str) -> tuple[keys.HostPort, ...]:
         """The ports of hosts of the namespace `owner` that callers in `namespace` see."""

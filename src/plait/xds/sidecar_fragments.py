@@ -143,7 +143,7 @@ class SidecarFragments:
         parts = [part for part, _ in own_listeners(reader, scope)]
         imported = [tracker.need(("scope-ports", part)) for part in parts]
         routed = [tracker.need(("routed-ports", part)) for part in (*parts, scope)]
-        return all_ports((*imported, rest), routed)
+        return all_ports((*imported, rest), routed, scope.namespace)
 
     def telling(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Telling:
         """How the endpoints of a scope's hosts reach its proxies, where that is not as usual."""
@@ -204,7 +204,7 @@ class SidecarFragments:
             routes = rule_routes(reader, rule, found, context)
             if routes:
                 return virtual_host_content(routes, origin=Origin(rule))
-        service = reader.host(host)
+        service = reader.host(host, viewer=source.namespace)
         if service is None:
             return None
         origin = Origin(service.key)
@@ -215,12 +215,14 @@ class SidecarFragments:
     ) -> tuple[tuple[str, Key], ...]:
         """(host, fragment of the encoded virtual host) of each virtual host of a port: its structure, made once."""
         found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, port))
-        caller, anybody = Source(scope.namespace, labels), Source("")
+        caller, anybody, own = Source(scope.namespace, labels), Source(""), Source(scope.namespace)
         # Callers that no rule tells apart share the content.
         return tuple(
             [
-                _host_part(host, domains, port, rule, caller if rule is not None and rule.looks_at_source else anybody)
-                for host, domains, rule in found
+                _host_part(host, domains, port, rule, own if viewer else anybody)
+                if rule is None or not rule.looks_at_source
+                else _host_part(host, domains, port, rule, caller)
+                for host, domains, rule, viewer in found
             ]
         )
 

@@ -53,6 +53,10 @@ def reader_of(*objects: dict[str, Any]) -> Reader:
     return recording(advance(Snapshot(), map(change, objects))[0])[0]
 
 
+def ports_of(reader: Reader, caller: str) -> list[tuple[str, int]]:
+    return [(port.host, port.port) for port in reader.ports(caller)]
+
+
 def test_the_default_of_export_to_can_change_while_the_mesh_runs() -> None:
     world, _ = advance(Snapshot(), map(change, [service("a", "shop"), service("b", "bank")]))
     assert seen(world, "shop") == ["a", "b"]
@@ -76,11 +80,11 @@ def test_only_namespaces_that_selectors_choose_belong_to_the_mesh() -> None:
     assert seen(left, "bank") == ["b", "root"]
 
 
-def test_a_service_comes_before_entries_and_the_oldest_namespace_before_others() -> None:
+def test_the_own_namespace_comes_first_then_a_service_then_the_oldest_namespace() -> None:
     taken = "a.shop.svc.cluster.local"
     reader = reader_of(
         service("a", "shop"),
-        entry("thief", "bank", "2020", host=taken),
+        entry("thief", "bank", "2020", host=taken, port=90),
         entry("one", "bank", "2025", port=81),
         entry("two", "bank", "2026", port=82),
         entry("three", "shop", "2027", port=83),
@@ -91,11 +95,12 @@ def test_a_service_comes_before_entries_and_the_oldest_namespace_before_others()
     shared = reader.host("api.example")
     assert shared is not None
     assert shared.entries == ("one", "two")
-    assert [(port.host, port.port) for port in reader.ports("shop")] == [
-        (taken, 80),
-        ("api.example", 81),
-        ("api.example", 82),
-    ]
+    assert ports_of(reader, "elsewhere") == [(taken, 80), ("api.example", 81), ("api.example", 82)]
+    assert ports_of(reader, "shop") == [(taken, 80), ("api.example", 83)]
+    assert ports_of(reader, "bank") == [(taken, 90), ("api.example", 81), ("api.example", 82)]
+    assert [port.service for port in reader.ports_numbered("bank", 90)] == ["thief"]
+    assert [port.service for port in reader.ports_numbered("shop", 83)] == ["three"]
+    assert not reader.ports_numbered("shop", 81)
     own = reader.host("api.example", "shop")
     assert own is not None
     assert own.entries == ("three",)

@@ -284,6 +284,11 @@ AT_SIDECARS = {
         + service("v", "{name: http, port: 80}, {name: http-more, port: 90}", "1.2.3.5"),
         [(request("w"), f"v.{LOCAL} 80"), (request("v"), "passthrough"), (request("v", 90), "passthrough")],
     ),
+    "the own namespace's word on a host comes first": (
+        entry("others", "api.example", "{name: http, number: 80, protocol: HTTP}", namespace="a")
+        + entry("mine", "api.example", "{name: http, number: 90, protocol: HTTP}", namespace="default"),
+        [(request("api.example"), "passthrough"), (request("api.example", 90), "api.example 90")],
+    ),
     "TLS that ends at the sidecar": (
         istio(
             "Sidecar", "s",
