@@ -6,7 +6,7 @@ rule take every request that a later one is for?
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -91,7 +91,7 @@ def _name(protocol: str, index: int) -> str:
 
 def _covered_prefixes(item: Item) -> Iterator[Finding]:
     """Istio: a prefix of a path that begins with an earlier one, where the rest of the match is as wide or wider."""
-    earlier: list[tuple[int, int, dict[str, Any]]] = []
+    earlier: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
     seen: set[bytes] = set()
     catch_all = False
     for index, rule in mappings(item.spec, "http"):
@@ -102,8 +102,9 @@ def _covered_prefixes(item: Item) -> Iterator[Finding]:
             if catch_all or not prefix or _content(match) in seen:
                 continue
             seen.add(_content(match))
-            for rule_before, place_before, before in earlier:
-                if text(before, "uri", "prefix") != prefix and _istio_covers(before, match):
+            wider = (one for shorter in _beginnings(prefix) if shorter != prefix for one in earlier.get(shorter, ()))
+            for rule_before, place_before, before in sorted(wider, key=_position):
+                if _istio_covers(before, match):
                     where = f"prefix {text(before, 'uri', 'prefix')} in spec.http[{rule_before}].match[{place_before}]"
                     yield found(
                         INEFFECTIVE_MATCH,
@@ -115,12 +116,19 @@ def _covered_prefixes(item: Item) -> Iterator[Finding]:
                         rule=_title(rule, index),
                         earlier=where,
                     )
-            earlier.append((index, place, match))
+            earlier.setdefault(prefix, []).append((index, place, match))
+
+
+def _beginnings(content: str) -> Iterator[str]:
+    return (content[:length] for length in range(len(content) + 1))
+
+
+def _position(one: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
+    return one[:2]
 
 
 def _istio_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    if not text(after, "uri", "prefix").startswith(text(before, "uri", "prefix")):
-        return False
+    """Whether the rest of `before` is as wide; that its path is, is known."""
     if number(before, "port") != number(after, "port"):
         return False
     methods = [_form(mapping(match, "method")) or "exact:GET" for match in (before, after)]
@@ -149,14 +157,13 @@ def _form(match: object) -> str:
 def _check_dead(_world: World, item: Item) -> Iterator[Finding]:
     told = {finding.path for finding in unreachable_rules(item) if finding.message is UNREACHABLE_RULE}
     for protocol in _PROTOCOLS:
-        covers = _COVERS[protocol]
-        before: list[tuple[int, int, dict[str, Any]]] = []
+        before = Earlier(protocol)
         for index, rule in mappings(item.spec, protocol):
             path = f"spec.{protocol}[{index}]"
             matches = list(mappings(rule, "match")) or [(0, {})]
-            hidden = [next((one for one in before if covers(one[2], match)), None) for _, match in matches]
-            if path not in told and all(hidden):
-                takers = sorted({_name(protocol, one[0]) for one in hidden if one is not None})
+            hidden = [before.first(match) for _, match in matches]
+            if path not in told and None not in hidden:
+                takers = sorted({_name(protocol, one) for one in hidden if one is not None})
                 yield found(
                     DEAD_ROUTE,
                     item,
@@ -167,7 +174,67 @@ def _check_dead(_world: World, item: Item) -> Iterator[Finding]:
                 )
             if not isinstance(rule.get("delegate"), dict):
                 # What the delegate does not take goes on to the next rule.
-                before += [(index, place, match) for place, match in matches]
+                for _, match in matches:
+                    before.add(index, match)
+
+
+class Earlier:
+    """The matches of earlier rules, found by what a narrower one must have in common with them.
+
+    So that a host with thousands of paths does not cost the square of it.
+    """
+
+    def __init__(self, protocol: str) -> None:
+        self._covers = COVERS[protocol]
+        self._http = protocol == "http"
+        self._found: dict[Hashable, list[tuple[int, int, dict[str, Any]]]] = {}
+        self._count = 0
+
+    def add(self, rule: int, match: dict[str, Any]) -> None:
+        """A match of the rule with this index."""
+        self._count += 1
+        for key in _http_keys(match) if self._http else _l4_keys(match):
+            self._found.setdefault(key, []).append((self._count, rule, match))
+
+    def first(self, match: dict[str, Any]) -> int | None:
+        """The first rule with a match that takes everything that `match` is for."""
+        keys = dict.fromkeys(_http_asks(match) if self._http else _l4_asks(match))
+        candidates = sorted((one for key in keys for one in self._found.get(key, ())), key=_position)
+        return next((rule for _, rule, before in candidates if self._covers(before, match)), None)
+
+
+def _http_keys(before: dict[str, Any]) -> Iterator[Hashable]:
+    """Path and one header with a certain value, as far as they are wanted."""
+    uri, path = before.get("uri"), None
+    if uri not in _ANY_PATH and isinstance(uri, dict):
+        kind = next((kind for kind in ("regex", "exact") if kind in uri), "prefix")
+        path = kind, text(uri, kind) if kind == "regex" else text(uri, kind).lower()
+    yield path, min(_certain(before), default=None)
+
+
+def _http_asks(after: dict[str, Any]) -> Iterator[Hashable]:
+    headers = [None, *_certain(after)]
+    paths: list[tuple[str, str] | None] = [None]
+    uri = after.get("uri")
+    if isinstance(uri, dict):
+        whole = text(uri, "exact" if "exact" in uri else "prefix").lower()
+        paths += [("regex", text(uri, "regex")), ("exact", whole), *(("prefix", part) for part in _beginnings(whole))]
+    return ((path, header) for path in paths for header in headers)
+
+
+def _certain(match: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in mapping(match, "headers").items():
+        if isinstance(value, dict) and "exact" in value and "regex" not in value:
+            yield name.lower(), text(value, "exact")
+
+
+def _l4_keys(before: dict[str, Any]) -> Iterator[Hashable]:
+    return ((number(before, "port"), name) for name in texts(before, "sniHosts") or (None,))
+
+
+def _l4_asks(after: dict[str, Any]) -> Iterator[Hashable]:
+    names = texts(after, "sniHosts")[:1]
+    return ((port, name) for port in {0, number(after, "port")} for name in (None, *names))
 
 
 #: Matches that every path fulfils.
@@ -241,7 +308,7 @@ def _l4_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return _place_covers(before, after)
 
 
-_COVERS: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]]] = {
+COVERS: Final[dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]]] = {
     "http": _http_covers,
     "tcp": _l4_covers,
     "tls": _l4_covers,

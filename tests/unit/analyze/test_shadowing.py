@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plait.analyze.shadowing import COVERS, Earlier
 
 from .test_messages import codes
 from .worlds import SERVICE, istio
@@ -88,3 +94,32 @@ def test_rules_for_connections_are_compared_by_names_and_subnets() -> None:
     )
     assert "PLT0001" in world(wide, narrow, protocol="tcp")
     assert "PLT0001" not in world(narrow, wide, protocol="tcp")
+
+
+PATHS = st.sampled_from(["", "/", "/a", "/A", "/a/b", "/ab", ".*"])
+TEXT = st.one_of(
+    st.none(),
+    st.just({}),
+    st.builds(lambda kind, content: {kind: content}, st.sampled_from(["exact", "prefix", "regex"]), PATHS),
+)
+HEADERS = st.dictionaries(st.sampled_from(["x", "X", "y"]), TEXT, max_size=2)
+HTTP = st.fixed_dictionaries(
+    {"uri": TEXT, "headers": HEADERS},
+    optional={"port": st.sampled_from([0, 80]), "ignoreUriCase": st.booleans(), "method": TEXT},
+)
+NAMES = st.lists(st.sampled_from(["a.example", "b.example"]), max_size=2)
+L4 = st.fixed_dictionaries(
+    {}, optional={"sniHosts": NAMES, "port": st.sampled_from([0, 80]), "destinationSubnets": NAMES}
+)
+
+
+@pytest.mark.parametrize(("protocol", "matches"), [("http", HTTP), ("tls", L4), ("tcp", L4)])
+@given(data=st.data())
+def test_the_first_that_covers_a_match_is_found_without_looking_at_all(protocol: str, matches: Any, data: Any) -> None:
+    earlier = data.draw(st.lists(matches, max_size=6))
+    match = data.draw(matches)
+    index = Earlier(protocol)
+    for rule, before in enumerate(earlier):
+        index.add(rule, before)
+    covers = COVERS[protocol]
+    assert index.first(match) == next((rule for rule, before in enumerate(earlier) if covers(before, match)), None)
