@@ -1,7 +1,8 @@
 """Which VirtualService holds for a host, seen from a namespace.
 
-The most specific host wins; of equally specific ones the one that comes first in precedence. Sidecars do not merge:
-a second rule for the same host is not used at all (Istio's rule; gateways do merge).
+For requests the most specific host wins; of equally specific ones the one that comes first in precedence. Sidecars do
+not merge: a second rule for the same host is not used at all (Istio's rule; gateways do merge). For connections all
+rules of a host are asked, in order of precedence.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from plait.snapshot.hosts import is_wildcard, most_specific
+from plait.snapshot.hosts import is_wildcard, most_specific, narrower
 from plait.snapshot.keys import RuleEntry
 
 
@@ -20,6 +21,8 @@ class MeshRules:
 
     exact: Mapping[str, RuleEntry] = field(default_factory=dict)
     wildcards: Mapping[str, RuleEntry] = field(default_factory=dict)
+    connections: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
+    connection_wildcards: tuple[str, ...] = ()
 
     def find(self, host: str) -> RuleEntry | None:
         """The rule for a Service's host."""
@@ -29,15 +32,28 @@ class MeshRules:
             found = self.wildcards[pattern] if pattern is not None else None
         return found
 
+    def for_connections(self, host: str) -> tuple[RuleEntry, ...]:
+        """The rules that connections to a Service's host are asked by, in order of precedence."""
+        if not self.connections:
+            return ()
+        found = set(self.connections.get(host, ()))
+        for other in self.connections if is_wildcard(host) else self.connection_wildcards:
+            if narrower(other, host) is not None:
+                found.update(self.connections[other])
+        return tuple(sorted(found))
+
 
 def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
     """The table of `entries`, which come in order of precedence."""
     exact: dict[str, RuleEntry] = {}
     wildcards: dict[str, RuleEntry] = {}
+    connections: dict[str, tuple[RuleEntry, ...]] = {}
     for entry in entries:
         for host in entry.hosts:
             (wildcards if is_wildcard(host) else exact).setdefault(host, entry)
-    return MeshRules(exact, wildcards)
+            if entry.connections:
+                connections[host] = (*connections.get(host, ()), entry)
+    return MeshRules(exact, wildcards, connections, tuple(filter(is_wildcard, connections)))
 
 
 class Source(NamedTuple):

@@ -6,7 +6,8 @@ A match's port, gateways and callers are decided here; addresses are left to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from plait.api.meta import ObjectKey
 from plait.api.virtualservice import L4Match, RouteDestination, VirtualService
@@ -59,6 +60,24 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
             if way.takes_all:
                 return tuple(result.values())
     return tuple(result.values())
+
+
+def distinct(ways: Iterable[TCPWay]) -> tuple[TCPWay, ...]:
+    """`ways` up to the first that takes every connection, each condition once: the first holds, as a proxy refuses two.
+
+    Of names that a way before it has for the same addresses a way keeps the others.
+    """
+    result: list[TCPWay] = []
+    taken: set[tuple[str, tuple[str, ...], tuple[str, ...]]] = set()
+    for way in ways:
+        left = tuple(name for name in way.names or ("",) if (name, way.subnets, way.sources) not in taken)
+        if not left:
+            continue
+        taken.update((name, way.subnets, way.sources) for name in left)
+        result.append(way if len(left) == len(way.names or ("",)) else replace(way, names=left))
+        if way.takes_all:
+            break
+    return tuple(result)
 
 
 def weighted(

@@ -15,7 +15,7 @@ from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext
 from plait.mesh.rules import MeshRules, Source
 from plait.mesh.scope import Scope
-from plait.mesh.tcp_routes import TCPWay, tcp_ways
+from plait.mesh.tcp_routes import TCPWay, distinct, tcp_ways
 from plait.mesh.tls_routes import tls_ways
 from plait.snapshot.indexes import MESH
 from plait.snapshot.keys import HostPort, Labels, Resolution
@@ -40,13 +40,13 @@ from plait.xds.views import ViewKey
 
 
 class RulesOfService(NamedTuple):
-    """What holds for connections to a service: DestinationRules, and the VirtualService with rules for them, if any.
+    """What holds for connections to a service: DestinationRules, and the VirtualServices with rules for them.
 
-    `source` tells callers apart only if that looks at them. `towards` are the DestinationRules of hosts it leads to.
+    `source` tells callers apart only if these look at them. `towards` are the DestinationRules of hosts they lead to.
     """
 
     policy: tuple[ObjectKey, ...]
-    connections: ObjectKey | None = None
+    connections: tuple[ObjectKey, ...] = ()
     source: Source = Source("")
     towards: tuple[tuple[str, tuple[ObjectKey, ...]], ...] = ()
 
@@ -162,13 +162,15 @@ class SidecarListeners:
         self, tracker: Tracker, reader: Reader, port: HostPort, address: str, rules: RulesOfService
     ) -> xds_listener.Connections:
         mesh = mesh_of(tracker)
-        found = reader.virtual_service(rules.connections) if rules.connections is not None else None
-        ways: tuple[tuple[TCPWay, TrafficPolicy | None], ...] = ()
-        if rules.connections is not None and found is not None:
-            context = RouteContext(source=rules.source, gateways=frozenset({MESH}), port=port.port, mesh=mesh)
-            by_name = tls_ways(reader, rules.connections, found, context) if port.protocol is Protocol.TLS else ()
-            own = by_name + tcp_ways(reader, rules.connections, found, context)
-            ways = tuple((way, _policy(reader, way, dict(rules.towards))) for way in own)
+        context = RouteContext(source=rules.source, gateways=frozenset({MESH}), port=port.port, mesh=mesh)
+        kind = tls_ways if port.protocol is Protocol.TLS else tcp_ways
+        given: list[TCPWay] = []
+        for key in rules.connections:
+            found = reader.virtual_service(key)
+            if found is not None:
+                given += kind(reader, key, found, context)
+        towards = dict(rules.towards)
+        ways = tuple((way, _policy(reader, way, towards)) for way in distinct(given))
         return xds_listener.Connections(
             address=address,
             port=port.port,
@@ -221,16 +223,16 @@ def _rules_of(
 ) -> RulesOfService:
     """What holds for callers of `view` towards one port; `find` tells the DestinationRules of (host, namespace)."""
     policy = find(port.host, port.namespace)
-    rule = own.find(port.host)
-    if rule is None or not rule.connections:
+    found = own.for_connections(port.host)
+    if not found:
         return RulesOfService(policy)
-    source = Source(view.namespace, view.labels) if rule.looks_at_source else Source("")
+    source = Source(view.namespace, view.labels) if any(rule.looks_at_source for rule in found) else Source("")
     towards = []
-    for host in sorted({host for host, _ in reader.targets(rule.key)}):
+    for host in sorted({host for rule in found for host, _ in reader.targets(rule.key)}):
         service = reader.host(host, viewer=view.namespace)
         if service is not None:
             towards.append((host, find(host, service.namespace)))
-    return RulesOfService(policy, rule.key, source, tuple(towards))
+    return RulesOfService(policy, tuple(rule.key for rule in found), source, tuple(towards))
 
 
 def _policy(reader: Reader, way: TCPWay, towards: dict[str, tuple[ObjectKey, ...]]) -> TrafficPolicy:

@@ -48,6 +48,10 @@ def rule(name: str, hosts: str, to: str, *, gateways: str = "", match: str = "",
     return istio("VirtualService", name, f"hosts: [{hosts}]{bound}, http: [{route}]", namespace)
 
 
+def tcp_rule(name: str, host: str, to: str, match: str = "") -> str:
+    return istio("VirtualService", name, f"hosts: [{host}], tcp: [{{{match}route: [{{destination: {{host: {to}}}}}]}}]")
+
+
 def sni_rule(name: str, host: str, to: str, gateways: str, namespace: str = "default") -> str:
     route = f"{{match: [{{sniHosts: [{host}]}}], route: [{{destination: {{host: {to}}}}}]}}"
     return istio("VirtualService", name, f"hosts: [{host}], gateways: [{gateways}], tls: [{route}]", namespace)
@@ -288,6 +292,23 @@ AT_SIDECARS = {
         entry("others", "api.example", "{name: http, number: 80, protocol: HTTP}", namespace="a")
         + entry("mine", "api.example", "{name: http, number: 90, protocol: HTTP}", namespace="default"),
         [(request("api.example"), "passthrough"), (request("api.example", 90), "api.example 90")],
+    ),
+    "connections are asked by all rules of a host, the oldest first": (
+        service("w", "{name: tcp, port: 90}, {name: tcp-more, port: 91}, {name: tls, port: 92}", "1.2.3.4")
+        + rule("a", "w", f"v.{LOCAL}")
+        + tcp_rule("b", "w", f"x.{LOCAL}", "match: [{port: 90}], ")
+        + tcp_rule("c", "'*.cluster.local'", f"z.{LOCAL}"),
+        [
+            (tcp(90, "1.2.3.4"), "x.default 90"),
+            (tcp(91, "1.2.3.4"), "z.default 91"),
+            (tcp(92, "1.2.3.4"), f"w.{LOCAL} 92"),
+        ],
+    ),
+    "of two rules for one SNI the first holds": (
+        service("w", "{name: tls, port: 92}", "1.2.3.4")
+        + sni_rule("a", f"w.{LOCAL}", f"x.{LOCAL}", "mesh")
+        + sni_rule("b", f"w.{LOCAL}", f"z.{LOCAL}", "mesh"),
+        [(secure(f"w.{LOCAL}", 92, address="1.2.3.4"), "x.default 92")],
     ),
     "TLS that ends at the sidecar": (
         istio(
