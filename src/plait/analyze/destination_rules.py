@@ -23,7 +23,9 @@ from plait.analyze.world import Item, World
 from plait.snapshot.hosts import complete_host
 
 _VERIFIABLE: Final = frozenset({"SIMPLE", "MUTUAL"})
-_FIX: Final = "caCertificates: the file with the authority's certificate, or subjectAltNames with credentialName"
+_FIX: Final = (
+    "caCertificates: the file with the authority's certificate, or credentialName in a rule with a workloadSelector"
+)
 
 
 def _check_verification(_world: World, item: Item) -> Iterator[Finding]:

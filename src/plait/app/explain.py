@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from plait.app.left_out import Asking, left_out
 from plait.app.what_if import Mesh
 from plait.mesh.node import ProxyNode
 from plait.simulate.call import NOBODY, Call, Outcome
@@ -16,6 +18,8 @@ from plait.trial.trial import Place, trial
 
 #: How often Envoy is asked where dice decide.
 _THROWS = 20
+#: As many proxies are followed, lest gateways that send to each other be followed for ever.
+_HOPS = 5
 
 
 class ExplainError(ValueError):
@@ -46,7 +50,8 @@ class Verdict:
 class Answer:
     """`others` are the routes beside the one taken: name, origin, and why it was not taken.
 
-    `arrival` is what the proxy of the first endpoint does with the call, where the endpoint is a pod with a proxy.
+    `arrivals` are what the proxies do that the call meets on its way: that of the first endpoint, where the endpoint is
+    a pod with a proxy, and beyond a gateway those after it.
     `hint` says what may be wrong with the question.
     """
 
@@ -54,7 +59,7 @@ class Answer:
     outcome: Outcome
     gateway: bool = False
     others: tuple[tuple[str, str, str], ...] = ()
-    arrival: tuple[str, Outcome] | None = None
+    arrivals: tuple[tuple[str, Outcome], ...] = ()
     hint: str = ""
     verdict: Verdict | None = None
 
@@ -64,9 +69,7 @@ class Answer:
         result["otherRoutes"] = [
             {"route": name, "origin": origin, "because": why} for name, origin, why in self.others if why
         ]
-        if self.arrival is not None:
-            pod, met = self.arrival
-            result["arrival"] = {"pod": pod, **_outcome(met)}
+        result["arrivals"] = [{"pod": pod, **_outcome(met)} for pod, met in self.arrivals]
         result["hint"] = self.hint or None
         if self.verdict is not None:
             places = [_place(place) for place in self.verdict.places]
@@ -121,8 +124,8 @@ def explain(mesh: Mesh, node: ProxyNode, question: Question) -> Answer:
         call=call,
         outcome=outcome,
         gateway=gateway,
-        others=alternatives(configuration, call, gateway=gateway),
-        arrival=None if question.inbound else _arrival(mesh, node, call, outcome),
+        others=_others(mesh, node, call, outcome, alternatives(configuration, call, gateway=gateway)),
+        arrivals=() if question.inbound else tuple(_arrivals(mesh, node, call, outcome)),
         hint="" if question.inbound or gateway or call.address != NOBODY else _hint(mesh, node, host),
     )
 
@@ -206,19 +209,31 @@ def _hint(mesh: Mesh, node: ProxyNode, host: str) -> str:
     return f"no Service or ServiceEntry that {node.pod} sees is called {host}{meant}"
 
 
-def _arrival(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> tuple[str, Outcome] | None:
-    """What happens at the first endpoint, if a proxy is in front of it."""
-    if met.error or met.status or not met.endpoints:
-        return None
-    address, _, port = met.endpoints[0].rpartition(":")
-    there = next((each for each in mesh.nodes.values() if each.ip == address and each.kind == "sidecar"), None)
-    if there is None or not port.isdigit():
-        return None
-    arriving = replace(
-        call, address=address, port=int(port), inbound=True, source=node.ip,
-        host=met.host or call.host, path=met.path or call.path,
-    )  # fmt: skip
-    if call.tls != "plaintext" and met.route_configuration:
-        # TLS ends at the proxy that has read the request.
-        arriving = replace(arriving, tls="plaintext", alpn=(), sni="")
-    return f"{there.pod}.{there.namespace}", simulate(mesh.configuration(there), arriving)
+def _others(
+    mesh: Mesh, node: ProxyNode, call: Call, met: Outcome, routes: tuple[tuple[str, str, str], ...]
+) -> tuple[tuple[str, str, str], ...]:
+    """The routes beside the one taken, and the rules that the proxy has none of."""
+    origins = (met.origins.get("virtual_host", ""), *(origin for _, origin, _ in routes))
+    return (*routes, *left_out(mesh, Asking(node, call.port, mesh.gateways(node)), origins))
+
+
+def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator[tuple[str, Outcome]]:
+    """What happens at the first endpoint, if a proxy is in front of it, and at the next one beyond a gateway."""
+    for _ in range(_HOPS):
+        address, _, port = met.endpoints[0].rpartition(":") if met.endpoints else ("", "", "")
+        there = next((each for each in mesh.nodes.values() if each.ip == address), None)
+        if met.error or met.status or there is None or not port.isdigit():
+            return
+        gateway = there.kind == "router"
+        call = replace(
+            call, address=address, port=int(port), inbound=not gateway, source=node.ip,
+            host=met.host or call.host, path=met.path or call.path,
+        )  # fmt: skip
+        if call.tls != "plaintext" and met.route_configuration:
+            # TLS ends at the proxy that has read the request.
+            call = replace(call, tls="plaintext", alpn=(), sni="")
+        met = simulate(mesh.configuration(there), call, gateway=gateway)
+        yield f"{there.pod}.{there.namespace}", met
+        if not gateway:
+            return
+        node = there

@@ -10,6 +10,7 @@ from plait.api.mesh_settings import NAME as SETTINGS
 from plait.api.meta import ObjectKey
 from plait.app.difference import ResourceChange, resource_changes
 from plait.inject.config import PROXY_CONTAINER
+from plait.mesh.gateway_servers import gateway_listeners
 from plait.mesh.node import ProxyNode
 from plait.simulate.configuration import Configuration
 from plait.snapshot.reader import Reader
@@ -71,6 +72,15 @@ class Mesh:
     def slices(self, namespace: str, service: str) -> tuple[EndpointSlice, ...]:
         """The EndpointSlices of a Service."""
         return tuple(Reader(self.engine.snapshot.get, self.engine.mesh.domain).slices(namespace, service))
+
+    def gateways(self, node: ProxyNode) -> frozenset[str]:
+        """The Gateways that a proxy serves, as NAMESPACE/NAME; none for a sidecar."""
+        if node.kind != _ROUTER:
+            return frozenset()
+        reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
+        listeners = gateway_listeners(reader, node.namespace, node.labels, node.ip)
+        servers = (server for listener in listeners for server in listener.servers)
+        return frozenset(name for server in servers for name in (server.gateway_name, *server.joined))
 
     def services(self) -> tuple[tuple[str, str], ...]:
         """Namespace and name of every Service."""

@@ -120,8 +120,7 @@ def _print(answer: Answer) -> None:
         click.echo("not taken:")
         for name, origin, why in others:
             click.echo(f"  {origin or name}: {why}")
-    if answer.arrival is not None:
-        pod, met = answer.arrival
+    for pod, met in answer.arrivals:
         click.echo(f"at {pod}:")
         _print_outcome(met)
     if answer.verdict is not None:

@@ -76,10 +76,80 @@ def test_shares_and_faults_are_told_and_the_way_into_the_destination(mesh: Mesh)
     assert answer.outcome.path == "/x?y=1"
     assert answer.outcome.origins["route"] == "VirtualService/shop/reviews spec.http[1]"
     assert ("", "VirtualService/shop/reviews spec.http[0]", "the path /x is not below /old") in answer.others
-    assert answer.arrival is not None
-    assert answer.arrival[0] == "reviews.shop"
-    assert answer.arrival[1].cluster == "inbound|8080||"
+    ((pod, arrival),) = answer.arrivals
+    assert (pod, arrival.cluster) == ("reviews.shop", "inbound|8080||")
     assert answer.as_json()["shares"][0]["percent"] == 80
+
+
+EDGE = """
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: shop}
+spec: {clusterIP: 10.42.128.2, selector: {app: edge}, ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: edge-1, namespace: shop, labels: {kubernetes.io/service-name: edge}}
+addressType: IPv4
+ports: [{name: http, port: 80}]
+endpoints: [{addresses: [10.42.0.6], conditions: {ready: true}, targetRef: {kind: Pod, name: edge, namespace: shop}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: edge, namespace: shop, labels: {app: edge}}
+spec: {containers: [{name: istio-proxy, args: [proxy, router]}]}
+status: {podIP: 10.42.0.6}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec: {selector: {app: edge}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [api.example]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: api, namespace: shop}
+spec:
+  hosts: [api.example]
+  gateways: [mesh, edge]
+  http:
+  - match: [{gateways: [edge]}]
+    route: [{destination: {host: reviews}}]
+  - match: [{sourceNamespace: bank}, {sourceLabels: {app: other}}]
+    directResponse: {status: 418}
+  - match: [{port: 81}]
+    directResponse: {status: 418}
+  - delegate: {name: nowhere}
+    match: [{uri: {prefix: /}}]
+  - route: [{destination: {host: edge}}]
+  - match: [{uri: {prefix: /}}]
+    directResponse: {status: 418}
+"""
+
+
+def test_a_call_is_followed_through_a_gateway_to_where_it_ends() -> None:
+    mesh = Mesh(objects(read_yaml(f"{WORLD}---{EDGE}", "world")))
+    answer = ask(mesh, "http://api.example/")
+    assert [(pod, met.cluster) for pod, met in answer.arrivals] == [
+        ("edge.shop", "outbound|80||reviews.shop.svc.cluster.local"),
+        ("reviews.shop", "inbound|8080||"),
+    ]
+    assert [each["pod"] for each in answer.as_json()["arrivals"]] == ["edge.shop", "reviews.shop"]
+
+
+def test_rules_that_the_proxy_was_not_given_are_told_with_the_reason() -> None:
+    mesh = Mesh(objects(read_yaml(f"{WORLD}---{EDGE}", "world")))
+    rule = "VirtualService/shop/api spec.http"
+    ours = {origin: why for _, origin, why in ask(mesh, "http://api.example/").others if why}
+    assert ours == {
+        f"{rule}[0]": "this proxy does not have it: it is for edge",
+        f"{rule}[1]": "this proxy does not have it: it is for callers of namespace bank; "
+        "it is for callers with app=other",
+        f"{rule}[2]": "this proxy does not have it: it is for port 81",
+        f"{rule}[3]": "VirtualService/shop/nowhere, to which it delegates, gives it no rules here",
+        f"{rule}[5]": "an earlier rule takes every request",
+    }
+    theirs = {origin: why for _, origin, why in ask(mesh, "http://api.example/", pod="edge").others if why}
+    assert f"{rule}[0]" not in theirs
 
 
 def test_redirects_say_where_they_lead(mesh: Mesh) -> None:
