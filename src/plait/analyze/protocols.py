@@ -70,7 +70,9 @@ def _spoken(world: World, item: Item, sent: Sent) -> Iterator[Finding]:
     hosts = texts(item.spec, "hosts")
     name = next((name for where, _, name in service.ports if where == port), "")
     called, there = ", ".join(hosts), f"{sent.host}, whose port {_port(port, name)} speaks {protocol.value.upper()}"
-    if service.headless and is_for_sidecars(item):
+    if sent.mirror:
+        detail = f"copies are lost, since HTTP is sent to {there}"
+    elif service.headless and is_for_sidecars(item):
         # Istio: a sidecar opens connections for a headless Service to where its own caller was going.
         detail = (
             f"ERROR: HTTP for {called} is sent to {there}; requests reach {called} all the same, by accident: "

@@ -149,3 +149,10 @@ def test_servers_that_cannot_share_a_port_are_told_within_a_gateway_too() -> Non
     assert ("PLT0008", "spec.servers[1].port") in findings(gateway)
     two = istio("Gateway", "edge", selector={"a": "b"}, servers=[{**secure, "tls": tls}])
     assert "PLT0008" not in [code for code, _ in findings(two)]
+
+
+def test_a_mirror_that_cannot_read_http_loses_its_copies_and_nothing_else() -> None:
+    http = [{"route": [{"destination": {"host": "web"}}], "mirrors": [{"destination": {"host": "db"}}]}]
+    told = dict(findings(istio("VirtualService", "r", hosts=["web"], http=http)))
+    where = "spec.http[0].mirrors[0].destination.host"
+    assert told[where] == "copies are lost, since HTTP is sent to db, whose port 3306 tcp-db speaks TCP"

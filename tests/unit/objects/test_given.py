@@ -39,6 +39,10 @@ def test_empty_documents_are_nothing_and_nothing_at_all_is_a_fault() -> None:
         ("metadata: {name: a}\n", "STDIN:1: object without kind"),
         ("kind: A\n", "metadata is missing"),
         ("kind: A\nmetadata: {labels: {}}\n", "STDIN:2: A: metadata.name is missing"),
+        (
+            "kind: A\nmetadata: {name: n}\n",
+            "STDIN:2: A: metadata.name must be text; write it in quotes: YAML reads n, no, off as false",
+        ),
         ("kind: A\nmetadata:\n  name: 1\n", 'STDIN:3: A 1: metadata.name must be text; write "1" in quotes'),
         ("kind: A\napiVersion: 1\nmetadata: {name: a}\n", "STDIN:2: A a: apiVersion must be text"),
         ("kind: A\nkind: B\n", "STDIN:2:1: key 'kind' is already set"),

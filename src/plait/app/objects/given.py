@@ -160,7 +160,13 @@ def _outline(given: Given) -> list[str]:
         value = metadata.get(field)
         if value is not None and not isinstance(value, str):
             place = given.where(f"metadata.{field}")
-            faults.append(f'{place}: {given.title}: metadata.{field} must be text; write "{value}" in quotes')
-    if not metadata.get("name") and not metadata.get("generateName"):
+            faults.append(f"{place}: {given.title}: metadata.{field} must be text; {_quoted(value)}")
+    if all(metadata.get(field) is None or metadata[field] == "" for field in ("name", "generateName")):
         faults.append(f"{given.where('metadata')}: {given.title}: metadata.name is missing; write a name")
     return faults
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"write it in quotes: YAML reads {'y, yes, on' if value else 'n, no, off'} as {str(value).lower()}"
+    return f'write "{value}" in quotes'
