@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from plait.analyze.analysis import analyze
+from plait.analyze.finding import Finding
 from plait.analyze.world import Item, World
 
 
@@ -26,6 +27,10 @@ def istio(kind: str, name: str, **spec: Any) -> dict[str, Any]:
 
 
 def findings(*objects: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one.code, one.path) for one in told(*objects)]
+
+
+def told(*objects: dict[str, Any]) -> tuple[Finding, ...]:
     base = [
         service("web", [{"name": "http", "port": 80}]),
         service("db", [{"name": "tcp-db", "port": 3306}]),
@@ -40,7 +45,7 @@ def findings(*objects: dict[str, Any]) -> list[tuple[str, str]]:
             "ports": [{"name": "http", "port": 8080}],
         }
     )
-    return [(found.code, found.path) for found in analyze(World(map(Item, (*base, *objects))))]
+    return tuple(analyze(World(map(Item, (*base, *objects)))))
 
 
 def rule(destination: dict[str, Any], hosts: tuple[str, ...] = ("web",), **spec: Any) -> dict[str, Any]:
@@ -153,6 +158,6 @@ def test_servers_that_cannot_share_a_port_are_told_within_a_gateway_too() -> Non
 
 def test_a_mirror_that_cannot_read_http_loses_its_copies_and_nothing_else() -> None:
     http = [{"route": [{"destination": {"host": "web"}}], "mirrors": [{"destination": {"host": "db"}}]}]
-    told = dict(findings(istio("VirtualService", "r", hosts=["web"], http=http)))
-    where = "spec.http[0].mirrors[0].destination.host"
-    assert told[where] == "copies are lost, since HTTP is sent to db, whose port 3306 tcp-db speaks TCP"
+    (only,) = told(istio("VirtualService", "r", hosts=["web"], http=http))
+    assert only.path == "spec.http[0].mirrors[0].destination.host"
+    assert only.text == "copies are lost, since HTTP is sent to db, whose port 3306 tcp-db speaks TCP"
