@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from .conftest import ADMIN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 CORE = "/api/v1/namespaces/default"
 APPS = "/apis/apps/v1/namespaces/default/deployments"
@@ -390,6 +396,27 @@ async def test_scale(cluster: Any) -> None:
     assert status == 409
     status, _, _ = await cluster.ask("PATCH", f"{APPS}/web/scale", {"spec": {"replicas": -1}}, **MERGE)
     assert status == 422
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_scale_is_not_refused_for_a_change_beside_it(cluster: Any, method: str) -> None:
+    await cluster.made(APPS, deployment())
+    whole = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "web"}, "spec": {"replicas": 3}}
+    text = json.dumps(whole).encode()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield text[:10]
+        await cluster.ask("PATCH", f"{APPS}/web", {"metadata": {"labels": {"beside": "it"}}}, **MERGE)
+        yield text[10:]
+
+    headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": MERGE["Content_Type"]}
+    if method == "PUT":
+        headers["Content-Type"] = "application/json"
+    url = f"{cluster.url}{APPS}/web/scale"
+    async with cluster.session.request(method, url, data=slow(), headers=headers) as response:
+        assert response.status == 200, await response.text()
+    _, now, _ = await cluster.ask("GET", f"{APPS}/web")
+    assert (now["spec"]["replicas"], now["metadata"]["labels"]) == (3, {"beside": "it"})
 
 
 async def test_delete_collection_by_label(cluster: Any) -> None:

@@ -19,6 +19,8 @@ from plait.machine.api.store import Key
 from plait.machine.api.times import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
     from plait.machine.api.auth.tokens import TokenIssuer
@@ -45,21 +47,25 @@ class Subresources:
 
     async def scale(self, call: Call) -> web.Response:
         """Read or change `spec.replicas` alone."""
-        writer, path = self._engine.writer, call.path
-        current = writer.current(call.resource, path.namespace, path.name)
-        if call.request.method == "GET":
-            return json_response(_scale(call.resource.kind, current))
+        # The body first: from reading the object to writing it nobody else may come in between.
+        change = None if call.request.method == "GET" else await self._change(call)
+        path = call.path
+        current = _scale(call.resource.kind, self._engine.writer.current(call.resource, path.namespace, path.name))
+        if change is None:
+            return json_response(current)
         write = call.write()
+        obj = self._set_replicas(call, change(current), write)
+        return json_response(_scale(call.resource.kind, obj), warnings=write.warnings)
+
+    async def _change(self, call: Call) -> Callable[[Json], Any]:
+        """From the Scale there is to the one that is wanted."""
         if call.request.method == "PATCH":
             raw = await read_raw(call.request)
-            change = read_patch(call.resource, media_type(call.request), raw, self._engine.schemas)
-            wanted = change(_scale(call.resource.kind, current))
-        elif call.request.method == "PUT":
-            wanted = (await read_body(call.request, self._engine.schemas)).value
-        else:
-            raise method_not_allowed()
-        obj = self._set_replicas(call, wanted, write)
-        return json_response(_scale(call.resource.kind, obj), warnings=write.warnings)
+            return read_patch(call.resource, media_type(call.request), raw, self._engine.schemas)
+        if call.request.method == "PUT":
+            body = (await read_body(call.request, self._engine.schemas)).value
+            return lambda _: body
+        raise method_not_allowed()
 
     def _set_replicas(self, call: Call, wanted: Any, write: Write) -> Json:
         replicas = at_path(wanted, "spec", "replicas", default=0)
