@@ -81,7 +81,7 @@ def kinds_page() -> str:
     kinds = load_schemas().kinds
     istio = [kind for kind in kinds if kind.custom]
     requests = [kind for kind in kinds if not kind.stored and "create" in kind.verbs]
-    measured = [kind for kind in kinds if not kind.stored and "create" not in kind.verbs]
+    made = [kind for kind in kinds if not kind.stored and "create" not in kind.verbs]
     kubernetes = [kind for kind in kinds if kind.stored and not kind.custom]
     columns = ("kind", "API versions, preferred first", "name", "short", "scope", "subresources")
     return "\n".join(
@@ -99,9 +99,10 @@ def kinds_page() -> str:
             "## Kinds that are a request and its answer\n",
             _table(columns[:-1], (_row(kind)[:-1] for kind in requests)),
             f"Verbs of each: {_verbs(requests)}.\n",
-            "## Kinds that are measured when asked for\n",
-            _table(columns[:-1], (_row(kind)[:-1] for kind in measured)),
-            f"Verbs of each: {_verbs(measured)}.\n",
+            "## Kinds that are made when asked for\n",
+            "PodMetrics and NodeMetrics are measured, Endpoints are put together from EndpointSlices.\n",
+            _table(columns[:-1], (_row(kind)[:-1] for kind in made)),
+            f"Verbs of each: {_verbs(made)}.\n",
             "## Fields without effect\n",
             "These fields of served kinds are accepted and stored. Who writes one gets a Warning with these words.\n",
             f"Limits of memory and CPU get one on machines [that cannot enforce them]({_LIMITS}).\n",

@@ -12,6 +12,8 @@ from aiohttp import web
 from plait.machine.api import discovery
 from plait.machine.api.auth.impersonation import acting_user
 from plait.machine.api.auth.permissions import PUBLIC_PATHS, Action, may, refusal
+from plait.machine.api.endpoints import PLURAL as ENDPOINTS
+from plait.machine.api.endpoints import EndpointsRequests
 from plait.machine.api.errors import (
     StatusError,
     forbidden,
@@ -64,6 +66,7 @@ class Parts:
     subresources: Subresources
     reviews: Reviews
     metrics: Metrics
+    endpoints: EndpointsRequests
     authenticator: Authenticator
     issuer: TokenIssuer
     node: NodeSocket
@@ -134,6 +137,8 @@ class Front:
         call = Call(request=request, path=path, resource=resource, user=user)
         if resource.kind.group == METRICS:
             return await self._parts.metrics.answer(call)
+        if (resource.kind.group, resource.kind.plural) == ("", ENDPOINTS):
+            return await self._parts.endpoints.answer(call)
         if not resource.kind.stored:
             return await self._parts.reviews.answer(call)
         if not path.subresource:

@@ -137,6 +137,18 @@ ENDPOINTSLICE = _kind(
         _AGE,
     ),
 )
+ENDPOINTS = _kind(
+    "",
+    "v1",
+    "Endpoints",
+    "endpoints",
+    namespaced=True,
+    short_names=("ep",),
+    verbs=("get", "list"),
+    stored=False,
+    columns=(_NAME, _column("Endpoints", "Addresses of the endpoints that are ready, with their ports"), _AGE),
+)
+"""Made of EndpointSlices when somebody asks."""
 CONFIGMAP = _kind(
     "",
     "v1",
@@ -231,6 +243,7 @@ KINDS: tuple[ServedKind, ...] = (
     DEPLOYMENT,
     REPLICASET,
     ENDPOINTSLICE,
+    ENDPOINTS,
     LEASE,
     *builtin_more.KINDS,
     _review("authentication.k8s.io", "TokenReview", "tokenreviews"),

@@ -1,4 +1,4 @@
-"""Cells of services, endpoint slices and ingresses."""
+"""Cells of services, their endpoints in both forms, and ingresses."""
 
 from __future__ import annotations
 
@@ -60,6 +60,21 @@ def endpoint_slice(obj: Json, now: float) -> Cells:
         obj.get("addressType", ""),
         _first(ports) if ports else "<unset>",
         _first(addresses) if addresses else "<unset>",
+        age(metadata(obj).get("creationTimestamp"), now),
+    ]
+
+
+def endpoints(obj: Json, now: float) -> Cells:
+    """Name, addresses with ports, age; only those that are ready, as kubectl users know it."""
+    found = [
+        f"{address['ip']}:{port['port']}" if port else address["ip"]
+        for subset in obj.get("subsets") or []
+        for port in subset.get("ports") or [None]
+        for address in subset.get("addresses") or []
+    ]
+    return [
+        metadata(obj)["name"],
+        _first(found) if found else _NONE,
         age(metadata(obj).get("creationTimestamp"), now),
     ]
 

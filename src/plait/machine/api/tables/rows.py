@@ -27,6 +27,7 @@ _BUILTIN: dict[Collection, Callable[[Json, float], Cells]] = {
     ("batch", "jobs"): jobs.job,
     ("", "services"): networking.service,
     ("discovery.k8s.io", "endpointslices"): networking.endpoint_slice,
+    ("", "endpoints"): networking.endpoints,
     ("networking.k8s.io", "ingresses"): networking.ingress,
     ("networking.k8s.io", "ingressclasses"): networking.ingress_class,
     ("", "namespaces"): configuration.namespace,

