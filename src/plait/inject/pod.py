@@ -18,6 +18,7 @@ from plait.inject.overlay import overlay
 from plait.inject.owner import canonical, workload_of
 from plait.inject.proxy_settings import ProxySettings
 from plait.inject.sidecar import VOLUMES, init_container, proxy_container
+from plait.inject.user_volumes import user_volumes
 
 _DEFAULT_CONTAINER = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
 
@@ -43,8 +44,8 @@ def inject_pod(
     """Add `istio-init` and `istio-proxy` where the pod should have them; a pod that has them stays as it is.
 
     `namespace` is the pod's Namespace object. A sidecar of another make is taken out with a warning, and counts as
-    asking for one. `settings` are what the proxy is started with. Raises AnnotationError where an annotation about
-    capture cannot be followed.
+    asking for one. `settings` are what the proxy is started with. Raises AnnotationError where an annotation
+    cannot be followed.
     """
     title = _title(pod)
     foreign = find_foreign(pod, image=config.image)
@@ -86,7 +87,7 @@ def _add(pod: dict[str, Any], *, namespace: str, config: InjectConfig, settings:
         # First, as Istio's: init containers that follow see the network as the application will.
         spec["initContainers"] = _merged(spec.get("initContainers"), init, first=True)
     have = {volume.get("name") for volume in spec.get("volumes") or ()}
-    added = [dict(volume) for volume in VOLUMES if volume["name"] not in have]
+    added = [dict(volume) for volume in (*VOLUMES, *user_volumes(pod)) if volume["name"] not in have]
     spec["volumes"] = [*(spec.get("volumes") or ()), *added]
     status = {
         "initContainers": [init["name"] for init in inits],

@@ -10,6 +10,7 @@ from plait.inject import annotations as names
 from plait.inject.config import INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, InjectConfig
 from plait.inject.owner import workload_of
 from plait.inject.proxy_settings import ProxySettings
+from plait.inject.user_volumes import user_mounts
 
 VOLUMES: tuple[dict[str, Any], ...] = (
     {"name": "istio-envoy", "emptyDir": {"medium": "Memory"}},
@@ -97,7 +98,7 @@ def proxy_container(
             "runAsNonRoot": True,
             "runAsUser": PROXY_UID,
         },
-        "volumeMounts": [dict(mount) for mount in _MOUNTS],
+        "volumeMounts": [dict(mount) for mount in (*_MOUNTS, *user_mounts(pod))],
     }
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.address_pb2 import Address
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
@@ -275,12 +276,20 @@ def _to(configuration: Configuration, name: str, call: Call, met: Outcome) -> Ou
     if found is None and cluster is not None:
         found = cluster.load_assignment
     endpoints = tuple(
-        f"{place.address}:{place.port_value}"
+        place
         for group in (found.endpoints if found is not None else ())
         for each in group.lb_endpoints
-        if (place := each.endpoint.address.socket_address).address
+        if (place := _written(each.endpoint.address))
     )
     return replace(met, cluster=name, endpoints=endpoints, origins=origins)
+
+
+def _written(address: Address) -> str:
+    """ADDRESS:PORT, or the path of a socket as Istio writes it; empty for an address inside of the proxy."""
+    if address.pipe.path:
+        return f"unix://{address.pipe.path}"
+    place = address.socket_address
+    return f"{place.address}:{place.port_value}" if place.address else ""
 
 
 def _with(origins: dict[str, str], stage: str, metadata: Any) -> dict[str, str]:

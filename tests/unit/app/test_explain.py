@@ -168,6 +168,18 @@ def test_a_host_of_a_service_entry_has_the_address_that_it_was_given(mesh: Mesh)
     assert answer.outcome.cluster == "outbound|80||api.example"
 
 
+def test_an_endpoint_may_be_a_socket() -> None:
+    spec = (
+        "{hosts: [api.example], ports: [{number: 80, name: http, protocol: HTTP}], "
+        "resolution: STATIC, endpoints: [{address: 'unix:///sock/app'}]}"
+    )
+    dns = "{hosts: [api.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}"
+    assert dns in WORLD
+    answer = ask(Mesh(objects(read_yaml(WORLD.replace(dns, spec), "world"))), "http://api.example/")
+    assert answer.outcome.endpoints == ("unix:///sock/app",)
+    assert not answer.arrivals
+
+
 def test_a_name_that_nobody_has_brings_the_nearest(mesh: Mesh) -> None:
     answer = ask(mesh, "http://review/")
     assert answer.call.address == NOBODY

@@ -193,3 +193,43 @@ def test_any_labels_lead_to_a_decision_that_stays(labels, wish):
     once = inject_pod(pod(labels={"sidecar.istio.io/inject": wish}), namespace=home, config=CONFIG)
     again = inject_pod(once.pod, namespace=home, config=CONFIG)
     assert again.pod == once.pod
+
+
+@pytest.mark.parametrize(
+    ("volume", "mount"),
+    [
+        ('{"certs": {"secret": {"secretName": "c"}}}', '{"certs": {"mountPath": "/etc/certs"}}'),
+        ('[{"name": "certs", "secret": {"secretName": "c"}}]', '[{"name": "certs", "mountPath": "/etc/certs"}]'),
+    ],
+)
+def test_annotations_give_the_sidecar_volumes_and_the_application_none(volume, mount):
+    annotations = {"sidecar.istio.io/userVolume": volume, "sidecar.istio.io/userVolumeMount": mount}
+    spec = inject_pod(pod(annotations=annotations), namespace=ENABLED, config=CONFIG).pod["spec"]
+    application, proxy = spec["containers"]
+    assert {"name": "certs", "mountPath": "/etc/certs"} in proxy["volumeMounts"]
+    assert "volumeMounts" not in application
+    assert {"name": "certs", "secret": {"secretName": "c"}} in spec["volumes"]
+
+
+def test_the_sidecar_may_share_a_volume_of_the_application():
+    annotations = {"sidecar.istio.io/userVolumeMount": '{"socket": {"mountPath": "/socket"}}'}
+    volumes = [{"name": "socket", "emptyDir": {}}]
+    spec = inject_pod(pod(annotations=annotations, volumes=volumes), namespace=ENABLED, config=CONFIG).pod["spec"]
+    assert {"name": "socket", "mountPath": "/socket"} in spec["containers"][1]["volumeMounts"]
+    assert named(spec["volumes"]).count("socket") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("userVolume", "{", "no JSON of names"),
+        ("userVolume", '["certs"]', "no JSON of names"),
+        ("userVolume", '{"certs": 1}', "no JSON of names"),
+        ("userVolumeMount", '{"certs": {"mountPath": "/c"}}', "'certs' is no volume of the pod"),
+        ("userVolumeMount", '{"own": {}}', "'own' has no mountPath"),
+    ],
+)
+def test_volumes_that_cannot_be_understood_are_refused(name, value, words):
+    given = pod(annotations={f"sidecar.istio.io/{name}": value}, volumes=[{"name": "own", "emptyDir": {}}])
+    with pytest.raises(AnnotationError, match=words):
+        inject_pod(given, namespace=ENABLED, config=CONFIG)
