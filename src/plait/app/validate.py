@@ -21,8 +21,9 @@ from plait.app.former_policies import sentence
 from plait.app.objects.given import Given, objects_of
 from plait.app.objects.kinds import OLD_GROUPS
 from plait.app.patch_checks import patch_faults
+from plait.app.readable import readable, touches
 from plait.inject import InjectConfig, convert_workload
-from plait.machine.api.schema import UNKNOWN, FieldError, Schemas, load_schemas
+from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, FieldError, Schemas, load_schemas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +116,18 @@ class Validator:
         faults = [*self.schemas.strict(kind, made)]
         if all(fault.reason == UNKNOWN for fault in faults):
             faults += self.schemas.validate(kind, self.schemas.default(kind, made))
+        mistyped = {fault.path for fault in faults if fault.reason == TYPE_INVALID}
         for fault in faults:
-            yield _formal(fault, title)
-        # What has the wrong shape has no meaning yet; but beside a rule that is broken the rest can still be told.
+            # Of what is not even of the right type the type is told.
+            if fault.reason == TYPE_INVALID or fault.path not in mistyped:
+                yield _formal(fault, title)
+        # Beside what has the wrong shape, or breaks a rule, the rest can still be told.
         broken = any(fault.reason != UNKNOWN for fault in faults)
         told = {fault.path for fault in faults} if broken else set()
         meant = (*problems_of(obj), *patch_faults(obj))
+        if broken and any(problem.code == WRONG_TYPE for problem in meant):
+            rest, changed = readable(obj)
+            meant = tuple(problem for problem in problems_of(rest) if not touches(problem.path, changed))
         if kind.group == former_policies.GROUP and not faults:
             peers, meant = former_policies.peers_of(obj, root=InjectConfig().root_namespace)
             if peers is not None:

@@ -163,6 +163,19 @@ spec:
     run("get", "cm", "fine", "-n", run.namespace, code=1)
 
 
+def test_a_field_that_nobody_knows_hides_no_other_fault(run) -> None:
+    spec = "{hosts: web, http: [{timeout: 1, rout: [], redirect: {uri: /x, redirectCode: 99}}]}"
+    text = f"{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: r}}, spec: {spec}}}"
+    lines = run("apply", "-n", run.namespace, "-f", "-", given=text, code=1).stderr.splitlines()
+    title = f"STDIN:1: VirtualService {run.namespace}/r: "
+    assert [line.removeprefix(title).partition(": ")[0] for line in lines[:-1]] == [
+        "spec.http[0].rout",
+        "spec.hosts",
+        "spec.http[0].timeout",
+        "spec.http[0].redirect.redirectCode",
+    ]
+
+
 def test_yaml_that_cannot_be_read_says_where(run) -> None:
     file = run.file("a: 1\n---\nkind: X\n\tmetadata: {}\n")
     done = run("apply", "-f", file, code=1)

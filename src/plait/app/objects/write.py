@@ -12,6 +12,7 @@ import msgspec
 from plait.api.decode import decode
 from plait.app.objects.faults import fault_lines, problem_lines
 from plait.app.objects.fields import Fields
+from plait.app.objects.further import further_lines
 from plait.app.objects.given import ObjectsError
 from plait.app.objects.inherit import inherited
 from plait.app.objects.plan import Item, Plan, owned_anew, printed
@@ -23,6 +24,8 @@ Verb = Literal["apply", "create", "replace"]
 Object = dict[str, Any]
 
 MANAGER: Final = "plait"
+#: Codes of answers about an object that is wrong in itself.
+_WRONG: Final = frozenset({400, 422})
 #: What `kubectl apply` notes for its next run.
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _PARTICIPLE: Final = {"apply": "applying", "create": "creating", "replace": "replacing"}
@@ -151,7 +154,8 @@ class Writer:
         return await self._client.exchange("PUT", item.kind.path(item.namespace, item.name), params=params, json=obj)
 
     async def _words(self, item: Item, error: ApiError) -> list[str]:
-        return await fault_lines(item.given, item.kind, item.title, error, self._fields)
+        lines = await fault_lines(item.given, item.kind, item.title, error, self._fields)
+        return [*lines, *further_lines(item.given, item.title, lines)] if error.code in _WRONG else lines
 
     async def _carry_out(self, one: _Checked, verb: Verb) -> Outcome:
         item = one.item
