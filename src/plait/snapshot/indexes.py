@@ -208,6 +208,8 @@ def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, 
     )
     policies = (spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets))
     labels = {label for policy in policies if policy is not None for label in _labels_of_callers(policy)}
+    if any(policy is not None and any(_places(policy)) for policy in policies):
+        result.members.add((keys.placing_rules(), (meta.namespace, meta.name)))
     if spec.workload_selector is not None:
         labels.update(spec.workload_selector.match_labels)
     for scope in scopes(spec.export_to or rules.destination_rule_export, meta.namespace):
@@ -225,13 +227,19 @@ def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, 
         result.members.update((keys.destination_rules(meta.namespace, scope), entry) for scope in visible)
 
 
+def _places(policy: TrafficPolicy) -> Iterator[LocalitySetting | ZoneAwareSetting]:
+    """What a policy says of which endpoints come first."""
+    levels: list[TrafficPolicy | PortPolicy] = [policy, *policy.port_level_settings]
+    for balancer in (level.load_balancer for level in levels):
+        for setting in (balancer.locality_lb_setting, balancer.zone_aware_lb_setting) if balancer is not None else ():
+            if setting is not None:
+                yield setting
+
+
 def _labels_of_callers(policy: TrafficPolicy) -> Iterator[str]:
     """Labels of callers by which endpoints are preferred."""
-    levels: list[TrafficPolicy | PortPolicy] = [policy, *policy.port_level_settings]
-    for level in levels:
-        if level.load_balancer is not None:
-            yield from _priority_labels(level.load_balancer.locality_lb_setting)
-            yield from _priority_labels(level.load_balancer.zone_aware_lb_setting)
+    for setting in _places(policy):
+        yield from _priority_labels(setting)
 
 
 def _priority_labels(setting: LocalitySetting | ZoneAwareSetting | None) -> Iterator[str]:

@@ -333,6 +333,11 @@ def virtual_services_for(host_name: str) -> Key:
     return ("virtual-services-for", host_name)
 
 
+def placing_rules() -> Key:
+    """Set of (namespace, DestinationRule): rules that prefer endpoints by where they are or by their labels."""
+    return ("placing-rules",)
+
+
 def source_labels(scope: str) -> Key:
     """Set of (label, namespace, VirtualService): labels of callers that rules of `scope` look at."""
     return ("source-labels", scope)

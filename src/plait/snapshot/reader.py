@@ -253,6 +253,11 @@ class Reader:
         seen = (*(self._read(keys.source_labels(EVERYBODY)) or ()), *(self._read(keys.source_labels(namespace)) or ()))
         return frozenset(label for label, _, _ in seen)
 
+    def placing_rules(self) -> frozenset[ObjectKey]:
+        """The DestinationRules that say which endpoints come first."""
+        found: tuple[tuple[str, str], ...] = self._read(keys.placing_rules()) or ()
+        return frozenset(ObjectKey("DestinationRule", *each) for each in found)
+
     def local_destination_rules(self, namespace: str) -> tuple[keys.DestinationEntry, ...]:
         """Rules of `namespace` for callers in `namespace`."""
         return self._read(keys.local_destination_rules(namespace)) or ()

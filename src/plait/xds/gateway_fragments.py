@@ -253,8 +253,9 @@ class GatewayFragments:
         yield names.BLACKHOLE_CLUSTER, ("fixed-cluster", names.BLACKHOLE_CLUSTER)
         yield from cluster_entries(tracker.need(("gateway-destinations", view)), view.caller, gateway=True)
 
-    def _endpoints(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        yield from endpoint_entries(tracker.need(("gateway-destinations", view)), view.caller)
+    def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
+        found = tracker.need(("gateway-destinations", view))
+        yield from endpoint_entries(found, view.caller, reader, mesh_of(tracker))
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for listener in tracker.need(("gateway-listeners", view)):

@@ -112,14 +112,28 @@ def cluster_entries(
     ]
 
 
-def endpoint_entries(found: Sequence[Destination], caller: Caller) -> Entries:
-    """The endpoint sets of a view, as `caller` sees them."""
-    if caller == Caller():
-        return [_endpoints_entry(item) for item in found]
-    return [
-        (names.outbound_cluster(item.host, item.port, item.subset), ("placed-endpoints", item, caller))
-        for item in found
-    ]
+def endpoint_entries(found: Sequence[Destination], caller: Caller, reader: Reader, mesh: MeshConfig) -> Entries:
+    """The endpoint sets of a view, as `caller` sees them.
+
+    Of one whose place and labels nobody knows that is what everybody sees, but where a rule prefers some endpoints all
+    the same: shares `from: "*"`, labels with a value, endpoints that have no place either.
+    """
+    if caller == Caller() and not _places(mesh):
+        rules = reader.placing_rules()
+        return [
+            _endpoints_entry(item) if rules.isdisjoint(item.rules) else _placed_entry(item, caller) for item in found
+        ]
+    return [_placed_entry(item, caller) for item in found]
+
+
+def _places(mesh: MeshConfig) -> bool:
+    """Whether the mesh itself prefers some endpoints of every host."""
+    setting = mesh.locality_lb
+    return mesh.zones_lb is not None or (setting is not None and bool(setting.distribute or setting.failover_priority))
+
+
+def _placed_entry(item: Destination, caller: Caller) -> tuple[str, Key]:
+    return names.outbound_cluster(item.host, item.port, item.subset), ("placed-endpoints", item, caller)
 
 
 # The same entry is in the lists of all views that see it: one value takes less room, and lists compare sooner.

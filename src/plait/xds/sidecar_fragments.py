@@ -279,11 +279,14 @@ class SidecarFragments:
         telling: Telling = tracker.need(("telling", view.scope))
         yield from cluster_entries(found, view.caller, gateway=False, resolved=telling.within)
 
-    def _endpoints(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
+    def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         untold = tracker.need(("telling", view.scope)).not_at_all
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         yield from endpoint_entries(
-            [item for item in found if item.host not in untold] if untold else found, view.caller
+            [item for item in found if item.host not in untold] if untold else found,
+            view.caller,
+            reader,
+            mesh_of(tracker),
         )
 
     def sidecar_credentials(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
