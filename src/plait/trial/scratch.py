@@ -50,11 +50,12 @@ class Scratch:
 
 @dataclass(slots=True)
 class _Making:
-    """What is gathered on the way through the listeners."""
+    """What is gathered on the way through the listeners. `mesh_certificate` is the secret of the mesh's own one."""
 
     configuration: Configuration
     folder: Path
     pairs: Mapping[Realm, Pair]
+    mesh_certificate: str
     places: Places = field(default_factory=Places)
     ends: dict[Path, str] = field(default_factory=dict)
     clusters: list[Cluster] = field(default_factory=list)
@@ -67,9 +68,14 @@ class _Making:
         return path.name
 
 
-def scratch(configuration: Configuration, folder: Path, pairs: Mapping[Realm, Pair]) -> Scratch:
+def scratch(
+    configuration: Configuration,
+    folder: Path,
+    pairs: Mapping[Realm, Pair],
+    mesh_certificate: str = names.WORKLOAD_CERTIFICATE,
+) -> Scratch:
     """What Envoy is to be started with, and where it will be asked; `folder` gets the sockets."""
-    making = _Making(configuration, folder, pairs)
+    making = _Making(configuration, folder, pairs, mesh_certificate)
     entries: dict[str, Path] = {}
     listeners: list[Listener] = []
     for number, (name, given) in enumerate(sorted(configuration.listeners.items())):
@@ -125,7 +131,7 @@ def _listener(given: Listener, making: _Making) -> Listener:
         chains.append(listener.default_filter_chain)
     for chain in chains:
         number = making.places.chain(given.name, chain.name)
-        _secure(chain, making.pairs)
+        _secure(chain, making)
         _answer(chain, number, making)
     if given.name == names.VIRTUAL_INBOUND:
         # Nobody redirects connections here, so the address comes from the PROXY header as well.
@@ -133,7 +139,7 @@ def _listener(given: Listener, making: _Making) -> Listener:
     return listener
 
 
-def _secure(chain: FilterChain, pairs: Mapping[Realm, Pair]) -> None:
+def _secure(chain: FilterChain, making: _Making) -> None:
     """The same demands on certificates, with the trial's own.
 
     Whose names clients have is not looked at, nor versions and ciphers: neither says where a connection goes.
@@ -143,8 +149,8 @@ def _secure(chain: FilterChain, pairs: Mapping[Realm, Pair]) -> None:
         chain.ClearField("transport_socket")
         return
     common = context.common_tls_context
-    of_mesh = any(each.name == names.WORKLOAD_CERTIFICATE for each in common.tls_certificate_sds_secret_configs)
-    pair = pairs["mesh" if of_mesh else "other"]
+    of_mesh = any(each.name == making.mesh_certificate for each in common.tls_certificate_sds_secret_configs)
+    pair = making.pairs["mesh" if of_mesh and context.require_client_certificate.value else "other"]
     asks = common.WhichOneof("validation_context_type") is not None
     made = DownstreamTlsContext(require_client_certificate=context.require_client_certificate)
     made.common_tls_context.alpn_protocols.extend(common.alpn_protocols)

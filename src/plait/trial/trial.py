@@ -175,12 +175,17 @@ def _connection_of(call: Call) -> object:
 
 
 @asynccontextmanager
-async def trial(configuration: Configuration, *, gateway: bool = False) -> AsyncIterator[Trial]:
-    """A scratch Envoy for as long as the block; raises EnvoyError if it does not take the configuration."""
+async def trial(
+    configuration: Configuration, *, gateway: bool = False, mesh_certificate: str = names.WORKLOAD_CERTIFICATE
+) -> AsyncIterator[Trial]:
+    """A scratch Envoy for as long as the block; raises EnvoyError if it does not take the configuration.
+
+    `mesh_certificate` is the secret of the certificate that callers of mutual TLS take for the mesh's own.
+    """
     with TemporaryDirectory(prefix="plait-trial-") as name:
         folder = Path(name)
         certificates = Certificates(folder)
-        made = scratch(configuration, folder, certificates.pairs)
+        made = scratch(configuration, folder, certificates.pairs, mesh_certificate)
         async with AsyncExitStack() as stack:
             for path, words in made.ends.items():
                 await stack.enter_async_context(await asyncio.start_unix_server(_saying(words), str(path)))
