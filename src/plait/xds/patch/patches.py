@@ -214,19 +214,43 @@ def _each_manager(listener: Any, change: Callable[[Any], None]) -> None:
 
 def _patch_http_filters(manager: Any, patch: ReadyPatch) -> None:
     wanted = http_filter(patch.listener)
-    if patch.operation in INSERTS and patch.operation != "INSERT_FIRST":
+    joins = patch.operation in INSERTS and patch.operation != "INSERT_FIRST"
+    if joins or (wanted and _stands_in(patch, wanted)):
         followers = _followers(manager, patch, wanted)
         if followers is not None:
             change_list(
                 manager.http_filters,
                 "ADD",
-                patch.value,
+                patch.value if joins or patch.operation == "REPLACE" else _called(patch.value, wanted),
                 matches=lambda _item: False,
                 named=False,
                 terminal=lambda item: item.name in followers,
             )
             return
     _change_named(manager.http_filters, patch, wanted, lambda item: item.name == _ROUTER)
+
+
+def _stands_in(patch: ReadyPatch, wanted: str) -> bool:
+    """Whether a patch makes a filter of one that Istio has and plait does not need, and so does not have.
+
+    What Istio has there does nothing until it is told more, so what is merged into it is the whole of it.
+    """
+    if patch.operation == "REPLACE":
+        return True
+    stock = wanted in _EVERYWHERE and wanted.startswith("envoy.")
+    return patch.operation in MERGES and stock and bool(patch.value.typed_config.type_url)
+
+
+def _called(value: Any, name: str) -> Any:
+    result = _copy(value)
+    result.name = name
+    return result
+
+
+def _copy(value: Any) -> Any:
+    result = type(value)()
+    result.CopyFrom(value)
+    return result
 
 
 def _followers(manager: Any, patch: ReadyPatch, wanted: str) -> Iterable[str] | None:
