@@ -20,8 +20,8 @@ from plait.app.istiod import transport as istiod_transport
 from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
-from plait.delivery.http2.frames import PREFACE, Flag, Type
-from plait.delivery.http2.framing import frame, prefixed
+from plait.delivery.http2.frames import LARGEST_FRAME, PREFACE, Flag, Type
+from plait.delivery.http2.framing import Framed, frame
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACE = "shop"
@@ -181,7 +181,7 @@ class Client(asyncio.Protocol):
         self.started = {CDS, EDS, LDS, RDS}
 
     def send(self, request: DeltaDiscoveryRequest) -> None:
-        self.transport.write(frame(Type.DATA, 0, 1, prefixed(request.SerializeToString())))
+        self.transport.write(Framed(request.SerializeToString(), 1, LARGEST_FRAME).data)
 
     def data_received(self, data: bytes) -> None:
         buffer = self.frames + data
