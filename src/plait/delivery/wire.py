@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
@@ -64,9 +65,10 @@ def _decode(message: bytes) -> Request:
     parsed = _parse(message)
     request = Request(
         type_url=parsed.type_url,
-        subscribe=tuple(parsed.resource_names_subscribe),
+        # The same few names and versions from a thousand proxies that come back at once: one of each is kept.
+        subscribe=tuple(map(intern, parsed.resource_names_subscribe)),
         unsubscribe=tuple(parsed.resource_names_unsubscribe),
-        initial_versions=dict(parsed.initial_resource_versions),
+        initial_versions={intern(name): intern(v) for name, v in parsed.initial_resource_versions.items()},
         nonce=parsed.response_nonce,
         error=(parsed.error_detail.message or f"code {parsed.error_detail.code}")
         if parsed.HasField("error_detail")
