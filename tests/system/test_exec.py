@@ -65,6 +65,24 @@ def test_a_command_runs_as_the_container_does(box: Any, one_uid: bool) -> None:
     assert "envoy" not in seen.stdout, "processes of other pods show"
 
 
+def test_a_debugger_joins_a_pod_that_runs(box: Any) -> None:
+    begun = box.kubectl("get", "pod", "box", "-o", "jsonpath={.status.containerStatuses[*].containerID}").stdout
+    debug = ("debug", "box", "--image=busybox", "--target=main", "--attach=false", "-c")
+    box.kubectl(*debug, "looker", "--", "sh", "-c", "cat /proc/[0-9]*/comm; hostname; exec sleep infinity")
+    until("the debugger's log", lambda: "box" in box.kubectl("logs", "box", "-c", "looker", code=None).stdout)
+    assert "sleep" in box.kubectl("logs", "box", "-c", "looker").stdout
+    assert box.kubectl("exec", "box", "-c", "looker", "--", "cat", "/proc/self/comm").stdout == "cat\n"
+    box.kubectl(*debug, "brief", "--", "sh", "-c", "exit 5")
+    where = "jsonpath={.status.ephemeralContainerStatuses[?(@.name=='brief')].state.terminated.exitCode}"
+    until("its end", lambda: box.kubectl("get", "pod", "box", "-o", where).stdout == "5")
+    described = box.kubectl("describe", "pod", "box").stdout
+    assert "Ephemeral Containers:" in described
+    # What was there before has not noticed, and does not depend on it.
+    now = box.kubectl("get", "pod", "box", "-o", "jsonpath={.status.containerStatuses[*].containerID}").stdout
+    assert now == begun
+    assert box.kubectl("get", "pod", "box", "--no-headers").stdout.split()[1:4] == ["2/2", "Running", "0"]
+
+
 def test_what_is_not_there_is_said(box: Any) -> None:
     done = box.kubectl("exec", "box", "--", "nosuch", code=1)
     assert 'exec: "nosuch": executable file not found in $PATH' in done.stderr

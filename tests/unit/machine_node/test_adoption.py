@@ -62,3 +62,16 @@ def test_the_record_survives_as_a_file(tmp_path):
     rec.save(tmp_path)
     assert PodRecord.load(tmp_path) == rec
     assert PodRecord.load(tmp_path / "none") is None
+
+
+def test_a_container_that_was_added_later_runs_once():
+    added = {**POD, "spec": {**POD["spec"], "ephemeralContainers": [{"name": "d"}]}}
+    told = {"name": "d", "containerID": "plait://x", "state": {"running": {}}}
+    rec = record()
+    reconcile(rec, {**added, "status": {"ephemeralContainerStatuses": [told]}}, {})
+    own = rec.container("d")
+    assert isinstance(own.state, Terminated)
+    assert (own.attempt, own.state.reason) == (0, "Unknown")
+    fresh = record()
+    reconcile(fresh, added, {})
+    assert isinstance(fresh.container("d").state, Waiting)

@@ -162,3 +162,13 @@ def test_an_unschedulable_pod_says_why():
     status = unscheduled_status(pod("a"), "no such node", 200.0)
     assert status["phase"] == "Pending"
     assert status["conditions"][0]["reason"] == "Unschedulable"
+
+
+@pytest.mark.parametrize("state", [WAITING, RUNNING, FAILED])
+def test_a_container_that_was_added_later_is_shown_and_does_not_count(state):
+    obj = pod("a", ephemeralContainers=[{"name": "d", "image": "i"}])
+    status = status_of(obj, record(a=RUNNING, d=state))
+    assert (status["phase"], conditions(status)["Ready"]) == ("Running", "True")
+    assert [each["name"] for each in status["containerStatuses"]] == ["a"]
+    (shown,) = status["ephemeralContainerStatuses"]
+    assert (shown["name"], shown["ready"], shown["restartCount"]) == ("d", False, 0)

@@ -146,9 +146,10 @@ class Front:
         special = self._special.get((resource.kind.group, path.plural, path.subresource))
         if special is not None:
             return await special(call)
-        if resource.kind.subresource(path.subresource) is None:
+        sub = resource.kind.subresource(path.subresource)
+        if sub is None:
             raise no_such_resource()
-        if path.subresource == "status":
+        if path.subresource == "status" or sub.part:
             return await self._parts.resources.answer(call)
         if path.subresource == "scale":
             return await self._parts.subresources.scale(call)

@@ -99,6 +99,11 @@ _POD: Final = (
     ),
     row("containers[].restartPolicy", "has no effect: the pod's restartPolicy applies"),
 )
+_EPHEMERAL: Final = tuple(
+    Inert(path=f"ephemeralContainers[].{row.path}", says=row.says, only=row.only, but=row.but)
+    for row in _CONTAINER
+    if row.path.startswith(("securityContext.", "terminationMessage", "volumeMounts"))
+)
 _TEMPLATE: Final = tuple(
     Inert(path=f"spec.template.spec.{row.path}", says=row.says, only=row.only, but=row.but) for row in _POD
 )
@@ -108,7 +113,9 @@ _JOB_TEMPLATE: Final = tuple(
 
 #: (group, kind) -> its fields without effect.
 TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
-    ("", "Pod"): tuple(Inert(path=f"spec.{row.path}", says=row.says, only=row.only, but=row.but) for row in _POD),
+    ("", "Pod"): tuple(
+        Inert(path=f"spec.{row.path}", says=row.says, only=row.only, but=row.but) for row in (*_POD, *_EPHEMERAL)
+    ),
     ("apps", "DaemonSet"): _TEMPLATE,
     ("apps", "Deployment"): _TEMPLATE,
     ("apps", "ReplicaSet"): _TEMPLATE,

@@ -48,3 +48,13 @@ def at_path(obj: Any, *path: str, default: Any = None) -> Any:
             return default
         obj = obj[step]
     return obj
+
+
+def put_path(obj: Json, path: tuple[str, ...], value: Any) -> Json:
+    """The object with `value` at a path of member names, without it for None; what is on the way is copied."""
+    name, *rest = path
+    if rest:
+        value = put_path(obj.get(name) or {}, tuple(rest), value)
+    if value is None:
+        return {key: item for key, item in obj.items() if key != name}
+    return {**obj, name: value}

@@ -21,7 +21,8 @@ from plait.machine.api.errors import (
     not_found,
 )
 from plait.machine.api.hooks.contract import Hook
-from plait.machine.api.objects import at_path, copy_json, metadata, name_of, without_nulls
+from plait.machine.api.objects import at_path, copy_json, metadata, name_of, put_path, without_nulls
+from plait.machine.api.schema.fields import forbidden as forbidden_field
 from plait.machine.api.schema.fields import required
 from plait.machine.api.shaping import Shaper, Write, check_place
 from plait.machine.api.store import Key
@@ -225,15 +226,20 @@ class Writer:
             return False
         return hook.held(old) and not hook.held(obj)
 
-    @staticmethod
-    def _keep(resource: Resource, old: Json, obj: Json, subresource: str) -> Json:
+    def _keep(self, resource: Resource, old: Json, obj: Json, subresource: str) -> Json:
         """Restore what this write may not touch: what the server decided, and the other half of spec and status."""
         meta, before = dict(metadata(obj)), metadata(old)
+        sub = resource.kind.subresource(subresource)
+        if sub is not None and sub.part:
+            kept: Json = put_path(copy_json(old), sub.part, at_path(obj, *sub.part))
+            if "managedFields" in meta:
+                kept["metadata"]["managedFields"] = meta["managedFields"]
+            return kept
         if subresource == "status":
             kept_meta = copy_json(before)
             if "managedFields" in meta:
                 kept_meta["managedFields"] = meta["managedFields"]
-            kept: Json = copy_json(old)
+            kept = copy_json(old)
             if "status" in obj:
                 kept["status"] = obj["status"]
             else:
@@ -248,11 +254,22 @@ class Writer:
             meta["managedFields"] = copy_json(before["managedFields"])
         if before.get("deletionTimestamp"):
             _no_new_finalizers(resource, before, meta)
-        obj = {**obj, "metadata": meta}
+        obj = self._with_parts(resource, old, {**obj, "metadata": meta})
         if resource.kind.has_status:
             obj.pop("status", None)
             if "status" in old:
                 obj["status"] = copy_json(old["status"])
+        return obj
+
+    def _with_parts(self, resource: Resource, old: Json, obj: Json) -> Json:
+        """What only subresources write stays as it is; raises 422 for an object that would have it otherwise."""
+        for part in (sub.part for sub in resource.kind.subresources if sub.part):
+            if (given := at_path(obj, *part)) == (before := at_path(old, *part)):
+                continue
+            if given is not None and given != at_path(self._schemas.normalise(resource.kind, old), *part):
+                fault = forbidden_field(".".join(part), "may be changed only through a subresource of its own")
+                raise invalid(resource.kind, name_of(old), [fault])
+            obj = put_path(obj, part, copy_json(before))
         return obj
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:

@@ -33,6 +33,13 @@ def reconcile(record: PodRecord, pod: Mapping[str, Any], found: Mapping[str, Pro
         _with_processes(own, record.uid, found)
         if own.attempt < 0:
             _with_status(own, before.get(own.name) or {})
+    debugged = {entry["name"]: entry for entry in status.get("ephemeralContainerStatuses") or ()}
+    for container in spec.get("ephemeralContainers") or ():
+        own = record.container(container["name"])
+        _with_processes(own, record.uid, found)
+        if own.attempt < 0 and (debugged.get(own.name) or {}).get("containerID"):
+            # They run once; what they ran in is gone.
+            own.attempt, own.state = 0, _lost(None)
 
 
 def killed(record: PodRecord, own: ContainerRecord, state: Running) -> Terminated:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plait.machine.init.protocol import Process
+    from plait.machine.node.events import Field
     from plait.machine.node.images import Image, Role
     from plait.machine.node.pod import Pod
 
@@ -43,11 +44,12 @@ _LAYERS_POLL = 2.0
 class Container:
     """See the module. The pod gives it its spec, its record, and a place to run in."""
 
-    def __init__(self, pod: Pod, spec: Mapping[str, Any], *, init: bool, policy: str) -> None:
+    def __init__(self, pod: Pod, spec: Mapping[str, Any], *, field: Field, policy: str) -> None:
         self.name: str = spec["name"]
         self.spec = spec
-        self.init = init
+        self.init = field == "initContainers"
         self.policy = policy
+        self._field: Field = field
         self.record: ContainerRecord = pod.record.container(self.name)
         self.record.image = spec.get("image", "")
         #: Set once the container has started and, if it has a readiness probe, has been ready.
@@ -390,7 +392,7 @@ class Container:
             message,
             kind="Warning" if warning else "Normal",
             container=self.name,
-            init=self.init,
+            field=self._field,
         )
 
     def _changed(self) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from plait.kube.client import Client
 
+Field = Literal["containers", "initContainers", "ephemeralContainers"]
+"""Where in a pod's spec a container is."""
+
 log = logging.getLogger(__name__)
 
 _WAITING = 1000
@@ -40,7 +43,7 @@ class Events:
         *,
         kind: Literal["Normal", "Warning"] = "Normal",
         container: str | None = None,
-        init: bool = False,
+        field: Field = "containers",
         component: str = "kubelet",
     ) -> None:
         """Something happened to a pod or, if named, to one of its containers."""
@@ -54,7 +57,7 @@ class Events:
             "resourceVersion": meta.get("resourceVersion", ""),
         }
         if container is not None:
-            involved["fieldPath"] = f"spec.{'initContainers' if init else 'containers'}{{{container}}}"
+            involved["fieldPath"] = f"spec.{field}{{{container}}}"
         self._put(involved, reason, message, kind=kind, component=component, namespace=meta["namespace"])
 
     def node(self, node: Mapping[str, Any], reason: str, message: str) -> None:

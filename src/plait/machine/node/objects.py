@@ -82,7 +82,8 @@ def contents(obj: Mapping[str, Any]) -> dict[str, bytes]:
 def references(spec: Mapping[str, Any]) -> set[tuple[Configuration, str]]:
     """ConfigMaps and Secrets that the containers and volumes of a pod name."""
     found: set[tuple[Configuration, str]] = set()
-    for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+    groups = ("initContainers", "containers", "ephemeralContainers")
+    for container in (each for group in groups for each in spec.get(group) or ()):
         for item in container.get("envFrom") or ():
             _add(found, item.get("configMapRef"), item.get("secretRef"))
         for item in container.get("env") or ():

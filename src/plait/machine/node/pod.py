@@ -14,6 +14,7 @@ from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
 from plait.machine.node.container import Container
 from plait.machine.node.deadline import DEADLINE_MESSAGE, deadline
+from plait.machine.node.debugging import Debuggers
 from plait.machine.node.ending import delete_object, stop_containers
 from plait.machine.node.files import write_pod_files
 from plait.machine.node.objects import references
@@ -68,10 +69,11 @@ class Pod:
         reconcile(record, obj, found)
         policy = obj["spec"].get("restartPolicy") or "Always"
         self._inits = [
-            Container(self, c, init=True, policy="Always" if is_sidecar(c) else init_policy(policy))
+            Container(self, c, field="initContainers", policy="Always" if is_sidecar(c) else init_policy(policy))
             for c in obj["spec"].get("initContainers") or ()
         ]
-        self._mains = [Container(self, c, init=False, policy=policy) for c in obj["spec"]["containers"]]
+        self._mains = [Container(self, c, field="containers", policy=policy) for c in obj["spec"]["containers"]]
+        self._debuggers = Debuggers(self)
         self.volumes = Volumes(
             obj,
             self.folder / "volumes",
@@ -124,8 +126,12 @@ class Pod:
         return folder / container / f"{attempt}.log"
 
     def container(self, name: str) -> Container | None:
-        """A container, init containers too."""
-        return next((c for c in (*self._inits, *self._mains) if c.name == name), None)
+        """A container, of whatever kind."""
+        return next((c for c in self._all if c.name == name), None)
+
+    @property
+    def _all(self) -> tuple[Container, ...]:
+        return (*self._mains, *self._inits, *self._debuggers.containers)
 
     # what others tell
 
@@ -134,6 +140,8 @@ class Pod:
         self.object = obj
         if self.volumes.update(obj):
             self._refresh.set()
+        if self._debuggers.update(obj):
+            self.references = references(obj["spec"])
         if obj["metadata"].get("deletionTimestamp"):
             seconds = obj["metadata"].get("deletionGracePeriodSeconds")
             self.end(self.grace if seconds is None else float(seconds))
@@ -220,9 +228,10 @@ class Pod:
                 refreshing = tasks.create_task(self._refresh_volumes())
                 working = tasks.create_task(self._work())
                 late = tasks.create_task(deadline(self))
+                debugging = tasks.create_task(self._debuggers.run())
                 await asyncio.wait((lost, working, late), return_when=asyncio.FIRST_COMPLETED)
                 expired = late.done() and not working.done()
-                for task in (lost, refreshing, working, late):
+                for task in (lost, refreshing, working, late, debugging):
                     task.cancel()
             if expired:
                 await self._expire()
@@ -279,7 +288,7 @@ class Pod:
         self._warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
         self.pause = None
         self.record.network = self.record.initialized = False
-        for container in (*self._inits, *self._mains):
+        for container in self._all:
             record = container.record
             resume_back_off(record)
             if isinstance(record.state, Running):
@@ -321,7 +330,7 @@ class Pod:
                 await self._run_containers()
             for task in beside:
                 task.cancel()
-        await asyncio.gather(*(c.stop(grace=self.grace) for c in (*self._mains, *self._inits) if c.running))
+        await asyncio.gather(*(c.stop(grace=self.grace) for c in self._all if c.running))
         self.record.completed = True
         self.changed()
 
@@ -329,7 +338,7 @@ class Pod:
         """The pod has had its time (`activeDeadlineSeconds`): its containers are stopped, and it has failed."""
         self.record.reason, self.record.message = "DeadlineExceeded", DEADLINE_MESSAGE
         self._warn("DeadlineExceeded", DEADLINE_MESSAGE)
-        live = [c for c in (*self._mains, *self._inits) if c.running]
+        live = [c for c in self._all if c.running]
         await stop_containers(live, self.pause, grace=self.grace, known=any(c.record.ready for c in live))
         self.record.completed = True
         self.changed()
@@ -363,7 +372,7 @@ class Pod:
         """Nobody new, then nobody: unready, applications, proxies, namespaces, files, and last the object."""
         if self.pause is None and self.host.processes.running(pause_name(self.record.uid)):
             self.pause = await self.host.processes.inner_pid(pause_name(self.record.uid))
-        live = [c for c in (*self._mains, *self._inits) if c.running]
+        live = [c for c in self._all if c.running]
         was_ready = any(c.record.ready for c in live)
         for container in live:
             container.record.ready = False
@@ -389,7 +398,7 @@ class Pod:
             told=told,
             host_ip=str(self.host.settings.bridge_ip),
             now=now,
-            images={c.name: c.image_id for c in (*self._inits, *self._mains)},
+            images={c.name: c.image_id for c in self._all},
         )
 
     def _warn(self, reason: str, message: str, *, normal: bool = False) -> None:

@@ -57,6 +57,10 @@ def pod_status(
         status |= {"podIP": record.ip, "podIPs": [{"ip": record.ip}]}
     if init:
         status["initContainerStatuses"] = [_container_status(record, c, images) for c in init]
+    if ephemeral := [record.container(c["name"]) for c in spec.get("ephemeralContainers") or ()]:
+        status["ephemeralContainerStatuses"] = [
+            _container_status(record, c, images, first="ContainerCreating") | {"ready": False} for c in ephemeral
+        ]
     return status
 
 

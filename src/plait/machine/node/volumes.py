@@ -114,12 +114,16 @@ class Volumes:
 
     def _used(self) -> set[str]:
         spec = self._pod["spec"]
-        containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+        groups = ("initContainers", "containers", "ephemeralContainers")
+        containers = [container for group in groups for container in spec.get(group) or ()]
         return {wanted["name"] for container in containers for wanted in self._wanted(container)}
 
     def _wanted(self, container: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         mounts = list(container.get("volumeMounts") or ())
-        automatic = self._pod["spec"].get("automountServiceAccountToken") is not False
+        spec = self._pod["spec"]
+        # As on Kubernetes, a container that is added later has the token only if it says so.
+        added = any(each["name"] == container["name"] for each in spec.get("ephemeralContainers") or ())
+        automatic = spec.get("automountServiceAccountToken") is not False and not added
         if automatic and not any(m["mountPath"].rstrip("/") == TOKEN_FOLDER for m in mounts):
             mounts.append({"name": TOKEN_VOLUME["name"], "mountPath": TOKEN_FOLDER, "readOnly": True})
         return mounts

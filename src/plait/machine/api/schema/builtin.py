@@ -12,6 +12,7 @@ from plait.machine.api.schema.declaring import CREATE as _CREATE
 from plait.machine.api.schema.declaring import META as _META
 from plait.machine.api.schema.declaring import NAME as _NAME
 from plait.machine.api.schema.declaring import OPENAPI as _OPENAPI
+from plait.machine.api.schema.declaring import READ_WRITE as _READ_WRITE
 from plait.machine.api.schema.declaring import built_in as _kind
 from plait.machine.api.schema.declaring import column as _column
 from plait.machine.api.schema.declaring import scale as _scale
@@ -36,6 +37,14 @@ POD = _kind(
     subs=(
         Subresource(name="attach", group="", version="v1", kind="PodAttachOptions", verbs=("create", "get")),
         Subresource(name="binding", group="", version="v1", kind="Binding", verbs=_CREATE),
+        Subresource(
+            name="ephemeralcontainers",
+            group="",
+            version="v1",
+            kind="Pod",
+            verbs=_READ_WRITE,
+            part=("spec", "ephemeralContainers"),
+        ),
         Subresource(name="eviction", group="policy", version="v1", kind="Eviction", verbs=_CREATE),
         Subresource(name="exec", group="", version="v1", kind="PodExecOptions", verbs=("create", "get")),
         Subresource(name="log", group="", version="v1", kind="Pod", verbs=("get",)),

@@ -45,13 +45,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subresource:
-    """A subresource and the kind it speaks: `scale` of a Deployment speaks autoscaling/v1 Scale."""
+    """A subresource and the kind it speaks: `scale` of a Deployment speaks autoscaling/v1 Scale.
+
+    `part` is the path of what it alone may write, and the only thing that it writes; empty for those with other ways.
+    """
 
     name: str
     group: str
     version: str
     kind: str
     verbs: tuple[str, ...]
+    part: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

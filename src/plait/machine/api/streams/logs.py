@@ -27,8 +27,9 @@ def choose_container(pod: Json, wanted: str) -> str:
     spec, name = pod.get("spec", {}), metadata(pod)["name"]
     containers = [item["name"] for item in spec.get("containers") or []]
     initial = [item["name"] for item in spec.get("initContainers") or []]
+    ephemeral = [item["name"] for item in spec.get("ephemeralContainers") or []]
     if wanted:
-        if wanted not in containers and wanted not in initial:
+        if wanted not in {*containers, *initial, *ephemeral}:
             raise bad_request(f"container {wanted} is not valid for pod {name}")
         return wanted
     default = (metadata(pod).get("annotations") or {}).get(_DEFAULT_CONTAINER)

@@ -33,6 +33,10 @@ _ENV_FIELDS = (
     "status.podIPs",
 )
 _MOUNTED_FIELDS = ("metadata.labels", "metadata.annotations")
+_NOT_EPHEMERAL = (
+    "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources", "resizePolicy",
+    "restartPolicy",
+)  # fmt: skip
 _PLAIN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -90,6 +94,46 @@ def _container(container: dict[str, Any], volumes: dict[Any, Any], path: str, *,
         if handler is not None:
             yield from _handler(handler, _LIFECYCLE_HANDLERS, f"{path}.lifecycle.{name}")
     yield from _security(container.get("securityContext") or {}, f"{path}.securityContext")
+
+
+def validate_ephemeral(spec: dict[str, Any], old: dict[str, Any], path: str) -> Iterator[FieldError]:
+    """Containers added to a pod that is there already: they have names of their own, and never change or go."""
+    now = {container.get("name"): container for container in spec.get("ephemeralContainers") or ()}
+    for name, container in _by_name(old.get("ephemeralContainers")).items():
+        if name not in now:
+            yield forbidden(f"{path}.ephemeralContainers", f'existing ephemeral containers "{name}" may not be removed')
+        elif now[name] != container:
+            yield forbidden(f"{path}.ephemeralContainers", f'existing ephemeral containers "{name}" may not be changed')
+    volumes = _by_name(spec.get("volumes"))
+    targets = _by_name(spec.get("containers"))
+    seen = {*targets, *_by_name(spec.get("initContainers"))}
+    for index, container in enumerate(spec.get("ephemeralContainers") or ()):
+        where = f"{path}.ephemeralContainers[{index}]"
+        name = container.get("name", "")
+        if not name:
+            yield required(f"{where}.name")
+        elif fault := names.dns_label(name):
+            yield invalid(f"{where}.name", name, fault)
+        elif name in seen:
+            yield duplicate(f"{where}.name", name)
+        seen.add(name)
+        target = container.get("targetContainerName")
+        if target and target not in targets:
+            yield FieldError(
+                path=f"{where}.targetContainerName", message=f'Not found: "{target}"', reason="FieldValueNotFound"
+            )
+        yield from _container({**container, **dict.fromkeys(_NOT_EPHEMERAL)}, volumes, where, init=False)
+        for field in _NOT_EPHEMERAL:
+            if container.get(field):
+                yield forbidden(f"{where}.{field}", "field not allowed for Ephemeral Containers")
+        for at, mount in enumerate(container.get("volumeMounts") or ()):
+            for field in ("subPath", "subPathExpr"):
+                if mount.get(field):
+                    yield forbidden(f"{where}.volumeMounts[{at}].{field}", "cannot be set for an Ephemeral Container")
+
+
+def _by_name(items: list[dict[str, Any]] | None) -> dict[Any, dict[str, Any]]:
+    return {item.get("name"): item for item in items or ()}
 
 
 def _security(context: dict[str, Any], path: str) -> Iterator[FieldError]:

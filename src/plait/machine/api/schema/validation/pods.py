@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from plait.machine.api.schema.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
 from plait.machine.api.schema.normal import copied
 from plait.machine.api.schema.validation import names
-from plait.machine.api.schema.validation.containers import validate_containers
+from plait.machine.api.schema.validation.containers import validate_containers, validate_ephemeral
 from plait.machine.api.schema.validation.metadata import validate_labels
 from plait.machine.api.schema.validation.values import one_of
 
@@ -30,6 +30,9 @@ def validate_pod(pod: dict[str, Any], old: dict[str, Any] | None) -> Iterator[Fi
     yield from validate_pod_spec(spec, "spec")
     if old is not None:
         yield from _update(spec, old.get("spec") or {})
+        yield from validate_ephemeral(spec, old.get("spec") or {}, "spec")
+    elif spec.get("ephemeralContainers"):
+        yield forbidden("spec.ephemeralContainers", "cannot be set on create")
 
 
 def validate_template(template: dict[str, Any], path: str) -> Iterator[FieldError]:
@@ -39,6 +42,8 @@ def validate_template(template: dict[str, Any], path: str) -> Iterator[FieldErro
     yield from validate_pod_spec(spec, f"{path}.spec")
     if spec.get("restartPolicy", "Always") in _RESTART[1:]:
         yield not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ("Always",))
+    if spec.get("ephemeralContainers"):
+        yield forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
     if spec.get("activeDeadlineSeconds") is not None:
         yield forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
 
