@@ -72,6 +72,9 @@ def _with_headers(part: Any, path: str, notes: list[Note]) -> Any:
     made = dict(part)
     for name, (side, action) in _HEADERS.items():
         given = made.get(name)
+        if action == "remove" and isinstance(given, dict) and all(isinstance(each, str) for each in given.values()):
+            # Istio 1.0 has names in a map whose values say nothing.
+            given = list(given)
         headers = made.get("headers") or {}
         sides = headers.get(side) or {} if isinstance(headers, dict) else None
         if not isinstance(given, dict if action == "add" else list) or not isinstance(sides, dict):

@@ -41,6 +41,11 @@ def test_websocket_upgrade_has_gone() -> None:
     assert str(note).endswith("; leave it out")
 
 
+def test_headers_to_remove_were_a_map_once() -> None:
+    made, _ = present(rule(removeResponseHeaders={"server": "", "x-a": ""}))
+    assert made == rule(headers={"response": {"remove": ["server", "x-a"]}})
+
+
 def test_headers_have_moved_and_what_stands_there_already_holds() -> None:
     old = rule(
         appendHeaders={"a": "old", "b": "old"},
