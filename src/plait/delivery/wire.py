@@ -15,6 +15,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from google.protobuf.message import DecodeError
 
 from plait.mesh.node import ProxyNode
+from plait.proxy.words import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +71,7 @@ def _decode(message: bytes) -> Request:
         unsubscribe=tuple(parsed.resource_names_unsubscribe),
         initial_versions={intern(name): intern(v) for name, v in parsed.initial_resource_versions.items()},
         nonce=parsed.response_nonce,
-        error=(parsed.error_detail.message or f"code {parsed.error_detail.code}")
+        error=(reason(parsed.error_detail.message) or f"code {parsed.error_detail.code}")
         if parsed.HasField("error_detail")
         else None,
     )

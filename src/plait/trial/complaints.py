@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from plait.proxy.envoy import find_envoy
+from plait.proxy.words import reason
 
 #: What stands before the words that matter: the place in Envoy's source, and the file's name.
 _BEFORE: Final = re.compile(
@@ -39,4 +40,4 @@ async def complaint(bootstrap: Mapping[str, Any]) -> str:
     if process.returncode == 0:
         return ""
     text = said.decode("utf-8", errors="replace").strip()
-    return _BEFORE.sub("", text, count=1).strip() or f"Envoy ended with {process.returncode}"
+    return reason(_BEFORE.sub("", text, count=1)).strip() or f"Envoy ended with {process.returncode}"

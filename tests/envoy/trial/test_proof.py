@@ -80,6 +80,14 @@ async def test_a_patch_of_clusters_is_found_by_its_cluster() -> None:
     assert "prime" in found.refused.words
 
 
+async def test_of_a_broken_constraint_the_reason_is_told_and_not_the_whole_bootstrap() -> None:
+    bad = deepcopy(CLUSTERS)
+    bad["spec"]["configPatches"][0]["patch"]["value"] = {"connect_timeout": "0s"}
+    (found,) = await objections(mesh(), [Upsert(bad)], Proofs(), seconds=60)
+    assert "ConnectTimeout: value must be greater than 0s" in found.refused.words
+    assert "static_resources" not in found.refused.words
+
+
 async def test_what_was_accepted_is_not_asked_about_again(tmp_path: Path) -> None:
     good = deepcopy(FILTER)
     code = good["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["default_source_code"]
