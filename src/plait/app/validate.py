@@ -127,7 +127,9 @@ class Validator:
         meant = (*problems_of(obj), *patch_faults(obj))
         if broken and any(problem.code == WRONG_TYPE for problem in meant):
             rest, changed = readable(obj)
-            meant = tuple(problem for problem in problems_of(rest) if not touches(problem.path, changed))
+            meant = tuple(
+                problem for problem in (*problems_of(rest), *patch_faults(rest)) if not touches(problem.path, changed)
+            )
         if kind.group == former_policies.GROUP and not faults:
             peers, meant = former_policies.peers_of(obj, root=InjectConfig().root_namespace)
             if peers is not None:

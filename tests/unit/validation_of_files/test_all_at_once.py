@@ -8,7 +8,9 @@ from plait.app.validate import findings_of_text, validator
 
 
 def told(kind: str, spec: str) -> dict[str, str]:
-    text = f"apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: a, namespace: b}}\nspec: {spec}\n"
+    text = (
+        f"apiVersion: networking.istio.io/v1alpha3\nkind: {kind}\nmetadata: {{name: a, namespace: b}}\nspec: {spec}\n"
+    )
     return {one.path: one.message for one in findings_of_text(validator(), text, file="a.yaml") if one.is_error}
 
 
@@ -27,6 +29,9 @@ def told(kind: str, spec: str) -> dict[str, str]:
          {"spec.trafficPolicy.tls.credentialName"}),
         ("VirtualService", "{hosts: [web], http: [{match: [{uri: /a}], route: [{destination: {host: web}}]}]}",
          {"spec.http[0].match[0].uri"}),
+        ("EnvoyFilter",
+         "{priority: [1], configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {typo: 1s}}}]}",
+         {"spec.priority", "spec.configPatches[0].patch.value.typo"}),
     ],
 )  # fmt: skip
 def test_all_is_told_at_once(kind: str, spec: str, paths: set[str]) -> None:
