@@ -162,16 +162,17 @@ class Histogram:
         if not self._count:
             return Summary()
         variance = (self._squares - self._total * self._total / self._count) / self._count
+        least, most = round(self._minimum, _DIGITS), round(self._maximum, _DIGITS)
         plain = Summary(
             count=self._count,
-            minimum=round(self._minimum, _DIGITS),
-            maximum=round(self._maximum, _DIGITS),
+            minimum=least,
+            maximum=most,
             total=round(self._total, _DIGITS),
             average=self._total / self._count,
             deviation=math.sqrt(max(0.0, variance)),
-            buckets=self._buckets(),
+            buckets=self._buckets(least, most),
         )
-        values = tuple((wanted, plain.percentile(wanted) if wanted < 100 else self._maximum) for wanted in percentiles)
+        values = tuple((wanted, plain.percentile(wanted) if wanted < 100 else most) for wanted in percentiles)
         return Summary(
             plain.count,
             plain.minimum,
@@ -183,7 +184,8 @@ class Histogram:
             values,
         )
 
-    def _buckets(self) -> tuple[Bucket, ...]:
+    def _buckets(self, least: float, most: float) -> tuple[Bucket, ...]:
+        """Those that hold anything; the outermost borders are the values themselves, as they are told elsewhere."""
         last = max(number for number, count in enumerate(self._counts) if count)
         found: list[Bucket] = []
         seen, start = 0, ENDS[0]
@@ -191,8 +193,8 @@ class Histogram:
             end = ENDS[number] if number < len(ENDS) else start
             if count:
                 seen += count
-                low = self.resolution * start + self.offset if found else self._minimum
-                high = self.resolution * end + self.offset if number < last else self._maximum
+                low = self.resolution * start + self.offset if found else least
+                high = self.resolution * end + self.offset if number < last else most
                 found.append(Bucket(low, high, 100 * seen / self._count, count))
             start = end
         return tuple(found)

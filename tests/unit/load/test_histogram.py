@@ -92,3 +92,14 @@ def test_long_runs_do_not_keep_every_value() -> None:
     histogram.tidy()
     assert not histogram.fresh
     assert histogram.summary().count == 70_000
+
+
+def test_the_outer_borders_are_the_least_and_the_most_to_the_digit() -> None:
+    values = Histogram(resolution=0.001)
+    for value in (0.0006922430002305191, 0.0015, 0.004931014000248979):
+        values.add(value)
+    found = values.summary((100,))
+    assert (
+        (found.buckets[0].start, found.buckets[-1].end) == (found.minimum, found.maximum) == (0.000692243, 0.004931014)
+    )
+    assert found.percentiles == ((100, found.maximum),)
