@@ -61,6 +61,28 @@ async def test_a_definition_is_in_force_at_once(cluster: Any, defined: dict[str,
     assert (made["apiVersion"], made["kind"], made["metadata"]["generation"]) == ("stable.example.com/v1", "CronTab", 1)
 
 
+async def test_a_version_has_columns_of_its_own_and_may_be_on_its_way_out(cluster: Any) -> None:
+    body = definition()
+    old, new = body["spec"]["versions"]
+    old["additionalPrinterColumns"] = [{"name": "Often", "type": "integer", "jsonPath": ".spec.replicas"}]
+    old["deprecated"] = True
+    new |= {"deprecated": True, "deprecationWarning": "v1 goes too"}
+    await cluster.made(DEFINITIONS, body)
+    await cluster.made(TABS, tab())
+    for path, columns, says in (
+        (TABS, ["Name", "Schedule"], '299 - "v1 goes too"'),
+        (
+            TABS.replace("/v1/", "/v1beta1/"),
+            ["Name", "Often"],
+            '299 - "stable.example.com/v1beta1 CronTab is deprecated"',
+        ),
+    ):
+        _, table, response = await cluster.ask("GET", path, Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+        assert [each["name"] for each in table["columnDefinitions"]] == columns
+        assert table["rows"][0]["cells"] == ["t", {"Schedule": "a b", "Often": 2}[columns[1]]]
+        assert response.headers.getall("Warning") == [says]
+
+
 async def test_defaults_are_filled_in_and_unknown_fields_are_not_kept(cluster: Any, defined: dict[str, Any]) -> None:
     made = await cluster.made(TABS, tab(nosuch=1, anything={"goes": [1]}, steps=[{"name": "a", "x": 1}]))
     wanted = {"schedule": "a b", "replicas": 2, "anything": {"goes": [1]}, "steps": [{"name": "a", "times": 1}]}

@@ -28,7 +28,7 @@ from plait.machine.api.negotiation import negotiate
 from plait.machine.api.openapi_v2 import OPENAPI_V2, OPENAPI_V2_TYPE
 from plait.machine.api.paths import has_true, parse_path
 from plait.machine.api.resources import Call
-from plait.machine.api.responses import error_response, json_response
+from plait.machine.api.responses import error_response, json_response, warning
 from plait.machine.api.schema import GroupVersion
 from plait.machine.api.store import StoreWriteError
 from plait.machine.api.streams.logs import serve_log
@@ -134,7 +134,14 @@ class Front:
             raise no_such_resource()
         if resource.kind.namespaced and path.name and not path.namespace:
             raise no_such_resource()
-        call = Call(request=request, path=path, resource=resource, user=user)
+        response = await self._answer(Call(request=request, path=path, resource=resource, user=user))
+        old = resource.kind.deprecated.get(resource.version)
+        if old and not response.prepared:
+            response.headers.add("Warning", warning(old))
+        return response
+
+    async def _answer(self, call: Call) -> web.StreamResponse:
+        resource, path = call.resource, call.path
         if resource.kind.group == METRICS:
             return await self._parts.metrics.answer(call)
         if (resource.kind.group, resource.kind.plural) == ("", ENDPOINTS):

@@ -87,7 +87,7 @@ class Renderer:
         kind = self.resource.kind
         rows = []
         for obj in objects:
-            row: Json = {"cells": cells(kind, obj, now)}
+            row: Json = {"cells": cells(kind, self.resource.version, obj, now)}
             if self.include == "Object":
                 row["object"] = self.resource.present(obj)
             elif self.include != "None":
@@ -97,6 +97,6 @@ class Renderer:
             "kind": "Table",
             "apiVersion": f"meta.k8s.io/{self.accepted.version}",
             "metadata": meta,
-            "columnDefinitions": column_definitions(kind) if columns else [],
+            "columnDefinitions": column_definitions(kind, self.resource.version) if columns else [],
             "rows": rows,
         }

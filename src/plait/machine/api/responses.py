@@ -25,8 +25,13 @@ def headers(warnings: Iterable[str] = ()) -> CIMultiDict[str]:
     """Headers of every answer; one `Warning` for each text."""
     made: CIMultiDict[str] = CIMultiDict({"Cache-Control": "no-cache, private"})
     for text in list(warnings)[:_WARNINGS]:
-        made.add("Warning", f'299 - "{_quoted(text)}"')
+        made.add("Warning", warning(text))
     return made
+
+
+def warning(text: str) -> str:
+    """The value of a `Warning` header."""
+    return f'299 - "{_quoted(text)}"'
 
 
 def _quoted(text: str) -> str:

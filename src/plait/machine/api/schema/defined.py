@@ -42,6 +42,12 @@ def defined_kind(definition: Json) -> tuple[ServedKind, dict[str, Json]]:
         categories=tuple(names.get("categories") or ()),
         subresources=subresources,
         columns=_columns((served or versions)[0].get("additionalPrinterColumns") or ()),
+        other_columns={each["name"]: _columns(each.get("additionalPrinterColumns") or ()) for each in served[1:]},
+        deprecated={
+            each["name"]: each.get("deprecationWarning") or f"{group}/{each['name']} {names['kind']} is deprecated"
+            for each in served
+            if each.get("deprecated")
+        },
         custom=True,
         scale=paths,
         definitions=definitions,

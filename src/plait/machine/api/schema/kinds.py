@@ -77,6 +77,7 @@ class ServedKind:
     `stored` is False for kinds that only exist as a request and its answer (TokenReview).
     `scale` is set for kinds whose replicas are elsewhere than a Deployment's.
     `definitions` maps each served `apiVersion` to its type's name in the schema data.
+    `other_columns` are those of versions that have not `columns`; `deprecated` says of a version what its users read.
     """
 
     group: str
@@ -97,6 +98,12 @@ class ServedKind:
     custom: bool = False
     scale: ScalePaths | None = None
     definitions: dict[str, str] = field(default_factory=dict, hash=False)
+    other_columns: dict[str, tuple[Column, ...]] = field(default_factory=dict, hash=False)
+    deprecated: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def columns_of(self, version: str) -> tuple[Column, ...]:
+        """The columns of one version."""
+        return self.other_columns.get(version, self.columns)
 
     @property
     def api_version(self) -> str:

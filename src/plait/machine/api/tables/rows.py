@@ -53,9 +53,9 @@ _AGE: Json = {
 }
 
 
-def column_definitions(kind: ServedKind) -> list[Json]:
-    """`columnDefinitions` of a Table of that kind."""
-    return [_definition(column) for column in kind.columns] or [_NAME, _AGE]
+def column_definitions(kind: ServedKind, version: str) -> list[Json]:
+    """`columnDefinitions` of a Table of that kind in that version."""
+    return [_definition(column) for column in kind.columns_of(version)] or [_NAME, _AGE]
 
 
 def _definition(column: Column) -> Json:
@@ -68,14 +68,15 @@ def _definition(column: Column) -> Json:
     }
 
 
-def cells(kind: ServedKind, obj: Json, now: float) -> Cells:
+def cells(kind: ServedKind, version: str, obj: Json, now: float) -> Cells:
     """One row's cells, one for each column."""
     builtin = _BUILTIN.get((kind.group, kind.plural))
     if builtin is not None:
         return builtin(obj, now)
-    if not kind.columns:
+    columns = kind.columns_of(version)
+    if not columns:
         return [metadata(obj)["name"], age(metadata(obj).get("creationTimestamp"), now)]
-    return [_cell(column, obj, now) for column in kind.columns]
+    return [_cell(column, obj, now) for column in columns]
 
 
 def _cell(column: Column, obj: Json, now: float) -> Any:
