@@ -65,6 +65,16 @@ def test_what_kubectl_applied_is_not_in_the_way_of_what_excludes_it(run) -> None
     assert balancer == {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
 
 
+def test_what_cannot_be_read_is_told_alike_whoever_applied_before(run) -> None:
+    head = "apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: r}"
+    rule = "{" + head + ", spec: {hosts: [x], http: [%s]}}"
+    _kubectl(run, "apply", "-n", run.namespace, "-f", run.file(rule % "{route: [{destination: {host: x}}]}"))
+    wrong = rule % "{retries: {attempts: many}, route: [{destination: {host: x}}]}"
+    for name in ("r", "s"):
+        said = run("apply", "-n", run.namespace, "-f", "-", given=wrong.replace("name: r", f"name: {name}"), code=1)
+        assert "spec.http[0].retries.attempts: must be a whole number" in said.stderr
+
+
 def test_a_dry_run_knows_what_kubectl_applied_and_the_file_no_longer_has(run) -> None:
     rule = "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: r}, spec: {host: x%s}}"
     _kubectl(run, "apply", "-n", run.namespace, "-f", run.file(rule % ", exportTo: ['*']"))

@@ -24,7 +24,7 @@ Verb = Literal["apply", "create", "replace"]
 Object = dict[str, Any]
 
 MANAGER: Final = "plait"
-#: Codes of answers about an object that is wrong in itself.
+#: Codes of answers about an object that is wrong in itself: it cannot be read, or breaks a rule.
 _WRONG: Final = frozenset({400, 422})
 #: What `kubectl apply` notes for its next run.
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -131,27 +131,36 @@ class Writer:
 
     async def _check_apply(self, item: Item, live: Object) -> _Checked:
         after = inherited(live, item.obj, MANAGER, item.kind.api_version)
-        taken: tuple[str, ...] = ()
+        taken: tuple[str, ...] | None = ()
         try:
-            answer = await self._send(item, "apply", dry_run=True)
-        except Conflict as error:
-            said = _taken(item, error)
-            if said is None:
-                raise
-            taken = said
-            if after is None:
+            try:
+                answer = await self._send(item, "apply", dry_run=True)
+            except Conflict as error:
+                taken = _taken(item, error)
+                if taken is None:
+                    raise
                 answer = await self._send(item, "apply", dry_run=True, force=True)
-        except ApiError:
-            # Fields of before, which would be gone, may be in the way of those of now.
-            if after is None:
+        except ApiError as error:
+            if after is None or taken is None:
                 raise
+            return _Checked(item, live, await self._replaced(item, after, refused=error), taken)
         if after is not None:
             answer = await self._replaced(item, after)
-        return _Checked(item, live, answer, taken)
+        return _Checked(item, live, answer, taken or ())
 
-    async def _replaced(self, item: Item, obj: Object) -> Answer:
+    async def _replaced(self, item: Item, obj: Object, *, refused: ApiError | None = None) -> Answer:
+        """Ask about the whole object instead of an apply of it, which may have been `refused`.
+
+        Fields of before, which would be gone, may have been in the way of those of now. If not, it is told as ever.
+        """
         params = {"fieldManager": MANAGER, "fieldValidation": "Strict", "dryRun": "All"}
-        return await self._client.exchange("PUT", item.kind.path(item.namespace, item.name), params=params, json=obj)
+        path = item.kind.path(item.namespace, item.name)
+        try:
+            return await self._client.exchange("PUT", path, params=params, json=obj)
+        except ApiError as error:
+            if refused is not None and _fields(refused) <= _fields(error):
+                raise refused from error
+            raise
 
     async def _words(self, item: Item, error: ApiError) -> list[str]:
         lines = await fault_lines(item.given, item.kind, item.title, error, self._fields)
@@ -261,6 +270,10 @@ class Writer:
 def _object(answer: Answer) -> Object:
     obj: Object = msgspec.json.decode(answer.body, type=dict[str, Any])
     return obj
+
+
+def _fields(error: ApiError) -> set[str]:
+    return {cause.get("field", "") for cause in error.causes}
 
 
 def _action(verb: Verb, live: Object | None, *, same: bool, created: bool) -> str:
