@@ -112,10 +112,43 @@ INGRESS_CLASS = built_in(
 
 
 _AGED = Column(name="Age", type="date", path=".metadata.creationTimestamp", description="Time since creation")
+_CREATED = Column(name="Created At", path=".metadata.creationTimestamp", description="Time of creation")
+_ROLE = (NAME, column("Role", "Role that is given"), AGE)
+_BUDGET = (
+    NAME,
+    column("Min Available", "Pods that shall stay"),
+    column("Max Unavailable", "Pods that may be missing"),
+    column("Allowed Disruptions", "Pods that may go now", "integer"),
+    AGE,
+)
+_AUTOSCALER = (
+    NAME,
+    column("Reference", "What would be scaled"),
+    column("Targets", "Measures and what they should be"),
+    column("MinPods", "Pods at least"),
+    column("MaxPods", "Pods at most", "integer"),
+    column("Replicas", "Pods there are", "integer"),
+    AGE,
+)
+_PRIORITY = (
+    NAME,
+    Column(name="Value", type="integer", path=".value", description="Priority"),
+    Column(
+        name="Global-Default", type="boolean", path=".globalDefault", description="Whether it is that of all others"
+    ),
+    _AGED,
+)
 
 
 def _inert(
-    group: str, version: str, kind: str, plural: str, *short: str, namespaced: bool = True, older: tuple[str, ...] = ()
+    group: str,
+    version: str,
+    kind: str,
+    plural: str,
+    *short: str,
+    namespaced: bool = True,
+    older: tuple[str, ...] = (),
+    columns: tuple[Column, ...] = (NAME, _AGED),
 ) -> ServedKind:
     return built_in(
         group,
@@ -125,24 +158,39 @@ def _inert(
         namespaced=namespaced,
         short_names=short,
         acts=False,
-        columns=(NAME, _AGED),
+        columns=columns,
         served_versions=(version, *older),
     )
 
 
 _RBAC = "rbac.authorization.k8s.io"
 STORED: tuple[ServedKind, ...] = (
-    _inert(_RBAC, "v1", "Role", "roles"),
-    _inert(_RBAC, "v1", "RoleBinding", "rolebindings"),
-    _inert(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False),
-    _inert(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
-    _inert("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb"),
-    _inert("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", older=("v1",)),
-    _inert("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol"),
+    _inert(_RBAC, "v1", "Role", "roles", columns=(NAME, _CREATED)),
+    _inert(_RBAC, "v1", "RoleBinding", "rolebindings", columns=_ROLE),
+    _inert(_RBAC, "v1", "ClusterRole", "clusterroles", namespaced=False, columns=(NAME, _CREATED)),
+    _inert(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False, columns=_ROLE),
+    _inert("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", columns=_BUDGET),
+    _inert(
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+        "hpa",
+        older=("v1",),
+        columns=_AUTOSCALER,
+    ),
+    _inert(
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        "netpol",
+        columns=(NAME, column("Pod-Selector", "Pods it is about"), AGE),
+    ),
     _inert("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc"),
     _inert("", "v1", "ResourceQuota", "resourcequotas", "quota"),
-    _inert("", "v1", "LimitRange", "limitranges", "limits"),
-    _inert("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", namespaced=False),
+    _inert("", "v1", "LimitRange", "limitranges", "limits", columns=(NAME, _CREATED)),
+    _inert("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", namespaced=False, columns=_PRIORITY),
 )
 """Kinds without effect here; each creation is answered with a Warning that says so."""
 

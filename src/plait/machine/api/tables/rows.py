@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.objects import metadata
-from plait.machine.api.tables import configuration, jobs, networking, workloads
+from plait.machine.api.tables import configuration, jobs, networking, stored, workloads
 from plait.machine.api.tables.jsonpath import find_all
 from plait.machine.api.times import age
 
@@ -30,6 +30,11 @@ _BUILTIN: dict[Collection, Callable[[Json, float], Cells]] = {
     ("", "endpoints"): networking.endpoints,
     ("networking.k8s.io", "ingresses"): networking.ingress,
     ("networking.k8s.io", "ingressclasses"): networking.ingress_class,
+    ("autoscaling", "horizontalpodautoscalers"): stored.autoscaler,
+    ("rbac.authorization.k8s.io", "rolebindings"): stored.binding,
+    ("rbac.authorization.k8s.io", "clusterrolebindings"): stored.binding,
+    ("policy", "poddisruptionbudgets"): stored.disruption_budget,
+    ("networking.k8s.io", "networkpolicies"): stored.network_policy,
     ("", "namespaces"): configuration.namespace,
     ("", "configmaps"): configuration.config_map,
     ("", "secrets"): configuration.secret,

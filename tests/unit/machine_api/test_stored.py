@@ -1,0 +1,49 @@
+"""Kinds without effect show what was written, in the columns that kubectl's users know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+SCALED = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+CPU = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+ROLE = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "cells"),
+    [
+        (
+            "autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+            {"spec": {"scaleTargetRef": SCALED, "maxReplicas": 3, "metrics": [{"type": "Resource", "resource": CPU}]}},
+            {
+                "Reference": "Deployment/web",
+                "Targets": "cpu: <unknown>/80%",
+                "MinPods": "1",
+                "MaxPods": 3,
+                "Replicas": 0,
+            },
+        ),
+        ("rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", {"roleRef": ROLE}, {"Role": "Role/r"}),
+        (
+            "policy/v1/namespaces/default/poddisruptionbudgets",
+            {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}},
+            {"Min Available": "1", "Max Unavailable": "N/A", "Allowed Disruptions": 0},
+        ),
+        (
+            "networking.k8s.io/v1/namespaces/default/networkpolicies",
+            {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}},
+            {"Pod-Selector": "a=b"},
+        ),
+        ("scheduling.k8s.io/v1/priorityclasses", {"value": 10}, {"Value": 10}),
+    ],
+)
+async def test_what_was_written_shows(cluster: Any, resource: str, body: Any, cells: dict[str, Any]) -> None:
+    await cluster.made(f"/apis/{resource}", {"metadata": {"name": "x"}, **body})
+    _, table, _ = await cluster.ask("GET", f"/apis/{resource}", Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    names = [each["name"] for each in table["columnDefinitions"]]
+    (row,) = table["rows"]
+    shown = dict(zip(names, row["cells"], strict=True))
+    assert {name: shown[name] for name in cells} == cells
+    assert shown["Name"] == "x"
