@@ -51,7 +51,11 @@ async def bring_up_to_date(client: Client, objects: Iterable[dict[str, Any]]) ->
         try:
             await client.patch(kind, metadata["name"], metadata.get("namespace"), obj, type="merge")
         except NotFound:
-            await client.create(kind, obj)
+            try:
+                await client.create(kind, obj)
+            except AlreadyExists:
+                # Another `plait up` that brings the same mesh up has been faster, with what it knows.
+                await client.patch(kind, metadata["name"], metadata.get("namespace"), obj, type="merge")
 
 
 async def add_missing(client: Client, objects: Iterable[dict[str, Any]]) -> list[str]:

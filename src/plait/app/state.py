@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +88,41 @@ class State:
             folder.mkdir(exist_ok=True)
         self.pki.mkdir(exist_ok=True)
         self.pki.chmod(0o700)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else starts, stops or deletes this mesh meanwhile; waits for whoever does. Raises OSError.
+
+        The lock is on the folder itself, so that none of it stays behind. A folder that is empty afterwards is not
+        kept.
+        """
+        while True:
+            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                held = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                # Some network file systems cannot: the mesh works all the same.
+                with suppress(OSError):
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                if not self._is(held):
+                    # Who had it has deleted it.
+                    continue
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        self.root.rmdir()
+                return
+            finally:
+                os.close(held)
+
+    def _is(self, held: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(held), self.root.stat())
+        except FileNotFoundError:
+            return False
 
     def launcher_pid(self) -> int | None:
         """The launcher's pid if it lives; a left-over file, or a pid that something else now has, counts as none."""

@@ -6,6 +6,7 @@ deleted: it is put aside, and the user is told where.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -20,9 +21,19 @@ class DamagedStoreError(Exception):
     """The store cannot be used; says where it is, and the way back."""
 
 
+class NoCopyError(Exception):
+    """There is nothing to begin with."""
+
+
 def examine(store: Path) -> None:
-    """Raise DamagedStoreError if the store exists and cannot be relied on. Reads all of it, a few MB."""
-    if not store.exists():
+    """Raise DamagedStoreError if the store cannot be relied on. Reads all of it, a few MB.
+
+    None at all, or an empty file, is a mesh that has not begun; beside a copy it is one that has lost its objects.
+    """
+    if not store.exists() or not store.stat().st_size:
+        if copy_of(store).exists():
+            words = "is empty" if store.exists() else "is gone"
+            raise DamagedStoreError(f"the store {store} {words}\n{_way_back(store)}")
         return
     try:
         with closing(sqlite3.connect(store, timeout=5)) as database:
@@ -32,19 +43,19 @@ def examine(store: Path) -> None:
     except StoreFormatError as error:
         raise DamagedStoreError(f"the store {store} cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
-        if "no such table" in str(error) and store.stat().st_size == 0:
-            return
         found = [str(error)]
     if found == ["ok"]:
         return
+    raise DamagedStoreError(f"the store {store} is damaged: {'; '.join(found)}\n{_way_back(store)}")
+
+
+def _way_back(store: Path) -> str:
     copy = copy_of(store)
-    words = f"the store {store} is damaged: {'; '.join(found)}\n"
-    if copy.exists():
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(copy.stat().st_mtime))
-        words += f"a copy of {when} is beside it: plait up --restore takes that and keeps this as {aside(store)}"
-    else:
-        words += "there is no copy of it: plait down --wipe forgets the mesh's objects, plait up begins anew"
-    raise DamagedStoreError(words)
+    if not copy.exists():
+        return "there is no copy of it: plait down --wipe forgets the mesh's objects, plait up begins anew"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(copy.stat().st_mtime))
+    kept = f" and keeps this as {aside(store)}" if store.exists() else ""
+    return f"a copy of {when} is beside it: plait up --restore takes that{kept}"
 
 
 def copy_of(store: Path) -> Path:
@@ -60,26 +71,34 @@ def aside(store: Path) -> Path:
 def keep_copy(store: Path) -> None:
     """Copy the store as it is now, while it is in use. Raises sqlite3.Error, OSError; the last copy then stays."""
     copy = copy_of(store)
-    draft = copy.with_name(copy.name + ".draft")
+    # Two commands may wait for the same mesh.
+    draft = copy.with_name(f"{copy.name}.draft-{os.getpid()}")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)  # Secrets are in it
-    # Its side files belong to the user the API server runs as: reading only must not leave others there.
-    with (
-        closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(draft)) as target,
-    ):
-        source.backup(target)
-    draft.replace(copy)
+    try:
+        # Its side files belong to the user the API server runs as: reading only must not leave others there.
+        with (
+            closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(draft)) as target,
+        ):
+            source.backup(target)
+        draft.replace(copy)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def restore(store: Path) -> None:
-    """Put the store aside and the copy in its place. Raises FileNotFoundError if there is no copy."""
-    copy = copy_of(store)
-    copy.stat()
+    """Put the store aside and the copy in its place. Raises NoCopyError; OSError, and the copy then stays."""
+    copy, draft = copy_of(store), store.with_name(store.name + ".draft")
+    try:
+        data = copy.read_bytes()
+    except FileNotFoundError as error:
+        raise NoCopyError(f"there is no copy to begin with: {copy}") from error
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(data)
     if store.exists():
         store.replace(aside(store))
     for suffix in SIDE_FILES:
         store.with_name(store.name + suffix).unlink(missing_ok=True)
-    data = copy.read_bytes()
-    store.touch(mode=0o600)
-    store.write_bytes(data)
+    draft.replace(store)

@@ -14,7 +14,7 @@ from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
 from plait.app.rungs import Rung
 from plait.app.state import State
-from plait.app.store_copies import DamagedStoreError
+from plait.app.store_copies import DamagedStoreError, NoCopyError
 from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, stop
 from plait.cli.progress import Progress
 from plait.machine.host_sockets import Reach
@@ -68,21 +68,23 @@ def up(
     state = mesh(ctx).state
     # Free ports are looked for from those of the last time on: addresses that people have noted stay good.
     wanted = _ports(chosen, before=state.ports() if policy == "auto" else {})
-    launcher = state.launcher_pid()
-    if launcher is None:
-        rung = _capable()
-        try:
-            if restore:
-                store_copies.restore(state.store)
-            launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy, outside=outside, rung=rung)
-        except (PortTakenError, DamagedStoreError) as error:
-            stop(str(error))
-        except FileNotFoundError as error:
-            stop(f"there is no copy to begin with: {error.filename}")
-    elif restore:
-        stop(f"the mesh {state.name!r} runs: plait down, then plait up --restore")
-    elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
-        stop(f"the mesh {state.name!r} runs with other ports ({_words(state.ports())}): plait down, then up again")
+    try:
+        with state.alone():
+            launcher = state.launcher_pid()
+            if launcher is None:
+                rung = _capable()
+                if restore:
+                    store_copies.restore(state.store)
+                launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy, outside=outside, rung=rung)
+            elif restore:
+                stop(f"the mesh {state.name!r} runs: plait down, then plait up --restore")
+            elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
+                ports = _words(state.ports())
+                stop(f"the mesh {state.name!r} runs with other ports ({ports}): plait down, then up again")
+    except (PortTakenError, DamagedStoreError, NoCopyError) as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"{state.root} cannot be used: {error}; XDG_STATE_HOME names another place for it")
     with Progress(errors()) as progress:
         try:
             chosen_demo = DEMOS[demo] if demo else None
@@ -111,13 +113,24 @@ Examples:
 def down(ctx: click.Context, *, wipe: bool) -> None:
     """Stop the mesh; nothing of it is left running."""
     state = mesh(ctx).state
-    with Progress(errors()) as progress:
-        was_running = run(bringup.stop(state, grace=STOP_SECONDS, report=progress))
-    bringup.sweep(state)
+    was_running = False
+    if state.root.exists():
+        try:
+            with state.alone():
+                was_running = _stop(state, wipe=wipe)
+        except OSError as error:
+            stop(f"{state.root} cannot be used: {error}")
     if not was_running:
         click.echo(f"plait: the mesh {state.name!r} is not running", err=True)
+
+
+def _stop(state: State, *, wipe: bool) -> bool:
+    with Progress(errors()) as progress:
+        was_running: bool = run(bringup.stop(state, grace=STOP_SECONDS, report=progress))
+    bringup.sweep(state)
     if wipe:
         _wipe(state)
+    return was_running
 
 
 def _wipe(state: State) -> None:

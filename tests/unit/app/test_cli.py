@@ -120,3 +120,12 @@ def test_images_are_added_listed_and_removed(run) -> None:
 
 def test_completion_is_printed(run) -> None:
     assert "_PLAIT_COMPLETE" in run("completion", "bash").output
+
+
+def test_a_state_folder_that_cannot_be_made_is_said(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    done = run("up", "--ports", "auto")
+    assert done.exit_code == 1
+    assert "cannot be used" in done.output
+    assert "XDG_STATE_HOME" in done.output

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from plait.app.store_copies import DamagedStoreError, examine, keep_copy, restore
+from plait.app.store_copies import DamagedStoreError, NoCopyError, examine, keep_copy, restore
 from plait.machine.api.store import Store
 from plait.machine.api.store_format import FORMAT, StoreFormatError
 
@@ -64,7 +65,7 @@ def test_without_a_copy_it_says_so(tmp_path: Path) -> None:
     damage(path)
     with pytest.raises(DamagedStoreError, match="no copy"):
         examine(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NoCopyError):
         restore(path)
     assert path.exists()
 
@@ -105,3 +106,19 @@ def test_a_store_of_a_newer_plait_is_refused_and_left_as_it_is(tmp_path: Path) -
 def written(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute(statement)
+
+
+@pytest.mark.parametrize("loss", [Path.unlink, lambda store: store.write_bytes(b"")])
+def test_a_store_that_is_lost_beside_its_copy_is_not_begun_anew(tmp_path: Path, loss: Callable[[Path], None]) -> None:
+    store = tmp_path / "store.db"
+    loss_of_nothing = tmp_path / "new.db"
+    loss_of_nothing.touch()
+    examine(loss_of_nothing)
+    stored(store, "a")
+    keep_copy(store)
+    loss(store)
+    with pytest.raises(DamagedStoreError, match="plait up --restore"):
+        examine(store)
+    restore(store)
+    examine(store)
+    assert names(store) == ["a"]
