@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,22 @@ def test_a_second_up_changes_nothing(running) -> None:
     assert "export KUBECONFIG=" in done.stdout
     assert resource_versions(running) == before
     assert below(running.status()["processes"][0]["pid"]) == pids
+
+
+@pytest.mark.parametrize(("option", "value"), [("--outside", "off"), ("--envoy", "/bin/true")])
+def test_what_cannot_be_changed_while_the_mesh_runs_is_refused(running, option: str, value: str) -> None:
+    done = running.plait("up", option, value, code=1)
+    assert "plait down, then up again" in done.stderr
+
+
+def test_commands_at_the_same_moment_start_one_mesh_and_end_it(running) -> None:
+    running.plait("down", "--wipe")
+    for command in (("up", "--ports", "auto"), ("down",)):
+        with ThreadPoolExecutor() as pool:
+            done = list(pool.map(lambda _, words=command: running.plait(*words), range(2)))
+        assert all(each.returncode == 0 for each in done)
+        assert not any("not made" in each.stderr for each in done)
+    assert running.status()["processes"] == []
 
 
 def test_kubeconfig_path_is_only_the_path(running) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plait.app import install, pki, plan, ports, rungs, store_copies, system
+from plait.app import images, install, pki, pki_examination, plan, ports, rungs, store_copies, system
 from plait.app.demos import Demo
 from plait.app.readiness import BringUpError, NotReadyInTimeError, Report, Step, Waiter
 from plait.app.rungs import Rung
@@ -29,6 +29,7 @@ from plait.machine import host_sockets
 from plait.machine.cgroups import claim, hierarchies, keeper, sharing
 from plait.machine.cgroups.ground import Ground, prefix_of
 from plait.machine.host_sockets import Reach
+from plait.machine.node.images import Table
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05
@@ -45,12 +46,17 @@ def start(
     envoy: Path | None = None,
     outside: Reach = "network",
 ) -> int:
-    """Start the launcher in the background; returns its pid. Raises PortTakenError, DamagedStoreError."""
+    """Start the launcher in the background; returns its pid.
+
+    Raises PortTakenError, DamagedStoreError, DamagedKeysError, TableError, OSError, before anything is started.
+    """
     store_copies.examine(state.store)
+    pki_examination.examine(state.pki)
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}
     state.make()
     machine = plan.settings(state, actual, envoy=envoy, outside=outside, rung=rung.name, ground=_ground(state))
+    Table.load(images.ordered(map(Path, machine.image_tables), state.images))
     service = "kubernetes.default.svc"
     names = ["localhost", "kubernetes", "kubernetes.default", service, f"{service}.cluster.local"]
     pki.ensure(state.pki, ["127.0.0.1", str(machine.bridge_ip), str(machine.api_vip)], names)

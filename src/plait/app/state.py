@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from plait.machine.cgroups.ground import Ground
+from plait.machine.host_sockets import Reach
 from plait.machine.settings import RungName
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -136,6 +137,15 @@ class State:
     def ports(self) -> dict[str, int]:
         """Host ports of the running or last mesh by name; empty if it never ran."""
         return {str(name): int(port) for name, port in self._settings().get("ports", {}).items()}
+
+    def outside(self) -> Reach:
+        """How far pods of the running or last mesh reach."""
+        found: Reach = self._settings().get("outside", "network")
+        return found
+
+    def envoy(self) -> str:
+        """Path of the Envoy of the running or last mesh."""
+        return str(self._settings().get("envoy", ""))
 
     def boot(self) -> str:
         """What names the running or last start."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from plait.app import bringup, checks, store_copies
 from plait.app.demos import DEMOS
 from plait.app.overview import urls
+from plait.app.pki_examination import DamagedKeysError
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
 from plait.app.rungs import Rung
@@ -18,6 +20,7 @@ from plait.app.store_copies import DamagedStoreError, NoCopyError
 from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, stop
 from plait.cli.progress import Progress
 from plait.machine.host_sockets import Reach
+from plait.machine.node.images import TableError
 
 #: A mesh that is told to stop gets this many seconds, more than all its graces together.
 STOP_SECONDS = 25.0
@@ -37,7 +40,12 @@ Examples:
 @click.option("--demo", type=click.Choice(sorted(DEMOS)), help="Apply a demo's manifests and wait until it is ready.")
 @click.option("--ports", "policy", type=click.Choice(["auto"]), help="auto: replace a taken host port by a free one.")
 @click.option("--port", "chosen", multiple=True, metavar="NAME=N", help="Host port of http, https, api or console.")
-@click.option("--envoy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Another Envoy binary.")
+@click.option(
+    "--envoy",
+    # Processes of the mesh have a working directory of their own.
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="Another Envoy binary.",
+)
 @click.option(
     "--outside",
     type=click.Choice(["network", "host", "off"]),
@@ -81,7 +89,11 @@ def up(
             elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
                 ports = _words(state.ports())
                 stop(f"the mesh {state.name!r} runs with other ports ({ports}): plait down, then up again")
-    except (PortTakenError, DamagedStoreError, NoCopyError) as error:
+            elif _said(ctx, "outside") and outside != state.outside():
+                stop(f"the mesh {state.name!r} runs with --outside {state.outside()}: plait down, then up again")
+            elif envoy is not None and str(envoy) != state.envoy():
+                stop(f"the mesh {state.name!r} runs another Envoy than {envoy}: plait down, then up again")
+    except (PortTakenError, DamagedStoreError, NoCopyError, DamagedKeysError, TableError) as error:
         stop(str(error))
     except OSError as error:
         stop(f"{state.root} cannot be used: {error}; XDG_STATE_HOME names another place for it")
@@ -153,6 +165,10 @@ def _ports(chosen: tuple[str, ...], *, before: Mapping[str, int]) -> dict[str, i
             )
         wanted[name] = int(number)
     return wanted
+
+
+def _said(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
 def _words(ports: dict[str, int]) -> str:
