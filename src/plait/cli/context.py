@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from rich.console import Console
 
+from plait.api.durations import parse_duration
 from plait.app.state import State
 from plait.kube.access import Access
 from plait.kube.errors import AccessError, ApiError
@@ -34,6 +36,24 @@ class Mesh:
         if self.kubeconfig == self.state.kubeconfig and self.state.launcher_pid() is None:
             stop(f"the mesh {self.state.name!r} is not running; start it with: plait up", NOT_RUNNING)
         return Access.from_kubeconfig(self.kubeconfig)
+
+
+class Seconds(click.ParamType[float]):
+    """Seconds, as a number or as kubectl writes them (`10s`, `1m30s`)."""
+
+    name = "seconds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See click.ParamType."""
+        text = str(value)
+        duration = parse_duration(text)
+        try:
+            seconds = duration.total_seconds() if duration is not None else float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{text!r}: write seconds, such as 30, or 30s, 1m30s", param, ctx)
+        return seconds
 
 
 def mesh(ctx: click.Context) -> Mesh:
