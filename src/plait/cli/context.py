@@ -38,22 +38,16 @@ class Mesh:
         return Access.from_kubeconfig(self.kubeconfig)
 
 
-class Seconds(click.ParamType[float]):
-    """Seconds, as a number or as kubectl writes them (`10s`, `1m30s`)."""
-
-    name = "seconds"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See click.ParamType."""
-        text = str(value)
-        duration = parse_duration(text)
-        try:
-            seconds = duration.total_seconds() if duration is not None else float(text)
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            self.fail(f"{text!r}: write seconds, such as 30, or 30s, 1m30s", param, ctx)
-        return seconds
+def seconds(text: str) -> float:
+    """The type of an option: seconds as a number, or as kubectl writes them (`10s`, `1m30s`)."""
+    duration = parse_duration(text)
+    try:
+        found = duration.total_seconds() if duration is not None else float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise click.BadParameter(f"{text!r}: write seconds, such as 30, or 30s, 1m30s")
+    return found
 
 
 def mesh(ctx: click.Context) -> Mesh:

@@ -18,7 +18,7 @@ from plait.app.objects.plan import Item, Plan, make_plan, printed
 from plait.app.objects.show import as_yaml, describe, plain, table
 from plait.app.objects.wait import acts
 from plait.app.objects.write import Outcome, Verb, Writer
-from plait.cli.context import FAILED, Seconds, mesh, run, stop
+from plait.cli.context import FAILED, mesh, run, seconds, stop
 from plait.cli.objects_settle import settle
 from plait.cli.proxy_target import client_from
 from plait.kube.client import Client
@@ -62,7 +62,7 @@ Examples:
 @TRIAL
 @_file_options
 @click.option("--wait", is_flag=True, help="Wait until the objects are in effect in every proxy concerned.")
-@click.option("--timeout", type=Seconds(), default=30.0, show_default=True, help="How long --wait waits, in seconds.")
+@click.option("--timeout", type=seconds, default="30", show_default=True, help="How long --wait waits, in seconds.")
 @click.pass_context
 def apply(
     ctx: click.Context,

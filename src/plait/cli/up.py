@@ -17,7 +17,7 @@ from plait.app.readiness import BringUpError, NotReadyInTimeError
 from plait.app.rungs import Rung
 from plait.app.state import State
 from plait.app.store_copies import DamagedStoreError, NoCopyError
-from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, Seconds, errors, mesh, run, stop
+from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, seconds, stop
 from plait.cli.progress import Progress
 from plait.machine.host_sockets import Reach
 from plait.machine.node.images import TableError
@@ -55,7 +55,7 @@ Examples:
 )
 @click.option("--egress-gateway", is_flag=True, help="Also an egress gateway (20 MB); it stays at later starts.")
 @click.option("--restore", is_flag=True, help="Begin with the copy of the objects that the last good start kept.")
-@click.option("--timeout", type=Seconds(), default=180.0, show_default=True, help="Seconds until it gives up waiting.")
+@click.option("--timeout", type=seconds, default="180", show_default=True, help="Seconds until it gives up waiting.")
 @click.pass_context
 def up(
     ctx: click.Context,

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from plait.cli.context import Seconds
+from plait.cli.context import seconds
 from plait.cli.main import main
 
 
@@ -132,12 +132,12 @@ def test_a_state_folder_that_cannot_be_made_is_said(run, tmp_path: Path, monkeyp
     assert "XDG_STATE_HOME" in done.output
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("3", 3), ("0.5", 0.5), ("3s", 3), ("1m30s", 90)])
-def test_seconds_are_written_as_a_number_or_as_for_kubectl(text: str, seconds: float) -> None:
-    assert Seconds().convert(text, None, None) == seconds
+@pytest.mark.parametrize(("text", "wanted"), [("3", 3), ("0.5", 0.5), ("3s", 3), ("1m30s", 90)])
+def test_seconds_are_written_as_a_number_or_as_for_kubectl(text: str, wanted: float) -> None:
+    assert seconds(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "-1s", "nan", "inf", "3 s"])
 def test_other_seconds_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write seconds"):
-        Seconds().convert(text, None, None)
+        seconds(text)
