@@ -131,14 +131,22 @@ def test_a_node_port_is_open_on_loopback_and_follows_its_service(pods: Mesh) -> 
     until("it is closed", lambda: code() == 0)
 
 
-def test_a_node_port_that_is_taken_is_told(pods: Mesh) -> None:
+def test_a_node_port_that_is_taken_is_told_and_opened_when_it_is_free(pods: Mesh) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
     taken = 30000 + free % 2000
-    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", taken)):
-        pods.kubectl("create", "service", "nodeport", "unlucky", "--tcp=80:80", f"--node-port={taken}")
-        told = ("events", "--for", "service/unlucky")
-        until("an event", lambda: f"127.0.0.1:{taken} cannot be opened" in pods.kubectl(*told).stdout)
+
+    def opened() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", taken)):
+            return True
+        return False
+
+    with contextlib.suppress(OSError):
+        with socket.create_server(("127.0.0.1", taken)):
+            pods.kubectl("create", "service", "nodeport", "unlucky", "--tcp=80:80", f"--node-port={taken}")
+            told = ("events", "--for", "service/unlucky")
+            until("an event", lambda: f"127.0.0.1:{taken} cannot be opened" in pods.kubectl(*told).stdout)
+        until("it is open", opened)
         return
     pytest.fail(f"{taken} is in use on this machine")
 

@@ -6,6 +6,7 @@ Service of type LoadBalancer has an address of its own there, with its own ports
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import signal
@@ -35,6 +36,8 @@ BEHIND = {
     "https": ("istio-ingressgateway", "https"),
     "console": ("kiali", "http"),
 }
+#: Seconds between two attempts at a port that somebody else has.
+_AGAIN = 2.0
 _SERVICE_NAME = "kubernetes.io/service-name"
 
 Json = Mapping[str, Any]
@@ -116,9 +119,24 @@ class HostPorts:
         self._written: dict[str, list[str]] | None = None
         #: Ports that could not be opened, and why.
         self._closed: dict[str, str] = {}
+        self._turn = asyncio.Lock()
 
     async def publish(self) -> None:
         """Keep the relay's file true until cancelled; written anew only when it differs, and all at once."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(), name="host ports")
+            tasks.create_task(self._try_again(), name="taken host ports")
+
+    async def _try_again(self) -> None:
+        """Nothing reports that somebody else has given a port back."""
+        while True:
+            await asyncio.sleep(_AGAIN)
+            async with self._turn:
+                if self._closed and self._written is not None:
+                    await self._write(self._written)
+                    await self._balance()
+
+    async def _follow(self) -> None:
         async with aclosing(reflect(self._client, [SERVICE, ENDPOINTSLICE])) as batches:
             async for batch in batches:
                 known = self._services if batch.kind == SERVICE else self._slices
@@ -127,10 +145,11 @@ class HostPorts:
                 for ref in batch.deletes:
                     known.pop(ref, None)
                 wanted = targets(self._slices, self._services)
-                if wanted != self._written:
-                    await self._write(wanted)
-                if batch.kind == SERVICE:
-                    await self._balance()
+                async with self._turn:
+                    if wanted != self._written:
+                        await self._write(wanted)
+                    if batch.kind == SERVICE:
+                        await self._balance()
 
     async def _write(self, wanted: dict[str, list[str]]) -> None:
         before, closed = self._written or {}, set(self._closed)
