@@ -214,6 +214,7 @@ def test_a_full_disk_loses_nothing_that_was_stored_and_stops_nothing_that_runs(s
         small.plait("up", "--ports", "auto")
         small.kubectl("create", "configmap", "before", "--from-literal=a=b")
         small.kubectl("run", "clock", "--image=python:3", "--restart=Never", "--", "python", "-uc", TICKING)
+        small.kubectl("wait", "--for=condition=Ready", "pod/clock", "--timeout=60s")
         until("it ticks", lambda: len(ticks(small)) > 3)
         stone = small_disk / "stone"
         with stone.open("wb", buffering=0) as file:

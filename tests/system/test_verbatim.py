@@ -266,6 +266,9 @@ def test_a_subset_that_does_not_exist_is_a_503_and_the_way_back_works(shop) -> N
 
 def test_configuration_is_shown_with_its_origin(shop) -> None:
     mesh, _, _ = shop
+    route_to(mesh, ("v1", 100))
+    ours = ("virtualservice/front-end", "destinationrule/front-end")
+    mesh.kubectl("wait", "-n", "sock-shop", "--for=condition=Settled", *ours, "--timeout=30s")
     status = mesh.plait("proxy-status").stdout
     assert status.count("SYNCED") >= 5
     pod = mesh.get("pods", "-n", "istio-system", "-l", "istio=ingressgateway")["items"][0]["metadata"]["name"]
@@ -273,7 +276,8 @@ def test_configuration_is_shown_with_its_origin(shop) -> None:
     routes = mesh.plait("proxy-config", "route", target).stdout
     assert "front-end.sock-shop" in routes
     clusters = json.loads(mesh.plait("proxy-config", "cluster", target, "-o", "json").stdout)
-    assert any("front-end.sock-shop" in cluster["name"] for cluster in clusters)
+    names = [cluster["name"] for cluster in clusters]
+    assert "outbound|80|v1|front-end.sock-shop.svc.cluster.local" in names, f"{names}\n{routes}"
     endpoints = mesh.plait("proxy-config", "endpoint", target).stdout
     assert "HEALTHY" in endpoints
     assert "0.0.0.0" in mesh.plait("proxy-config", "listener", target).stdout
