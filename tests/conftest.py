@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 #: Fixtures of the whole session that bring up a mesh.
 SHARED_MESHES = frozenset({"sock_shop", "outer"})
 
-settings.register_profile("default", deadline=None, max_examples=60)
+settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=5000)
 settings.load_profile("default")
 
