@@ -104,9 +104,9 @@ def launcher(mesh: Mesh) -> int:
 
 
 def test_over_its_memory_limit_a_container_is_killed_and_started_again(running: Mesh) -> None:
-    last = until("a second start", lambda: container(running, "greedy").get("lastState", {}).get("terminated"))
+    until("a second start", lambda: container(running, "greedy").get("restartCount", 0) >= 1)
+    last = container(running, "greedy")["lastState"]["terminated"]
     assert (last["reason"], last["exitCode"]) == ("OOMKilled", 137)
-    assert container(running, "greedy")["restartCount"] >= 1
     told = running.kubectl("describe", "pod", "greedy").stdout
     assert "OOMKilled" in told.partition("Last State:")[2]
     assert "memory:  64Mi" in told.partition("Limits:")[2]
