@@ -27,11 +27,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes (`-n`) a module stays in one of them, and so do all tests that share a mesh."""
+    """With several processes (`-n`) a module stays in one of them, and so do all tests that share a mesh.
+
+    First of all, as xdist reads these marks when its own turn comes.
+    """
     for item in items:
         shared = SHARED_MESHES.intersection(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.xdist_group(min(shared, default=item.nodeid.partition("::")[0])))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Modules that are spread over processes against the rule above fail at random, so nothing is run then."""
+    if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in session.items):
+        msg = "this pytest ignores how pytest-xdist groups tests; use the versions of requirements.lock"
+        raise pytest.UsageError(msg)
 
 
 @pytest.fixture(scope="session")

@@ -32,9 +32,11 @@ CASES = {
 
 
 @pytest.mark.parametrize("annotations", CASES.values(), ids=CASES)
-def test_nft_takes_every_form_twice_over(scratch_netns, annotations):
+def test_nft_takes_every_form_twice_over(scratch_netns, tmp_path, annotations):
     text = capture_rules(pod(**annotations))
-    done = scratch_netns("cat > /dev/shm/t; nft -f /dev/shm/t; nft -f /dev/shm/t; nft list ruleset", text=text)
+    rules = tmp_path / "rules"
+    rules.write_text(text)
+    done = scratch_netns('nft -f "$1"; nft -f "$1"; nft list ruleset', str(rules))
     assert done.returncode == 0, done.stderr + text
     assert done.stdout.count("chain inbound") == 1
     assert done.stdout.count("policy drop") == 2
