@@ -135,6 +135,18 @@ class Caller:
     def who(self) -> str:
         return self.ask()[1].partition(" ")[0]
 
+    def ask_until_settled(self, row: int = 8) -> tuple[list[int], str]:
+        """Ask until `row` answers in succession are 200: their statuses, and who gave the last one.
+
+        Envoy leaves an endpoint out by way of its main thread: calls that come sooner still go there.
+        """
+        statuses: list[int] = []
+        while statuses[-row:] != [200] * row:
+            assert len(statuses) < 500, statuses
+            status, body = self.ask()
+            statuses.append(status)
+        return statuses, body.partition(" ")[0]
+
 
 @pytest.fixture
 def calling(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]]) -> Any:
@@ -157,7 +169,9 @@ def test_calls_stay_in_their_region_until_it_fails(calling: Any) -> None:
         caller = calling(objects, istio_locality="west.1")
         assert {caller.who() for _ in range(10)} == {"west"}
         west.failing = True
-        assert [caller.ask()[0] for _ in range(2)] == [500, 500]
+        statuses, who = caller.ask_until_settled()
+        assert statuses[:2] == [500, 500]
+        assert who == "east"
         assert {caller.ask() for _ in range(6)} == {(200, "east web")}
 
 
@@ -183,9 +197,9 @@ def test_an_endpoint_that_fails_is_left_out(calling: Any) -> None:
     with serving("a", "b") as (a, b):
         a.failing = True
         caller = calling(world({"a": a.port, "b": b.port}, DETECT, NO_RETRIES))
-        statuses = [caller.ask()[0] for _ in range(20)]
-        assert statuses.count(500) == 2
-        assert set(statuses[-8:]) == {200}
+        statuses, who = caller.ask_until_settled()
+        assert statuses.count(500) >= 2
+        assert who == "b"
 
 
 def test_a_retry_budget_of_nothing_forbids_retries(calling: Any) -> None:
