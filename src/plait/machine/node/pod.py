@@ -195,24 +195,20 @@ class Pod:
     # the life
 
     async def run(self) -> None:
-        """Until the pod is stopped and gone."""
+        """Until the pod is stopped and gone. A fault in any part of it ends it, so that it can be begun again."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)
-        speaking = asyncio.create_task(self._announcer.run(), name=f"status of {self.record.name}")
-        living = asyncio.create_task(self._live(), name=f"life of {self.record.name}")
-        ending = asyncio.create_task(self._ending.wait(), name=f"end of {self.record.name}")
         try:
-            await asyncio.wait((living, ending), return_when=asyncio.FIRST_COMPLETED)
-            if living.done():
-                living.result()
-                await ending  # completed: nothing runs, the object stays until somebody deletes it
-            living.cancel()
-            await asyncio.gather(living, return_exceptions=True)
-            await self._end()
+            async with asyncio.TaskGroup() as tasks:
+                speaking = tasks.create_task(self._announcer.run(), name=f"status of {self.record.name}")
+                living = tasks.create_task(self._live(), name=f"life of {self.record.name}")
+                # Where all is completed nothing runs: the object stays until somebody deletes it.
+                await self._ending.wait()
+                living.cancel()
+                await asyncio.wait((living,))
+                await self._end()
+                speaking.cancel()
         finally:
-            for task in (speaking, living, ending):
-                task.cancel()
-            await asyncio.gather(speaking, living, ending, return_exceptions=True)
             self._gone.set()
 
     async def _live(self) -> None:
