@@ -114,7 +114,7 @@ class Rules:
         return AdmissionResult(obj=request.obj, warnings=(*untried, *map(_words, told)), errors=errors)
 
     def _tried(self, request: AdmissionRequest) -> tuple[tuple[FieldError, ...], tuple[str, ...]]:
-        """What a scratch Envoy refuses of an EnvoyFilter, and warnings of what there was no time for."""
+        """What a scratch Envoy refuses of an EnvoyFilter, and warnings of what it was not asked about."""
         trials, obj = self.trials, request.obj
         if trials is None or (request.old is not None and request.old.get("spec") == obj.get("spec")):
             return (), ()
@@ -126,8 +126,7 @@ class Rules:
             for path, words in verdict.refused
         )
         warnings = tuple(
-            f"EnvoyFilter {request.namespace}/{request.name}: {path}: a scratch Envoy was too busy to try it"
-            for path in verdict.untried
+            f"EnvoyFilter {request.namespace}/{request.name}: {path}: {why}" for path, why in verdict.untried
         )
         return errors, warnings
 

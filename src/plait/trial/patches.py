@@ -32,10 +32,22 @@ _KEPT: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What Envoy says: path in the object and words for each value it refuses; paths of those it was too slow for."""
+    """What Envoy says: path in the object and words for each value it refuses, and path and reason for each that it was
+    not asked about.
+    """
 
     refused: tuple[tuple[str, str], ...] = ()
-    untried: tuple[str, ...] = ()
+    untried: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Untried:
+    why: str
+
+
+#: What Envoy has against a value, empty for nothing.
+_Answer = str | _Untried
+_TOO_SLOW: Final = _Untried("a scratch Envoy was too busy to try it")
 
 
 class PatchTrials:
@@ -43,7 +55,7 @@ class PatchTrials:
 
     def __init__(self, *, seconds: float = 3.0) -> None:
         self._seconds = seconds
-        self._answers: dict[str, str | None] = {}
+        self._answers: dict[str, _Answer] = {}
 
     def verdict(self, obj: Mapping[str, Any]) -> Verdict | None:
         """What is known of an EnvoyFilter; None where Envoy has to be asked first. No I/O."""
@@ -52,26 +64,29 @@ class PatchTrials:
             return None
         answers = [(path, self._answers[key]) for path, key in asked]
         for _, key in asked:
-            if self._answers.get(key, "") is None:
-                # Slowness is no property of the value: the next to write it asks again.
+            if isinstance(self._answers.get(key), _Untried):
+                # No property of the value: the next to write it asks again.
                 del self._answers[key]
         return Verdict(
-            refused=tuple((path, words) for path, words in answers if words),
-            untried=tuple(path for path, words in answers if words is None),
+            refused=tuple((path, words) for path, words in answers if isinstance(words, str) and words),
+            untried=tuple((path, words.why) for path, words in answers if isinstance(words, _Untried)),
         )
 
     async def find_out(self, obj: Mapping[str, Any]) -> None:
         """Ask Envoy about all that `verdict` does not know; afterwards it does."""
         asked = {_digest(value): value for _, value in values_of(obj)}
         unknown = {key: value for key, value in asked.items() if key not in self._answers}
-        found: dict[str, str | None] = dict.fromkeys(unknown)
+        found: dict[str, _Answer] = {}
+        left = _TOO_SLOW
         try:
             async with asyncio.timeout(self._seconds):
                 for key, value in unknown.items():
                     found[key] = await _words(value)
-        except (TimeoutError, OSError):
-            pass
-        self._answers.update(found)
+        except TimeoutError:
+            pass  # told as such
+        except OSError as error:
+            left = _Untried(f"no scratch Envoy could try it ({error})")
+        self._answers.update(dict.fromkeys(unknown, left) | found)
         while len(self._answers) > _KEPT:
             del self._answers[next(iter(self._answers))]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,3 +105,12 @@ async def test_without_time_it_is_a_warning_and_asked_again_the_next_time() -> N
     assert "spec.configPatches[0].patch.value: a scratch Envoy was too busy" in result.warnings[0]
     with pytest.raises(PendingError):
         rules.admit(asked)
+
+
+async def test_where_no_envoy_can_be_started_that_is_what_the_warning_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    result = await admitted(Rules(trials=PatchTrials(seconds=60)), request(patch("HTTP_FILTER", lua("function ("))))
+    assert not result.errors
+    assert "patch.value: no scratch Envoy could try it ([Errno 2] No such file" in result.warnings[0]

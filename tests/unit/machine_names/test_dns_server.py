@@ -1,10 +1,13 @@
 """The DNS server on real sockets."""
 
 import asyncio
+import os
+import resource
 import socket
 import struct
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
@@ -42,22 +45,23 @@ async def ask_udp(address, message):
         client.setblocking(False)
         await loop.sock_connect(client, address)
         await loop.sock_sendall(client, message)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await loop.sock_recv(client, 65535)
 
 
 async def ask_tcp(address, *messages):
     reader, writer = await asyncio.open_connection(*address)
     try:
-        answers = []
-        for message in messages:
-            writer.write(struct.pack("!H", len(message)) + message)
-            (length,) = struct.unpack("!H", await reader.readexactly(2))
-            answers.append(await reader.readexactly(length))
-        return answers
+        return [await exchange(reader, writer, message) for message in messages]
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def exchange(reader, writer, message):
+    writer.write(struct.pack("!H", len(message)) + message)
+    (length,) = struct.unpack("!H", await reader.readexactly(2))
+    return await reader.readexactly(length)
 
 
 @pytest.fixture
@@ -185,3 +189,30 @@ async def test_many_questions_at_once_are_all_answered(names):
             *(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(200))
         )
         assert [struct.unpack_from("!H", answer)[0] for answer in answers] == list(range(200))
+
+
+@contextmanager
+def no_descriptor_left():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    last = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + 2, limits[1]))
+    with ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        with suppress(OSError):
+            while True:
+                taken.callback(os.close, os.open("/dev/null", os.O_RDONLY))
+        yield
+
+
+async def test_a_connection_that_finds_no_descriptor_is_told_and_accepted_later(names, caplog):
+    message = query("web.shop.svc.cluster.local")
+    async with serving(names) as address:
+        with socket.create_connection(address) as client:
+            client.setblocking(False)
+            with no_descriptor_left():
+                while not caplog.records:
+                    await asyncio.sleep(0)
+            reader, writer = await asyncio.open_connection(sock=client)
+            assert (await exchange(reader, writer, message)).endswith(bytes([10, 42, 128, 5]))
+            writer.close()
+    assert "no connection can be accepted" in caplog.text

@@ -55,3 +55,12 @@ def test_data_can_be_discarded(tmp_path):
     claim(tmp_path, pod("1"), lambda _: "living")
     discard(tmp_path, "shop", "deployment.db")
     assert not (tmp_path / "shop" / "deployment.db").exists()
+
+
+def test_data_that_cannot_be_discarded_is_told(tmp_path, caplog):
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "deployment.db").symlink_to(tmp_path)
+    discard(tmp_path, "shop", "deployment.db")
+    assert "deployment.db is left behind" in caplog.text
+    discard(tmp_path, "shop", "deployment.none")
+    assert "deployment.none" not in caplog.text

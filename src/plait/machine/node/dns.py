@@ -7,6 +7,7 @@ not: a fast "no" beats the resolver's five seconds of waiting.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -19,12 +20,16 @@ from plait.machine.node.dns_follow import addresses_of, completed, labels_of, op
 from plait.machine.node.dns_message import TCP_LIMIT, Answer, Code, Malformed, Question, decode, encode, refusal
 from plait.machine.node.dns_names import Names, resolve
 
+log = logging.getLogger(__name__)
+
 #: Open TCP connections, and questions that wait for the upstream server; what comes on top is turned away.
 _MOST_CONNECTIONS: Final = 128
 _MOST_FORWARDED: Final = 256
 _IDLE_SECONDS: Final = 10.0
 _UPSTREAM_SECONDS: Final = 4.0
 _BATCH: Final = 64
+#: Seconds until a connection is accepted again when that has failed.
+_ACCEPT_AGAIN: Final = 0.25
 
 
 def bind(address: str, port: int = 53) -> tuple[socket.socket, socket.socket]:
@@ -157,9 +162,12 @@ class DnsServer:
         while True:
             try:
                 connection, client = await loop.sock_accept(tcp)
-            except OSError:
-                # The client went before it was accepted, or descriptors ran out: neither lasts.
-                await asyncio.sleep(0.05)
+            except ConnectionError:
+                continue  # the client went before it was accepted
+            except OSError as error:
+                # Descriptors ran out, which may pass.
+                log.warning("DNS over TCP: no connection can be accepted: %s", error)
+                await asyncio.sleep(_ACCEPT_AGAIN)
                 continue
             if self._connections >= _MOST_CONNECTIONS:
                 connection.close()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from plait.machine.node.removal import remove
+
 _CLAIM = ".claim"
 Holder = Literal["gone", "ending", "living"]
 
@@ -70,7 +72,7 @@ def persistent_folder(place: Path, container: str, path: str, *, layers: Sequenc
 
 def discard(volumes: Path, namespace: str, owner: str) -> None:
     """Forget what an owner has kept."""
-    shutil.rmtree(volumes / namespace / owner, ignore_errors=True)
+    remove(volumes / namespace / owner)
 
 
 def _claimant(place: Path) -> str | None:

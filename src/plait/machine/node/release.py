@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 from typing import TYPE_CHECKING
 
 from plait.machine.node.limiting import unlimit_pod
 from plait.machine.node.record import PodRecord, log_folder
+from plait.machine.node.removal import remove
 
 if TYPE_CHECKING:
     from plait.machine.node.host import Host
@@ -25,6 +25,6 @@ async def release_pod(host: Host, record: PodRecord) -> None:
     await unlimit_pod(host.settings.ground, record.uid)
     logs = log_folder(host.folders.logs, record.namespace, record.name, record.uid)
     for folder in (host.folders.pods / record.uid, logs):
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(remove, folder)
     if record.ip:
         host.addresses.free(record.ip)
