@@ -116,10 +116,8 @@ TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
     ("", "Pod"): tuple(
         Inert(path=f"spec.{row.path}", says=row.says, only=row.only, but=row.but) for row in (*_POD, *_EPHEMERAL)
     ),
-    ("apps", "DaemonSet"): _TEMPLATE,
     ("apps", "Deployment"): _TEMPLATE,
     ("apps", "ReplicaSet"): _TEMPLATE,
-    ("apps", "StatefulSet"): _TEMPLATE,
     ("batch", "CronJob"): _JOB_TEMPLATE,
     ("batch", "Job"): _TEMPLATE,
     ("", "Service"): (
