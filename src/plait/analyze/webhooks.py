@@ -136,7 +136,7 @@ def _judge(address: str) -> tuple[str, bool]:
     try:
         ip_address(host)
     except ValueError:
-        pass
+        pass  # a name, to be judged as one
     else:
         return "", True
     if not host:

@@ -124,8 +124,8 @@ def _descendants(pid: int) -> list[int]:
         if entry.name.isdigit():
             try:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError):
-                continue
+            except OSError:
+                continue  # it has ended meanwhile
             children.setdefault(parent, []).append(int(entry.name))
     found, waiting = [], [pid]
     while waiting:

@@ -55,7 +55,7 @@ def _way_in(problem: str) -> str:
         try:
             value = Path("/proc/sys", place).read_text().strip()
         except OSError:
-            continue
+            continue  # this kernel has no such switch
         if value == shut:
             return f"allow user namespaces, as root: {line}"
     return _CONTAINER if os.geteuid() == 0 else "run as root: sudo .venv/bin/plait up"

@@ -102,7 +102,7 @@ class State:
             try:
                 held = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
-                continue
+                continue  # whoever had it has deleted it just now
             try:
                 # Some network file systems cannot: the mesh works all the same.
                 with suppress(OSError):

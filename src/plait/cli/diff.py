@@ -118,7 +118,7 @@ async def _deleted(client: Client, plan: Plan) -> tuple[list[ObjectChange], list
         try:
             await client.get(item.kind, item.name, item.namespace)
         except NotFound:
-            continue
+            continue  # what is not there is no difference when it is deleted
         objects.append(ObjectChange(object=item.title, verb="removed"))
         changes.append(Remove(item.kind.group, item.kind.kind, item.namespace or "", item.name))
     return objects, changes

@@ -185,7 +185,7 @@ class Builder:
                     async with asyncio.timeout(wait):
                         await self._wake.wait()
                 except TimeoutError:
-                    continue
+                    continue  # it is due
             else:
                 self._wait_no_longer()
                 self._publish(self._debounce.published(self._clock()))

@@ -88,7 +88,7 @@ class AddressWriter:
             try:
                 await self._client.patch(SERVICEENTRY, key.name, key.namespace, _body(addresses), subresource="status")
             except NotFound:
-                pass
+                pass  # deleted meanwhile
             except Unreachable as error:
                 log.warning("addresses of %s: %s", key, error)
                 failures += 1

@@ -114,7 +114,7 @@ class StatusWriter:
                 async with asyncio.timeout(None if first is None else max(0.0, first[0] - self._clock())):
                     await self._some.wait()
             except TimeoutError:
-                continue
+                continue  # the first is due
 
     def _next(self) -> tuple[ObjectKey, Told] | None:
         if self._now:

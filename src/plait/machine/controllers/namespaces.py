@@ -145,7 +145,7 @@ class NamespaceController(Controller):
             try:
                 found = (await self._writes.api.list(kind, name, metadata_only=True)).items
             except NotFound:
-                continue
+                continue  # the kind is served no more: its definition is deleted, and its objects with it
             for obj in found:
                 if not is_deleting(obj):
                     await self._writes.delete(kind, obj, background=True)
@@ -153,7 +153,7 @@ class NamespaceController(Controller):
                 try:
                     remaining += len((await self._writes.api.list(kind, name, metadata_only=True)).items)
                 except NotFound:
-                    continue
+                    continue  # likewise
         return remaining
 
     async def _explain(self, namespace: Object, *, unwatched: int = 0) -> None:

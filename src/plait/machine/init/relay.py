@@ -135,7 +135,7 @@ async def carry(name: str, client: socket.socket, targets: Targets) -> None:
             try:
                 _, server_side = await asyncio.wait_for(loop.create_connection(Half, host, port), 5)
             except (OSError, TimeoutError):
-                continue
+                continue  # this address does not answer, perhaps the next does; the client is told in the end
             _, client_side = await loop.connect_accepted_socket(Half, client)
             server_side.join(client_side)
             return

@@ -304,7 +304,7 @@ class Node:
             if kind == "statefulset":
                 return
         except NotFound:
-            pass
+            pass  # the owner is deleted: so is its data
         except ApiError as error:
             log.warning("data of %s/%s is kept: %s", namespace, owner, error)
             return

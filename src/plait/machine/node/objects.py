@@ -47,7 +47,7 @@ class Objects:
                 try:
                     self._known[kind][namespace, name] = await self._client.get(kind, name, namespace)
                 except NotFound:
-                    continue
+                    continue  # who needs it says so: a container's configuration, a volume
 
     def services(self, namespace: str) -> list[dict[str, Any]]:
         """The Services of a namespace."""

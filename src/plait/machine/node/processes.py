@@ -89,7 +89,7 @@ class Processes:
                 async with asyncio.timeout(grace):
                     return await self.end(name)
             except TimeoutError:
-                pass
+                pass  # it has had its time
         await self._init.signal(name, signal.SIGKILL)
         return await self.end(name)
 
