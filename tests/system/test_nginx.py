@@ -70,9 +70,9 @@ def test_it_serves_its_page_and_logs_to_its_output(up: Any) -> None:
 
 
 @pytest.mark.parametrize(("pod", "port"), [("server", 8080), ("page", 80), ("settings", 8080)])
-def test_what_is_mounted_counts(up: Any, one_uid: bool, pod: str, port: int) -> None:
+def test_what_is_mounted_counts(up: Any, one_uid: bool, pod: str, port: int, lacking: Any) -> None:
     if one_uid and pod == "settings":
-        pytest.skip("where all of a mesh is one user there is no user nginx")
+        lacking("where all of a mesh is one user there is no user nginx")
     up.kubectl("apply", "-f", "-", given=MOUNTED)
     assert fetched(up, pod, port).strip() == ("settings of my own" if pod == "settings" else f"a {pod} of my own")
 

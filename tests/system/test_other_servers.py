@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -16,10 +17,10 @@ BROKER = ("-n", "sock-shop", "deploy/rabbitmq", "-c", "rabbitmq")
 
 
 @pytest.fixture(scope="module")
-def shop(mesh: Mesh) -> Mesh:
+def shop(mesh: Mesh, lacking: Callable[[str], None]) -> Mesh:
     known = subprocess.run(["apt-cache", "show", "rabbitmq-server"], capture_output=True, check=False)
     if known.returncode:
-        pytest.skip("apt knows no package rabbitmq-server: run apt-get update")
+        lacking("apt knows no package rabbitmq-server: run apt-get update")
     command = ("--", "sh", "-euc", SCRIPT.read_text())
     mesh.plait(
         "image", "add", "rabbitmq:*", "--package", "rabbitmq-server", "--persist", "/data", "--user", "10001", *command

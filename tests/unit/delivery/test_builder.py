@@ -86,16 +86,23 @@ class Core:
 
 class Outlet:
     def __init__(self):
-        self.frames, self.closed = [], False
+        self.frames, self.closed = [], asyncio.Event()
+        self._some = asyncio.Event()
 
     def post(self, frame):
         self.frames.append(frame)
+        self._some.set()
+
+    async def posted(self):
+        while not self.frames:
+            self._some.clear()
+            await self._some.wait()
 
     async def drain(self):
         pass
 
     def close(self):
-        self.closed = True
+        self.closed.set()
 
     def take(self):
         frames, self.frames = self.frames, []
@@ -164,17 +171,15 @@ async def test_changes_are_published_when_due(builder, outlet):
     builder.connect(outlet)
     builder.receive(connected(1))
     outlet.take()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         task = asyncio.create_task(builder.publishing())
         builder.apply([("shop", "a", "1")], endpoints_only=True)
-        while not outlet.frames:
-            await asyncio.sleep(0)
+        await outlet.posted()
         assert outlet.frames[0].since is not None
         assert outlet.take() == [("Fill", [("shop", "a=1")])]
         for version in "234":
             builder.apply([("shop", "a", version)], endpoints_only=False)
-        while not outlet.frames:
-            await asyncio.sleep(0.001)
+        await outlet.posted()
         task.cancel()
     assert builder.mirror.view("shop").head(CDS).resources["a"].version == "4"
 
@@ -301,9 +306,8 @@ async def test_delivery_that_does_not_read_is_replaced(core, refusals):
     builder.receive(connected(1))
     task = asyncio.create_task(builder.publishing())
     builder.apply([("shop", "a", "1")], endpoints_only=True)
-    async with asyncio.timeout(5):
-        while not stuck.closed:
-            await asyncio.sleep(0.001)
+    async with asyncio.timeout(30):
+        await stuck.closed.wait()
     task.cancel()
 
 
@@ -319,10 +323,9 @@ async def test_what_waits_for_its_other_half_waits_no_longer_than_patience(core,
     now[0] = 101.0
     core.held = frozenset({"route", "rule"})
     builder.apply([("shop", "a", "1")], endpoints_only=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         task = asyncio.create_task(builder.publishing())
-        while not outlet.frames:
-            await asyncio.sleep(0)
+        await outlet.posted()
         assert outlet.take() == [("Fill", [("shop", "a=1")])], "what needs nobody does not wait"
         assert core.released == []
         now[0] = 102.0

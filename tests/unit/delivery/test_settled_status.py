@@ -177,7 +177,7 @@ class Api:
         return web(**body["status"])
 
     async def until(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.patches) < count:
                 self.event.clear()
                 await self.event.wait()

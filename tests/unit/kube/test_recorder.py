@@ -45,7 +45,7 @@ class Events:
             raise self.trouble.pop(0)
 
     async def until(self, holds) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not holds():
                 await asyncio.sleep(0)
 

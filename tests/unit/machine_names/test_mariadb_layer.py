@@ -48,10 +48,9 @@ asyncio.run(ask("root", "it's")); asyncio.run(ask("cat", 'd"e\\\\f'))
 """
 
 
-async def test_the_built_in_mysql_serves_from_its_layer(tmp_path, scratch_netns):
-    pytest.importorskip("aiomysql")
+async def test_the_built_in_mysql_serves_from_its_layer(tmp_path, scratch_netns, lacking):
     if shutil.which("apt-get") is None:
-        pytest.skip("needs Debian's apt")
+        lacking("no apt-get is here")
     image = Table.load([BUILTIN_TABLE]).find("mysql:5.7")
     # As if the machine had none of it, so that there is something to download.
     status = tmp_path / "status"
@@ -62,7 +61,7 @@ async def test_the_built_in_mysql_serves_from_its_layer(tmp_path, scratch_netns)
         (layer,) = await Layers(tmp_path / "layers", status=status).ensure(image.packages)
     except LayerError as error:
         if "network is away" in str(error):
-            pytest.skip(str(error))
+            lacking(str(error))
         raise
     done = scratch_netns(SCRIPT, str(layer), str(status), sys.executable, CLIENT, *argv(image))
     assert done.stdout.split() == ["root@%", "cat@%"], done.stderr[-3000:]

@@ -163,10 +163,15 @@ def children(pid: int) -> list[int]:
         return []
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, lacking: Callable[[str], None]) -> Iterator[Machine]:
+@pytest.fixture(scope="session")
+def as_root(lacking: Callable[[str], None]) -> None:
+    """For what only root may do: enter namespaces, mount, make device nodes."""
     if os.geteuid() != 0:
         lacking("needs root")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, as_root: None) -> Iterator[Machine]:
     state = State("nodetest", tmp_path_factory.mktemp("state"))
     state.make()
     sockets = ports.bind(dict.fromkeys(("http", "https", "api", "console"), 0), auto=True)

@@ -111,7 +111,7 @@ async def listening(handle):
         yield server.sockets[0].getsockname()[1]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="setns needs CAP_SYS_ADMIN")
+@pytest.mark.usefixtures("as_root")
 async def test_a_connection_into_a_pod_carries_bytes_both_ways(server):
     async def shout(reader, writer):
         writer.write((await reader.read()).upper())  # answers when the other side has finished
@@ -126,7 +126,7 @@ async def test_a_connection_into_a_pod_carries_bytes_both_ways(server):
         writer.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="setns needs CAP_SYS_ADMIN")
+@pytest.mark.usefixtures("as_root")
 async def test_a_closed_port_is_told(server):
     async with listening(lambda *_: None) as port:
         pass
