@@ -173,6 +173,9 @@ def test_doctor_says_which_rung_it_is(apps: Confined) -> None:
     said = apps.plait("doctor").stdout
     rungs = {"one-uid": "as one uid", "subuid": "with subordinate ids", "user-namespace": "without CAP_SYS_ADMIN"}
     assert rungs[apps.name.removeprefix("t-")] in said
+    if apps.prefix[-1] == str(STRANGER) and "--named" not in apps.prefix:
+        assert f"useradd --no-create-home --uid {STRANGER}" in said
+        assert "usermod" not in said, "nobody can change a user that has no name"
     limits = {line for line in said.splitlines() if " limits: " in line}
     assert limits, "whether memory and CPU can be limited is another question"
     limited = pod("limited", "true")

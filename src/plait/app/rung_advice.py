@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -68,8 +68,9 @@ def _more_uids(why: str) -> str:
         return _CONTAINER
     if "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
         return "start plait without no_new_privs (systemd: NoNewPrivileges=no): newuidmap cannot work under it"
+    uid = os.geteuid()
     try:
-        user = getpass.getuser()
-    except KeyError:  # a uid without a name
-        user = str(os.getuid())
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:  # newuidmap does nothing for a uid without a name, nor does usermod know it
+        return f"as root, give the uid a name, and with it subordinate ids: useradd --no-create-home --uid {uid} plait"
     return f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes of resources after which a frame is large enough, so that delivery works on it while the next is made.
 _PIECE = 256 << 10
+#: Refusals remembered, for proxies that are slower to refuse the same.
+_TRACES = 64
 
 
 def pieces(updates: Iterable[ViewUpdate]) -> Iterator[tuple[ViewUpdate, ...]]:
@@ -131,6 +133,8 @@ class Builder:
         self._follower = follower
         if follower is not None:
             follower.bind(lambda connection, updates: self._post(Own(connection, updates)))
+        #: Refusals by what was refused, the latest last.
+        self._traces: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], Refusal] = OrderedDict()
         self._batch = 0
         self._debounce = debounce or Debounce()
         self._keep = keep
@@ -331,7 +335,22 @@ class Builder:
         )
         if self._follower is not None:
             self._follower.refused(frame.connection, refusal)
-        self._refused(refusal)
+        self._refused(self._traced(refusal, found))
+
+    def _traced(self, refusal: Refusal, found: tuple[tuple[str, str], ...]) -> Refusal:
+        """With the objects that another proxy's refusal of the same versions was traced to, where these are gone.
+
+        Only for those who read of it: by now the objects may be others, which no proxy has refused yet.
+        """
+        key = (refusal.type_url, found)
+        if refusal.origins:
+            self._traces[key] = refusal
+            self._traces.move_to_end(key)
+            if len(self._traces) > _TRACES:
+                self._traces.popitem(last=False)
+        elif (first := self._traces.get(key)) is not None:
+            return replace(refusal, origins=first.origins, paths=first.paths)
+        return refusal
 
     def _path(self, origin: str, type_url: str, found: Iterable[tuple[str, str]]) -> str:
         key = ObjectKey.parse(origin)

@@ -39,6 +39,7 @@ class Core:
         self.held = frozenset()
         self.released = []
         self.carries = ()
+        self.origins = None
 
     def release(self, keys):
         self.released += keys
@@ -81,7 +82,7 @@ class Core:
         return ""
 
     def origin_of(self, _type_url, name, _version=""):
-        return (f"DestinationRule/shop/{name}",)
+        return (f"DestinationRule/shop/{name}",) if self.origins is None else self.origins.get(name, ())
 
 
 class Outlet:
@@ -281,6 +282,23 @@ async def test_a_refusal_names_its_objects(builder, outlet, refusals):
     builder.receive(connected(1))
     builder.receive(Refused(1, CDS, ("a",), "no"))
     assert [(r.proxy, r.names, r.origins) for r in refusals] == [("a-1.shop", ("a",), ("DestinationRule/shop/a",))]
+
+
+async def test_of_a_slower_proxy_the_objects_are_named_too(builder, core, outlet, refusals):
+    """When the first has refused, what it refused is taken out of service, and nothing is made from it any more."""
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(connected(2, "a-2"))
+    builder.receive(Refused(1, CDS, ("a",), "no", ("1",)))
+    core.origins = {}
+    builder.receive(Refused(2, CDS, ("a",), "no", ("1",)))
+    builder.receive(Refused(2, CDS, ("a",), "no", ("2",)))
+    assert [(r.proxy, r.origins, r.paths) for r in refusals] == [
+        ("a-1.shop", ("DestinationRule/shop/a",), ("spec.trafficPolicy",)),
+        ("a-2.shop", ("DestinationRule/shop/a",), ("spec.trafficPolicy",)),
+        ("a-2.shop", (), ()),
+    ]
 
 
 async def test_a_reconnected_proxy_is_listed_once(builder, outlet):
