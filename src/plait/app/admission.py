@@ -5,7 +5,9 @@ On Kubernetes the same functions stand behind a webhook.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from plait.analyze import deployments, services
 from plait.analyze.analysis import judge
@@ -22,6 +24,7 @@ from plait.app.former_policies import judge_policy, sentence
 from plait.app.neighbours import Neighbours
 from plait.app.patch_checks import patch_faults
 from plait.app.proxy_settings import settings_of
+from plait.app.readable import meaning
 from plait.inject import AnnotationError, InjectConfig, foreign_sidecars, inject_pod, old_images
 from plait.machine.api.admission import AdmissionRequest, AdmissionResult, PendingError
 from plait.machine.api.schema.fields import FieldError
@@ -73,6 +76,12 @@ class Rules:
                 ),
             )
         return AdmissionResult(obj=request.obj)
+
+    def beside(self, group: str, obj: dict[str, Any], faults: Sequence[FieldError]) -> tuple[FieldError, ...]:
+        """What the meaning of an Istio object is refused for beside the faults of its form."""
+        if not group.endswith(_ISTIO):
+            return ()
+        return tuple(_error(problem) for problem in meaning(obj, faults) if problem.level is Level.ERROR)
 
     def _pod(self, request: AdmissionRequest) -> AdmissionResult:
         try:

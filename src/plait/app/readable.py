@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from plait.api.decode import WRONG_TYPE, problems_of
+from plait.api.problem import Problem
+from plait.app.patch_checks import patch_faults
+from plait.machine.api.schema.fields import UNKNOWN, FieldError
 
 #: As many wrong types are mended; who has more has enough to do with them.
 _MOST: Final = 40
 _STEP: Final = re.compile(r"[^.\[\]]+")
 _WANTED: Final = re.compile(r"xpected `(\w+)")
+
+
+def meaning(obj: dict[str, Any], faults: Sequence[FieldError]) -> tuple[Problem, ...]:
+    """What is to be said about the meaning of an object beside the `faults` of its form.
+
+    Beside what has the wrong shape, or breaks a rule, the rest can still be told.
+    """
+    broken = any(fault.reason != UNKNOWN for fault in faults)
+    told = {fault.path for fault in faults} if broken else set()
+    meant = (*problems_of(obj), *patch_faults(obj))
+    if broken and any(problem.code == WRONG_TYPE for problem in meant):
+        rest, changed = readable(obj)
+        meant = tuple(
+            problem for problem in (*problems_of(rest), *patch_faults(rest)) if not touches(problem.path, changed)
+        )
+    return tuple(p for p in meant if p.path not in told and not (told and p.code == WRONG_TYPE))
 
 
 def readable(obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

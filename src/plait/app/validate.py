@@ -14,14 +14,12 @@ from plait.analyze.kinds import VIRTUAL_SERVICE
 from plait.analyze.shadowing import unreachable_rules
 from plait.analyze.world import Item
 from plait.api import former, former_policies
-from plait.api.decode import WRONG_TYPE, problems_of
 from plait.api.problem import Level, Problem
 from plait.api.yaml import Document, read_yaml
 from plait.app.former_policies import sentence
 from plait.app.objects.given import Given, objects_of
 from plait.app.objects.kinds import OLD_GROUPS
-from plait.app.patch_checks import patch_faults
-from plait.app.readable import readable, touches
+from plait.app.readable import meaning
 from plait.inject import InjectConfig, convert_workload
 from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, FieldError, Schemas, load_schemas
 
@@ -121,24 +119,15 @@ class Validator:
             # Of what is not even of the right type the type is told.
             if fault.reason == TYPE_INVALID or fault.path not in mistyped:
                 yield _formal(fault, title)
-        # Beside what has the wrong shape, or breaks a rule, the rest can still be told.
-        broken = any(fault.reason != UNKNOWN for fault in faults)
-        told = {fault.path for fault in faults} if broken else set()
-        meant = (*problems_of(obj), *patch_faults(obj))
-        if broken and any(problem.code == WRONG_TYPE for problem in meant):
-            rest, changed = readable(obj)
-            meant = tuple(
-                problem for problem in (*problems_of(rest), *patch_faults(rest)) if not touches(problem.path, changed)
-            )
+        meant = meaning(obj, faults)
         if kind.group == former_policies.GROUP and not faults:
             peers, meant = former_policies.peers_of(obj, root=InjectConfig().root_namespace)
             if peers is not None:
                 text = sentence(title, peers).removeprefix(f"{title}: ")
                 yield Finding(code="OldForm", level=Level.WARNING, object=title, path="", message=text)
         for problem in meant:
-            if problem.path not in told and not (told and problem.code == WRONG_TYPE):
-                yield _meant(problem, title)
-        if not broken and (kind.group, kind.kind) == VIRTUAL_SERVICE:
+            yield _meant(problem, title)
+        if all(fault.reason == UNKNOWN for fault in faults) and (kind.group, kind.kind) == VIRTUAL_SERVICE:
             yield from (_hidden(one, title) for one in unreachable_rules(Item(obj)))
 
     def _todays(self, kind: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from plait.machine.api.registry import Collection
     from plait.machine.api.schema.fields import FieldError
@@ -96,6 +96,10 @@ class Admission(Protocol):
         """What becomes of the object. Does no I/O of its own; raises PendingError where some is needed first."""
         ...
 
+    def beside(self, group: str, obj: Json, faults: Sequence[FieldError]) -> tuple[FieldError, ...]:
+        """What else is wrong with an object that is refused for `faults` of its form, to be told along with them."""
+        ...
+
 
 class Convert(Protocol):
     """Turns an object of an old group version into the stored one, with warnings that say what to write today."""
@@ -111,3 +115,7 @@ class AdmitAll:
     def admit(self, request: AdmissionRequest) -> AdmissionResult:
         """The object as it is."""
         return AdmissionResult(obj=request.obj)
+
+    def beside(self, group: str, obj: Json, faults: Sequence[FieldError]) -> tuple[FieldError, ...]:  # noqa: ARG002
+        """Nothing."""
+        return ()

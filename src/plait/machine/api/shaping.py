@@ -17,13 +17,13 @@ from plait.machine.api.store import Key
 from plait.machine.api.times import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from plait.machine.api.admission import Admission, Convert
     from plait.machine.api.hooks.contract import Hook, World
     from plait.machine.api.query import WriteOptions
     from plait.machine.api.registry import Resource
-    from plait.machine.api.schema import Schemas, ServedKind
+    from plait.machine.api.schema import FieldError, Schemas, ServedKind
 
 Json = dict[str, Any]
 
@@ -86,19 +86,32 @@ class Shaper:
         cannot = f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: '
         faults = self._schemas.strict(kind, obj)
         wrong = [fault for fault in faults if fault.reason == TYPE_INVALID]
-        if wrong and not kind.custom:
-            raise bad_request(cannot + "; ".join(str(fault) for fault in wrong))
         loose = [*(f'duplicate field "{path}"' for path in repeated)]
         loose += [str(fault) for fault in faults if fault.reason == UNKNOWN]
-        if loose and write.options.validation == "Strict":
-            raise bad_request(f"{cannot}strict decoding error: {', '.join(loose)}")
+        strict = f"strict decoding error: {', '.join(loose)}" if write.options.validation == "Strict" and loose else ""
+        if wrong and not kind.custom:
+            raise bad_request(cannot + "; ".join([*map(str, wrong), *filter(None, [strict])]))
+        if strict:
+            further = [] if partial else [f for f in self._all_faults(kind, obj, faults) if f.reason != UNKNOWN]
+            raise bad_request("; ".join([f"{cannot}{strict}", *map(str, further)]))
         if write.options.validation == "Warn":
             for text in loose:
                 write.warn(text)
         refused = [fault for fault in faults if fault.reason != UNKNOWN]
         if refused and not partial:
-            raise invalid(kind, name_of(obj), refused)
+            raise invalid(kind, name_of(obj), [f for f in self._all_faults(kind, obj, faults) if f.reason != UNKNOWN])
         return self.store_version(resource, obj, write, stored)
+
+    def _all_faults(self, kind: ServedKind, obj: Json, faults: Sequence[FieldError]) -> list[FieldError]:
+        """With the faults of an object's form those that would be found when these are mended, as far as can be told.
+
+        Faults of one layer after another would be one attempt after another for whoever writes the object.
+        """
+        found = list(faults)
+        if kind.custom and all(fault.reason == UNKNOWN for fault in faults):
+            named = {**obj, "metadata": {"name": "unnamed", "namespace": "default", **metadata(obj)}}
+            found += self._schemas.validate(kind, self._schemas.default(kind, named))
+        return [*found, *self._admission.beside(kind.group, obj, found)]
 
     def store_version(self, resource: Resource, obj: Json, write: Write, stored: Json | None) -> Json:
         """The normalised object in the version it is stored in."""
@@ -210,7 +223,9 @@ class Shaper:
         for text in result.warnings:
             write.warn(text)
         if result.errors:
-            raise invalid(kind, name_of(obj), result.errors)
+            formal = self._schemas.validate(kind, obj, old) if kind.custom else ()
+            told = {error.path for error in result.errors}
+            raise invalid(kind, name_of(obj), [*result.errors, *(f for f in formal if f.path not in told)])
         return self._schemas.default(kind, result.obj)
 
     def _check_type(self, resource: Resource, obj: Json) -> None:
