@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import json
 from typing import Any
 
+import kubernetes
 import pytest
 
 CORE = "/api/v1/namespaces/default"
@@ -71,12 +74,67 @@ async def test_lists_are_selected_from(web: Any) -> None:
     assert status == 404
 
 
-@pytest.mark.parametrize(("method", "where"), [("POST", ""), ("PUT", "/web"), ("DELETE", "/web"), ("GET", "?watch=1")])
-async def test_who_writes_or_watches_them_is_told_what_to_use(web: Any, method: str, where: str) -> None:
-    body = None if method in {"GET", "DELETE"} else {"metadata": {"name": "web"}}
+@pytest.mark.parametrize(("method", "where"), [("POST", ""), ("PUT", "/web"), ("DELETE", "/web")])
+async def test_who_writes_them_is_told_what_to_use(web: Any, method: str, where: str) -> None:
+    body = None if method == "DELETE" else {"metadata": {"name": "web"}}
     status, answer, _ = await web.ask(method, f"{CORE}/endpoints{where}", body)
     assert (status, answer["reason"]) == (405, "MethodNotAllowed")
     assert "EndpointSlices" in answer["message"]
+
+
+async def test_a_watch_tells_what_slices_and_services_make_of_them(web: Any) -> None:
+    _, listed, _ = await web.ask("GET", f"{CORE}/endpoints?labelSelector=app")
+    since = listed["metadata"]["resourceVersion"]
+    await web.made(SLICES, slice_of("idle", "f", endpoint("10.0.0.5")))
+    web_body = {"metadata": {"name": "new", "labels": {"app": "new"}}, "spec": {"ports": [{"port": 80}]}}
+    await web.made(f"{CORE}/services", web_body)
+    await web.made(SLICES, slice_of("new", "g", endpoint("10.0.0.6")))
+    patch = {"metadata": {"labels": {"app": None}}}
+    kind = "application/merge-patch+json"
+    assert (await web.ask("PATCH", f"{CORE}/services/web", patch, Content_Type=kind))[0] == 200
+    annotated = {"metadata": {"annotations": {"note": "of the Service alone"}}}
+    assert (await web.ask("PATCH", f"{CORE}/services/idle", annotated, Content_Type=kind))[0] == 200
+    query = f"watch=true&labelSelector=app&resourceVersion={since}"
+    headers = {"Authorization": "Bearer admin-token"}
+    async with web.session.get(f"{web.url}{CORE}/endpoints?{query}", headers=headers) as response:
+
+        async def event() -> tuple[str, str, list[str]]:
+            async with asyncio.timeout(10):
+                told = json.loads(await response.content.readline())
+            subsets = told["object"]["subsets"]
+            ips = [address["ip"] for subset in subsets for address in subset.get("addresses", ())]
+            return told["type"], told["object"]["metadata"]["name"], ips
+
+        assert sorted([await event(), await event(), await event()]) == [
+            ("ADDED", "new", ["10.0.0.6"]),
+            ("DELETED", "web", ["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+            ("MODIFIED", "idle", ["10.0.0.5"]),
+        ]
+        assert (await web.ask("DELETE", f"{SLICES}/g"))[0] == 200
+        assert (await event())[:2] == ("DELETED", "new")
+
+
+async def test_an_informer_of_pythons_client_follows_them(web: Any) -> None:
+    """List, then watch from there, then list again after a break: what informers do."""
+    settings = kubernetes.client.Configuration()
+    settings.host, settings.ssl_ca_cert = web.url, str(web.pki / "ca.crt")
+    settings.api_key = {"authorization": "Bearer admin-token"}
+
+    def follow() -> list[tuple[str, str]]:
+        api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(settings))
+        seen = []
+        for event in kubernetes.watch.Watch().stream(api.list_namespaced_endpoints, "default", timeout_seconds=20):
+            seen.append((event["type"], event["object"].metadata.name))
+            if event["type"] == "MODIFIED":
+                break
+        return seen
+
+    following = asyncio.create_task(asyncio.to_thread(follow))
+    for number in range(200):
+        await web.made(SLICES, slice_of("idle", f"f{number}", endpoint(f"10.0.1.{number}")))
+        if following.done():
+            break
+    assert {("ADDED", "kubernetes"), ("ADDED", "web"), ("MODIFIED", "idle")} <= set(await following)
 
 
 @pytest.mark.parametrize("program", ["kubectl", "kubectl-1.32", "kubectl-1.30"])

@@ -17,7 +17,7 @@ from plait.machine.api.negotiation import negotiate
 from plait.machine.api.patching import APPLY, read_apply, read_patch
 from plait.machine.api.query import ReadOptions, WriteOptions
 from plait.machine.api.rendering import Renderer
-from plait.machine.api.responses import error_response, headers, json_response
+from plait.machine.api.responses import error_response, json_response
 from plait.machine.api.shaping import Write
 from plait.machine.api.store import Key
 from plait.machine.api.watching import Watch
@@ -135,16 +135,7 @@ class ResourceRequests:
             monotonic=self._engine.monotonic,
             now=self._world.clock,
         )
-        response = web.StreamResponse(headers=headers())
-        response.content_type = "application/json"
-        response.enable_chunked_encoding()
-        await response.prepare(call.request)
-        try:
-            await watch.serve(response)
-        except ConnectionError:
-            return response  # the client went away while we were writing to it
-        await response.write_eof()
-        return response
+        return await watch.answer(call.request)
 
     async def _create(self, call: Call, write: Write) -> web.Response:
         body = await read_body(call.request, self._engine.schemas)

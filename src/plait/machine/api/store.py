@@ -20,7 +20,7 @@ import msgspec
 from plait.machine.api.store_format import bring_up_to_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from plait.machine.api.registry import Collection
 
@@ -184,16 +184,22 @@ class Store:
 
     async def wait(self, collection: Collection, seconds: float) -> None:
         """Return at the next change of the collection, or after some time."""
-        log = self._log(collection)
+        await self.wait_for_any((collection,), seconds)
+
+    async def wait_for_any(self, collections: Iterable[Collection], seconds: float) -> None:
+        """Return at the next change of one of the collections, or after some time."""
+        logs = [self._log(collection) for collection in collections]
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        log.waiting.add(waiter)
+        for log in logs:
+            log.waiting.add(waiter)
         try:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
             return
         finally:
-            log.waiting.discard(waiter)
+            for log in logs:
+                log.waiting.discard(waiter)
 
     def _tell(self, collection: Collection) -> None:
         if (told := self.on_change.get(collection)) is not None:

@@ -7,19 +7,21 @@ list again (410).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from aiohttp import web
 
 from plait.machine.api.errors import expired
+from plait.machine.api.responses import headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from plait.machine.api.query import ReadOptions
+    from plait.machine.api.registry import Collection
     from plait.machine.api.rendering import Renderer
-    from plait.machine.api.store import Change, Entry, Store
+    from plait.machine.api.store import Change, Entry
 
 #: Seconds between bookmarks for those who ask for them.
 BOOKMARK_SECONDS = 60.0
@@ -32,13 +34,38 @@ def line(kind: str, obj: bytes) -> bytes:
     return b'{"type":"' + kind.encode() + b'","object":' + obj + b"}\n"
 
 
+class Source(Protocol):
+    """What can be watched: objects and the log of their changes. A `Store` is one; see there."""
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        ...
+
+    def floor(self, collection: Collection) -> int:
+        """The oldest version from which changes are known."""
+        ...
+
+    def entries(self, collection: Collection, namespace: str = "") -> Iterator[Entry]:
+        """Every object."""
+        ...
+
+    def changes(self, collection: Collection, after: int) -> list[Change]:
+        """Changes after a version, oldest first."""
+        ...
+
+    async def wait(self, collection: Collection, seconds: float) -> None:
+        """Return at the next change, or after some time."""
+        ...
+
+
 class Watch:
     """One watch request. `monotonic` gives seconds for deadlines, `now` those for ages in tables."""
 
     def __init__(
         self,
         *,
-        store: Store,
+        store: Source,
         renderer: Renderer,
         options: ReadOptions,
         namespace: str,
@@ -56,7 +83,20 @@ class Watch:
         self._now = now
         self._columns_sent = False
 
-    async def serve(self, response: web.StreamResponse) -> None:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The whole answer, when the client's time is up or it has gone away."""
+        response = web.StreamResponse(headers=headers())
+        response.content_type = "application/json"
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            await self._serve(response)
+        except ConnectionError:
+            return response  # the client went away while we were writing to it
+        await response.write_eof()
+        return response
+
+    async def _serve(self, response: web.StreamResponse) -> None:
         """Write events until the client's time is up; cancelled when it goes away."""
         end = self._monotonic() + self._options.timeout
         version, first = self._begin()

@@ -153,7 +153,7 @@ ENDPOINTS = _kind(
     "endpoints",
     namespaced=True,
     short_names=("ep",),
-    verbs=("get", "list"),
+    verbs=("get", "list", "watch"),
     stored=False,
     columns=(_NAME, _column("Endpoints", "Addresses of the endpoints that are ready, with their ports"), _AGE),
 )
