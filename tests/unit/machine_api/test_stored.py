@@ -36,12 +36,54 @@ ROLE = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
             {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}},
             {"Pod-Selector": "a=b"},
         ),
-        ("scheduling.k8s.io/v1/priorityclasses", {"value": 10}, {"Value": 10}),
+        (
+            "autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+            {"spec": {"scaleTargetRef": SCALED, "maxReplicas": 3}},
+            {"Targets": "cpu: <unknown>/80%", "MinPods": "1"},
+        ),
+        (
+            "scheduling.k8s.io/v1/priorityclasses",
+            {"value": 10},
+            {"Value": 10, "PreemptionPolicy": "PreemptLowerPriority"},
+        ),
     ],
 )
 async def test_what_was_written_shows(cluster: Any, resource: str, body: Any, cells: dict[str, Any]) -> None:
-    await cluster.made(f"/apis/{resource}", {"metadata": {"name": "x"}, **body})
-    _, table, _ = await cluster.ask("GET", f"/apis/{resource}", Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    await shows(cluster, f"/apis/{resource}", body, cells)
+
+
+@pytest.mark.parametrize(
+    ("plural", "spec", "cells"),
+    [
+        (
+            "persistentvolumeclaims",
+            {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "s"},
+            {
+                "Status": "Pending",
+                "Volume": "",
+                "Capacity": "",
+                "Access Modes": "",
+                "StorageClass": "s",
+                "VolumeAttributesClass": "<unset>",
+                "VolumeMode": "Filesystem",
+            },
+        ),
+        (
+            "resourcequotas",
+            {"hard": {"pods": "4", "limits.cpu": "2"}},
+            {"Request": "pods: <unknown>/4", "Limit": "limits.cpu: <unknown>/2"},
+        ),
+    ],
+)
+async def test_what_was_written_of_the_first_group_shows(
+    cluster: Any, plural: str, spec: Any, cells: dict[str, Any]
+) -> None:
+    await shows(cluster, f"/api/v1/namespaces/default/{plural}", {"spec": spec}, cells)
+
+
+async def shows(cluster: Any, path: str, body: Any, cells: dict[str, Any]) -> None:
+    await cluster.made(path, {"metadata": {"name": "x"}, **body})
+    _, table, _ = await cluster.ask("GET", path, Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
     names = [each["name"] for each in table["columnDefinitions"]]
     (row,) = table["rows"]
     shown = dict(zip(names, row["cells"], strict=True))

@@ -83,3 +83,81 @@ def test_legacy_and_new_deployments_default_alike(schemas, deployment):
     del old["spec"]["selector"]
     assert schemas.default(kind, schemas.to_storage(kind, old)) == new
     assert schemas.to_version(kind, new, "apps/v1beta1")["apiVersion"] == "apps/v1beta1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "made"),
+    [
+        (
+            ("autoscaling/v2", "HorizontalPodAutoscaler"),
+            {"spec": {"maxReplicas": 3, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}},
+            {
+                "spec": {
+                    "maxReplicas": 3,
+                    "minReplicas": 1,
+                    "metrics": [
+                        {
+                            "type": "Resource",
+                            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+                        }
+                    ],
+                    "behavior": {
+                        "scaleUp": {
+                            "selectPolicy": "Max",
+                            "stabilizationWindowSeconds": 0,
+                            "policies": [
+                                {"type": "Pods", "value": 4, "periodSeconds": 15},
+                                {"type": "Percent", "value": 100, "periodSeconds": 15},
+                            ],
+                        },
+                        "scaleDown": {
+                            "selectPolicy": "Max",
+                            "stabilizationWindowSeconds": 60,
+                            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                        },
+                    },
+                }
+            },
+        ),
+        (
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            {"spec": {"podSelector": {}, "egress": [{"ports": [{"port": 53}]}]}},
+            {
+                "spec": {
+                    "podSelector": {},
+                    "egress": [{"ports": [{"port": 53, "protocol": "TCP"}]}],
+                    "policyTypes": ["Ingress", "Egress"],
+                }
+            },
+        ),
+        (("v1", "PersistentVolumeClaim"), {}, {"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}),
+        (
+            ("v1", "LimitRange"),
+            {"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1Mi"}}]}},
+            {
+                "spec": {
+                    "limits": [
+                        {
+                            "type": "Container",
+                            "max": {"cpu": "2"},
+                            "min": {"memory": "1Mi"},
+                            "default": {"cpu": "2"},
+                            "defaultRequest": {"memory": "1Mi", "cpu": "2"},
+                        }
+                    ]
+                }
+            },
+        ),
+        (
+            ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+            {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]},
+            {
+                "roleRef": {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"},
+                "subjects": [{"kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io"}],
+            },
+        ),
+    ],
+)
+def test_kinds_without_effect_read_back_as_on_any_cluster(default, kind, given, made):
+    head = {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "x"}}
+    assert default({**head, **given}) == {**head, **made}

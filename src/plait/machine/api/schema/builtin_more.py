@@ -137,6 +137,24 @@ _PRIORITY = (
         name="Global-Default", type="boolean", path=".globalDefault", description="Whether it is that of all others"
     ),
     _AGED,
+    Column(name="PreemptionPolicy", path=".preemptionPolicy", description="Whether others give way"),
+)
+_CLAIM = (
+    NAME,
+    column("Status", "Whether there is a volume for it"),
+    column("Volume", "Its volume"),
+    column("Capacity", "Size of the volume"),
+    column("Access Modes", "How the volume may be mounted"),
+    column("StorageClass", "Class of volumes"),
+    column("VolumeAttributesClass", "Class of changeable settings"),
+    AGE,
+    wide("VolumeMode", "A file system or a block device"),
+)
+_QUOTA = (
+    NAME,
+    column("Request", "What may be asked for, and what has been"),
+    column("Limit", "What limits may add up to, and what they do"),
+    AGE,
 )
 
 
@@ -187,8 +205,8 @@ STORED: tuple[ServedKind, ...] = (
         "netpol",
         columns=(NAME, column("Pod-Selector", "Pods it is about"), AGE),
     ),
-    _inert("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc"),
-    _inert("", "v1", "ResourceQuota", "resourcequotas", "quota"),
+    _inert("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", columns=_CLAIM),
+    _inert("", "v1", "ResourceQuota", "resourcequotas", "quota", columns=_QUOTA),
     _inert("", "v1", "LimitRange", "limitranges", "limits", columns=(NAME, _CREATED)),
     _inert("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", namespaced=False, columns=_PRIORITY),
 )

@@ -34,6 +34,8 @@ _BUILTIN: dict[Collection, Callable[[Json, float], Cells]] = {
     ("rbac.authorization.k8s.io", "rolebindings"): stored.binding,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): stored.binding,
     ("policy", "poddisruptionbudgets"): stored.disruption_budget,
+    ("", "persistentvolumeclaims"): stored.claim,
+    ("", "resourcequotas"): stored.quota,
     ("networking.k8s.io", "networkpolicies"): stored.network_policy,
     ("", "namespaces"): configuration.namespace,
     ("", "configmaps"): configuration.config_map,

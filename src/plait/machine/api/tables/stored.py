@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from plait.machine.api.objects import at_path, metadata
@@ -12,6 +13,40 @@ Json = dict[str, Any]
 Cells = list[Any]
 
 _NONE = "<none>"
+_METRICS_SHOWN = 2
+_CLASS = "volume.beta.kubernetes.io/storage-class"
+_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+
+
+def claim(obj: Json, now: float) -> Cells:
+    """Name, status, volume with capacity and modes, classes, age; wide: mode."""
+    spec, status, meta = obj.get("spec", {}), obj.get("status", {}), metadata(obj)
+    bound = bool(spec.get("volumeName"))
+    annotations = meta.get("annotations") or {}
+    return [
+        meta["name"],
+        "Terminating" if meta.get("deletionTimestamp") else status.get("phase", ""),
+        spec.get("volumeName", ""),
+        str(at_path(status, "capacity", "storage", default=0)) if bound else "",
+        ",".join(short for mode, short in _MODES.items() if bound and mode in (status.get("accessModes") or ())),
+        annotations.get(_CLASS, spec.get("storageClassName", "")),
+        spec.get("volumeAttributesClassName", "<unset>"),
+        age(meta.get("creationTimestamp"), now),
+        spec.get("volumeMode", "<unset>"),
+    ]
+
+
+def quota(obj: Json, now: float) -> Cells:
+    """Name, bounds of requests and of limits, age; nobody counts what is used."""
+    hard = {**at_path(obj, "spec", "hard", default={}), **at_path(obj, "status", "hard", default={})}
+    used = at_path(obj, "status", "used", default={})
+    told = {name: f"{name}: {used.get(name, '<unknown>')}/{most}" for name, most in sorted(hard.items())}
+    return [
+        metadata(obj)["name"],
+        ", ".join(text for name, text in told.items() if not name.startswith("limits.")),
+        ", ".join(text for name, text in told.items() if name.startswith("limits.")),
+        age(metadata(obj).get("creationTimestamp"), now),
+    ]
 
 
 def autoscaler(obj: Json, now: float) -> Cells:
@@ -21,7 +56,7 @@ def autoscaler(obj: Json, now: float) -> Cells:
     return [
         metadata(obj)["name"],
         f"{target.get('kind')}/{target.get('name')}",
-        ", ".join(map(_metric, spec.get("metrics") or ())) or _NONE,
+        _metrics(spec.get("metrics") or ()),
         str(spec.get("minReplicas", 1)),
         spec.get("maxReplicas", 0),
         at_path(obj, "status", "currentReplicas", default=0),
@@ -29,13 +64,23 @@ def autoscaler(obj: Json, now: float) -> Cells:
     ]
 
 
+def _metrics(metrics: Sequence[Json]) -> str:
+    more = len(metrics) - _METRICS_SHOWN
+    shown = ", ".join(map(_metric, metrics[:_METRICS_SHOWN]))
+    return (f"{shown} + {more} more..." if more > 0 else shown) or _NONE
+
+
 def _metric(metric: Json) -> str:
-    source: Json = metric.get(
-        {"Resource": "resource", "ContainerResource": "containerResource"}.get(metric["type"], ""), {}
-    )
+    kind = str(metric.get("type", ""))
+    source: Json = metric.get(kind[:1].lower() + kind[1:]) or {}
     target = source.get("target") or {}
-    wanted = f"{target['averageUtilization']}%" if target.get("averageUtilization") else target.get("averageValue")
-    return f"{source.get('name')}: <unknown>/{wanted}" if source else f"<unknown>/{metric['type']}"
+    average = target.get("averageValue")
+    if kind in {"Resource", "ContainerResource"}:
+        wanted = average or (f"{target['averageUtilization']}%" if target.get("averageUtilization") else "<auto>")
+        return f"{source.get('name')}: <unknown>/{wanted}"
+    if average:
+        return f"<unknown>/{average}" + ("" if kind == "Pods" else " (avg)")
+    return f"<unknown>/{target.get('value', '<unknown>')}"
 
 
 def binding(obj: Json, now: float) -> Cells:

@@ -19,6 +19,14 @@ from plait.machine.api.schema.defaults.small import (
     default_secret,
     default_token_request,
 )
+from plait.machine.api.schema.defaults.stored import (
+    default_autoscaler,
+    default_binding,
+    default_claim,
+    default_limit_range,
+    default_network_policy,
+    default_priority_class,
+)
 from plait.machine.api.schema.defaults.workloads import default_deployment, default_replica_set
 
 if TYPE_CHECKING:
@@ -40,6 +48,13 @@ _BY_KIND: Mapping[tuple[str, str], Callable[[dict[str, Any]], None]] = {
     ("batch", "Job"): default_job,
     ("discovery.k8s.io", "EndpointSlice"): default_endpoint_slice,
     ("authentication.k8s.io", "TokenRequest"): default_token_request,
+    ("autoscaling", "HorizontalPodAutoscaler"): default_autoscaler,
+    ("networking.k8s.io", "NetworkPolicy"): default_network_policy,
+    ("", "PersistentVolumeClaim"): default_claim,
+    ("", "LimitRange"): default_limit_range,
+    ("scheduling.k8s.io", "PriorityClass"): default_priority_class,
+    ("rbac.authorization.k8s.io", "RoleBinding"): default_binding,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): default_binding,
 }
 
 
