@@ -305,3 +305,11 @@ async def test_raw_and_resources(cluster: Any) -> None:
     assert (await cluster.kubectl("cluster-info"))[0]
     _, err = await cluster.kubectl("version")
     assert ("exceeds the supported minor version skew" in err) == ("-1." in cluster.program.name)
+
+
+async def test_debugging_the_machine_is_refused_and_nothing_is_left(cluster: Any) -> None:
+    await cluster.made("/api/v1/nodes", {"metadata": {"name": "plait"}})
+    _, err = await cluster.kubectl("debug", "node/plait", "--image=busybox", code=1)
+    assert "no pod may see the whole of this machine" in err
+    assert "`kubectl debug POD` can" in err
+    assert (await cluster.kubectl("get", "pods"))[1] == "No resources found in default namespace.\n"

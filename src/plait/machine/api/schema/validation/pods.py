@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from plait.machine.api.schema.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
 from plait.machine.api.schema.normal import copied
@@ -123,12 +123,21 @@ def _volumes(volumes: list[dict[str, Any]] | tuple[()], path: str) -> Iterator[F
             yield from _volume_source(source, volume[source], f"{where}.{source}")
 
 
+#: The node refuses it too, as whatever holds the state of the mesh.
+_WHOLE_MACHINE: Final = (
+    "no pod may see the whole of this machine, where the mesh's own state is too: name the folder that is needed. "
+    "`kubectl debug node/NAME` always asks for all of it, and cannot be had here; `kubectl debug POD` can"
+)
+
+
 def _volume_source(kind: str, source: dict[str, Any], path: str) -> Iterator[FieldError]:
     needed = {"configMap": "name", "secret": "secretName", "hostPath": "path", "persistentVolumeClaim": "claimName"}
     if kind in needed and not source.get(needed[kind]):
         yield required(f"{path}.{needed[kind]}")
     if kind == "hostPath" and ".." in source.get("path", "").split("/"):
         yield invalid(f"{path}.path", source["path"], "must not contain '..'")
+    if kind == "hostPath" and source.get("path", "") and not source["path"].strip("/."):
+        yield forbidden(f"{path}.path", _WHOLE_MACHINE)
     mode = source.get("defaultMode")
     if mode is not None and not 0 <= mode <= 0o777:
         yield invalid(f"{path}.defaultMode", mode, "must be a number between 0 and 0777 (octal), both inclusive")
