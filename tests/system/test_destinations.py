@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,6 +23,14 @@ pytestmark = pytest.mark.system
 HOST = "fleet.example"
 #: Name of an endpoint: its place and the version that it is of.
 ENDPOINTS = {"a": ("west/1", "v1"), "b": ("west/1", "v1"), "c": ("east/1", "v2")}
+PLACES = {name: place for name, (place, _) in ENDPOINTS.items()}
+#: Another caller of the same program, in another zone of its region.
+SECOND = """
+apiVersion: v1
+kind: Pod
+metadata: {name: second, namespace: shop, labels: {app: caller, istio-locality: west.2}}
+spec: {containers: [{name: caller, image: debian, command: [sleep, "100000"]}]}
+"""
 #: In the caller's pod: so many calls, so many at once; prints `[[status, text], …]`.
 CALLS = """
 import concurrent.futures, http.client, json, sys
@@ -115,12 +123,12 @@ class Fleet:
         return sum(int(line.rpartition(" ")[2]) for line in told.splitlines())
 
 
-def entry(endpoints: dict[str, Endpoint]) -> dict[str, Any]:
+def entry(endpoints: dict[str, Endpoint], places: Mapping[str, str] = PLACES) -> dict[str, Any]:
     listed = [
         {
             "address": "10.42.0.2",
             "ports": {"http": endpoint.server_port, "tcp": endpoint.server_port},
-            "locality": ENDPOINTS[name][0],
+            "locality": places[name],
             "labels": {"version": ENDPOINTS[name][1]},
         }
         for name, endpoint in endpoints.items()
@@ -211,6 +219,21 @@ def test_calls_stay_near_until_what_is_near_fails_and_come_back(fleet: Fleet, po
     fleet.only("c")
     fleet.fail("a", "b", status=200)
     fleet.only("a", "b")
+
+
+def test_a_zone_gets_as_many_calls_of_its_own_as_its_share_allows(fleet: Fleet, policy: Callable[..., None]) -> None:
+    """Two of three endpoints are in the caller's zone: enough for half of the callers, not for all of them."""
+    places = {"a": "west/1", "b": "west/1", "c": "west/2"}
+    fleet.mesh.kubectl("apply", "-f", "-", given=text_of("ServiceEntry", entry(fleet.endpoints, places)))
+    policy(loadBalancer={"zoneAwareLbSetting": {"minClusterSize": 1}})
+    fleet.only("a", "b", "c")
+    fleet.mesh.kubectl("apply", "-f", "-", given=SECOND)
+    fleet.mesh.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/second", "--timeout=60s")
+    fleet.only("a", "b")
+    assert set(fleet.answers(60)) == {"a", "b"}
+    fleet.mesh.kubectl("-n", "shop", "delete", "pod/second", "--grace-period=0", "--force")
+    fleet.only("a", "b", "c")
+    fleet.mesh.kubectl("apply", "-f", "-", given=text_of("ServiceEntry", entry(fleet.endpoints)))
 
 
 def test_an_endpoint_that_fails_is_left_alone(fleet: Fleet, policy: Callable[..., None]) -> None:

@@ -55,6 +55,18 @@ spec:
     route: [{destination: {host: outside.example, port: {number: 443}}}]
 """
 
+ALONE = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: alone, namespace: meshed}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https-alone, protocol: HTTPS}
+    hosts: [alone.example]
+    tls: {mode: SIMPLE, credentialName: alone}
+"""
+
 OUTSIDE = """
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -253,6 +265,34 @@ def test_a_certificate_that_is_none_is_refused_with_words_and_the_one_before_sta
     assert edge.curl("simple.example") == "inside"
     with edge.connect("simple.example") as connection:
         assert serial(connection) == good.serial
+
+
+def test_a_gateway_without_a_certificate_says_so_until_it_has_one(edge: Edge, authority: Authority) -> None:
+    """In its status, and not only in an Event of the moment."""
+    mesh, pair = edge.mesh, authority.pair("alone.example")
+
+    def lacks() -> tuple[str, set[tuple[str, str]]]:
+        status = mesh.get("-n", "meshed", "gateway/alone").get("status") or {}
+        settled = next((one for one in status.get("conditions") or () if one["type"] == "Settled"), {})
+        found = {(one["type"]["code"], one["path"]) for one in status.get("validationMessages") or ()}
+        return settled.get("reason", ""), found
+
+    mesh.kubectl("apply", "-f", "-", given=ALONE)
+    missing = ("CredentialUnusable", {("IST0101", "spec.servers[0].tls")})
+    until("the missing Secret stands in the status", lambda: lacks() == missing)
+    assert "there is no Secret 'alone'" in mesh.plait("analyze", "-n", "meshed", code=None).stdout
+    edge.secret("alone", pair)
+    mesh.kubectl("-n", "meshed", "wait", "--for=condition=Settled", "gateway/alone", "--timeout=30s")
+    assert lacks() == ("Settled", set())
+
+    edge.secret("alone", Pair(pair.certificate, authority.pair("other.example").key, 0))
+    until("the wrong key too", lambda: lacks() == ("CredentialUnusable", {("IST0161", "spec.servers[0].tls")}))
+    words = mesh.kubectl("-n", "meshed", "get", "gateway/alone", "-o", "yaml").stdout
+    assert "its key is not the key of its certificate" in words
+    assert "BEGIN" not in words
+    mesh.kubectl("-n", "istio-system", "delete", "secret", "alone")
+    until("the Secret that is gone", lambda: lacks() == missing)
+    mesh.kubectl("-n", "meshed", "delete", "gateway/alone")
 
 
 def test_a_client_shows_a_certificate_of_the_right_name_or_is_not_served(edge: Edge, authority: Authority) -> None:

@@ -103,23 +103,34 @@ def _check_credentials(world: World, item: Item) -> Iterator[Finding]:
         yield _no_pods(item)
         return
     for index, server in mappings(item.spec, "servers"):
-        name = text(server, "tls", "credentialName")
-        if not name:
-            continue
-        path = f"spec.servers[{index}].tls.credentialName"
-        owner, _, short = name.rpartition("/")
-        secret = world.get(SECRET, owner or pod.namespace, short)
-        if secret is None:
-            fix = f"a Secret of namespace {pod.namespace}, where the gateway's pods are"
-            effect = f" in namespace {owner or pod.namespace}" if owner or pod.namespace else ""
-            yield found(
-                REFERENCE_NOT_FOUND, item, path, value=name, fix=fix, detail=f"there is no Secret {short!r}{effect}"
-            )
-            continue
-        if fault := credential_fault(secret.obj, world.surroundings.now):
-            yield found(INVALID_CREDENTIAL, item, path, value=name, secret=secret.full_name, detail=fault)
-        elif key_fault(secret.obj):
-            yield found(WRONG_KEY, item, path, value=name, secret=secret.full_name)
+        for field, name in _credentials_of(mapping(server, "tls")):
+            path = f"spec.servers[{index}].tls.{field}"
+            owner, _, short = name.rpartition("/")
+            secret = world.get(SECRET, owner or pod.namespace, short)
+            if secret is None:
+                fix = f"a Secret of namespace {pod.namespace}, where the gateway's pods are"
+                effect = f" in namespace {owner or pod.namespace}" if owner or pod.namespace else ""
+                detail = f"there is no Secret {short!r}{effect}"
+                yield found(REFERENCE_NOT_FOUND, item, path, value=name, fix=fix, detail=detail)
+            elif field == _AUTHORITIES:
+                continue
+            elif fault := credential_fault(secret.obj, world.surroundings.now):
+                yield found(INVALID_CREDENTIAL, item, path, value=name, secret=secret.full_name, detail=fault)
+            elif key_fault(secret.obj):
+                yield found(WRONG_KEY, item, path, value=name, secret=secret.full_name)
+
+
+_AUTHORITIES: Final = "caCertCredentialName"
+
+
+def _credentials_of(tls: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, Secret) of what a server asks for; a list takes the place of one name."""
+    names = tls.get("credentialNames")
+    several = [(f"credentialNames[{n}]", name) for n, name in enumerate(names if isinstance(names, list) else ())]
+    single = [(name, text(tls, name)) for name in ("credentialName",) if not several]
+    for field, name in (*several, *single, (_AUTHORITIES, text(tls, _AUTHORITIES))):
+        if isinstance(name, str) and name:
+            yield field, name
 
 
 _PORTS: Final = Index(

@@ -91,7 +91,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
     """The builder and all that belongs to it, until cancelled."""
     from plait.delivery.analyst import Analyst  # noqa: PLC0415
     from plait.delivery.builder import Builder  # noqa: PLC0415
-    from plait.delivery.credentials import CredentialReports  # noqa: PLC0415
+    from plait.delivery.credentials import CredentialFindings, CredentialReports  # noqa: PLC0415
     from plait.delivery.debug import DebugServer  # noqa: PLC0415
     from plait.delivery.objects import Objects  # noqa: PLC0415
     from plait.delivery.refusals import tell  # noqa: PLC0415
@@ -119,11 +119,15 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
         def published() -> None:
             statuses = engine.credentials()
             secrets.want(secret for status in statuses for secret in status.secrets)
-            reports.tell(status for status in statuses if all(map(secrets.known, status.secrets)))
+            looked = [status for status in statuses if all(map(secrets.known, status.secrets))]
+            reports.tell(looked)
+            lacking.take(looked)
 
-        writer = StatusWriter(client, objects, findings=analyst.findings)
+        lacking = CredentialFindings()
+        writer = StatusWriter(client, objects, findings=analyst.findings, unserved=lacking.of)
         settling = Settling(engine, objects, writer)
         analyst.bind(settling.refresh)
+        lacking.bind(settling.refresh)
         builder = Builder(
             engine,
             refused=lambda refusal: tell(refusal, objects, recorder),

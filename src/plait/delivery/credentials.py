@@ -1,13 +1,19 @@
-"""Certificates that are missing or unusable: in the log, and as a Warning Event on the object that asks for them."""
+"""Certificates that are missing or unusable: in the log, as a Warning Event on the object that asks for them, and as
+findings for its status.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from plait.analyze.finding import Finding
+from plait.analyze.messages import INVALID_CREDENTIAL, REFERENCE_NOT_FOUND
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from plait.api.meta import ObjectKey
     from plait.delivery.objects import Objects
     from plait.delivery.refusals import Records
     from plait.xds.engine import CredentialStatus
@@ -48,3 +54,36 @@ class CredentialReports:
                     message = f"{path}: the credential is in use"
                     self._recorder.record(obj, reason=IN_USE, message=message, type="Normal")
         self._told = found
+
+
+class CredentialFindings:
+    """What objects ask for and do not get, now."""
+
+    def __init__(self) -> None:
+        self._changed: Callable[[ObjectKey], None] = lambda _: None
+        self._found: dict[ObjectKey, tuple[Finding, ...]] = {}
+
+    def bind(self, changed: Callable[[ObjectKey], None]) -> None:
+        """Who is to hear of each object of which there is something else to say."""
+        self._changed = changed
+
+    def of(self, key: ObjectKey) -> tuple[Finding, ...]:
+        """Why what an object says cannot be served."""
+        return self._found.get(key, ())
+
+    def take(self, statuses: Iterable[CredentialStatus]) -> None:
+        """All credentials that somebody asks for and that were looked for."""
+        found: dict[ObjectKey, dict[Finding, None]] = {}
+        for each in statuses:
+            if each.problem:
+                found.setdefault(each.object, {})[_finding(each)] = None
+        before, self._found = self._found, {key: tuple(findings) for key, findings in found.items()}
+        for key in before.keys() | self._found.keys():
+            if before.get(key, ()) != self.of(key):
+                self._changed(key)
+
+
+def _finding(status: CredentialStatus) -> Finding:
+    message = INVALID_CREDENTIAL if status.unusable else REFERENCE_NOT_FOUND
+    fix = "a Secret of type kubernetes.io/tls in the namespace of the pods that serve it"
+    return Finding(message=message, object=status.object, text=status.problem, path=status.path, fix=fix)

@@ -12,7 +12,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import plait
+from plait.mesh.locality import NOWHERE, Locality
 from plait.mesh.node import ProxyNode
+from plait.xds.names import LOCAL_CLUSTER
 
 READY_PORT: Final = 15021
 METRICS_PORT: Final = 15090
@@ -55,6 +57,16 @@ _TAGS: Final = (
     ("response_code", r"_rq(_(\d{3}))$"),
     ("response_code_class", r"_rq(_(\dxx))$"),
 )
+#: Zero: wait for the first answer as long as it takes, rather than start serving without configuration.
+_SOURCE: Final = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+#: Nothing is sent to it. It is empty unless some rule asks for routing by zone.
+_LOCAL: Final = {
+    "name": LOCAL_CLUSTER,
+    "type": "EDS",
+    "connect_timeout": "1s",
+    "eds_cluster_config": {"service_name": LOCAL_CLUSTER, "eds_config": _SOURCE},
+}
+_PLACE: Final = ("region", "zone", "sub_zone")
 
 
 def _no_config() -> Mapping[str, Any]:
@@ -70,7 +82,7 @@ class BootstrapConfig:
     and its namespace. `proxy_config` is Istio's ProxyConfig as shown in the node's metadata. `annotations` are the
     pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics. With a `mark` Envoy sets it on all
     its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
-    itself, in place of those of the pod.
+    itself, in place of those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
     """
 
     token: str = field(repr=False)
@@ -87,6 +99,7 @@ class BootstrapConfig:
     max_connections: int = 100_000
     mark: int | None = None
     resolver: str | None = None
+    locality: Locality = NOWHERE
 
 
 def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
@@ -103,13 +116,17 @@ def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
                 _admin_cluster("prometheus_stats", config),
                 _admin_cluster("agent", config),
                 _xds_cluster(config),
+                _LOCAL,
             ],
             "listeners": [
                 _listener(READY_PORT, name="agent", path="/healthz/ready", rewrite="/ready"),
                 _listener(METRICS_PORT, name="prometheus_stats", path="/stats/prometheus"),
             ],
         },
-        **({} if config.mark is None else {"cluster_manager": _marking(config.mark)}),
+        "cluster_manager": {
+            "local_cluster_name": LOCAL_CLUSTER,
+            **({} if config.mark is None else _marking(config.mark)),
+        },
         **({} if config.resolver is None else {"typed_dns_resolver_config": _resolver(config.resolver)}),
         "stats_config": _stats_config(config.annotations),
         "layered_runtime": {
@@ -183,7 +200,7 @@ def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
     return {
         "id": node.id,
         "cluster": _service_cluster(node, config),
-        "locality": {},
+        "locality": {name: part for name, part in zip(_PLACE, config.locality, strict=True) if part},
         "metadata": {key: value for key, value in metadata.items() if value is not None},
     }
 
@@ -199,11 +216,9 @@ def _address(host: str, port: int) -> dict[str, Any]:
 
 
 def _dynamic_resources(config: BootstrapConfig) -> dict[str, Any]:
-    # Zero: wait for the first answer as long as it takes, rather than start serving without configuration.
-    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
-        "cds_config": source,
-        "lds_config": source,
+        "cds_config": _SOURCE,
+        "lds_config": _SOURCE,
         "ads_config": {
             "api_type": "DELTA_GRPC",
             "transport_api_version": "V3",

@@ -69,10 +69,11 @@ CredentialValue: TypeAlias = Certificate | Authorities | CertificateFiles | Auth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a name stands for: a value, or in words why there is none."""
+    """What a name stands for: a value, or in words why there is none; `secret` (NAMESPACE/NAME) if one is of no use."""
 
     value: CredentialValue | None = None
     problem: str = ""
+    secret: str = ""
 
 
 def credential_name(name: str) -> str:
@@ -128,17 +129,21 @@ def credential(reader: Reader, name: str, namespace: str) -> Credential:
 
 
 def _certificate(secret: Secret) -> Credential:
-    which = f"Secret {secret.metadata.namespace}/{secret.metadata.name}"
     for certificate, key in _PAIRS:
         if certificate in secret.data and key in secret.data:
             break
     else:
-        return Credential(problem=f"{which} has neither tls.crt and tls.key nor cert and key")
+        return _useless(secret, "it has neither tls.crt and tls.key nor cert and key")
     chain, private = _value(secret, certificate), _value(secret, key)
     problem = _fault(chain, private)
     if problem:
-        return Credential(problem=f"{which}: {problem}")
+        return _useless(secret, problem)
     return Credential(value=Certificate(chain=chain, key=private, staple=_value(secret, _STAPLE)))
+
+
+def _useless(secret: Secret, problem: str) -> Credential:
+    which = f"{secret.metadata.namespace}/{secret.metadata.name}"
+    return Credential(problem=f"Secret {which}: {problem}", secret=which)
 
 
 def _fault(chain: bytes, private: bytes) -> str:
@@ -158,15 +163,14 @@ def _fault(chain: bytes, private: bytes) -> str:
 
 
 def _authorities(secret: Secret) -> Credential:
-    which = f"Secret {secret.metadata.namespace}/{secret.metadata.name}"
     found = next((name for name in _AUTHORITIES if name in secret.data), None)
     if found is None:
-        return Credential(problem=f"{which} has neither ca.crt nor cacert, which say whose certificates to trust")
+        return _useless(secret, "it has neither ca.crt nor cacert, which say whose certificates to trust")
     certificates = _value(secret, found)
     try:
         x509.load_pem_x509_certificates(certificates)
     except ValueError:
-        return Credential(problem=f"{which}: {found} holds no certificate in PEM form")
+        return _useless(secret, f"{found} holds no certificate in PEM form")
     revoked = next((_value(secret, name) for name in _REVOKED if name in secret.data), b"")
     return Credential(value=Authorities(certificates=certificates, revoked=revoked))
 

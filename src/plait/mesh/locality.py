@@ -57,6 +57,9 @@ class Locality(NamedTuple):
         return 0 if self.subzone == other.subzone else 1
 
 
+NOWHERE: Final = Locality()
+
+
 class Caller(NamedTuple):
     """Who calls, as far as the choice among endpoints asks: where it is and labels that rules look at.
 

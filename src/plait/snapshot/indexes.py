@@ -210,6 +210,9 @@ def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, 
     labels = {label for policy in policies if policy is not None for label in _labels_of_callers(policy)}
     if any(policy is not None and any(_places(policy)) for policy in policies):
         result.members.add((keys.placing_rules(), (meta.namespace, meta.name)))
+    settings = (setting for policy in policies if policy is not None for setting in _places(policy))
+    if any(isinstance(setting, ZoneAwareSetting) and setting.enabled is not False for setting in settings):
+        result.members.add((keys.zone_rules(), (meta.namespace, meta.name)))
     if spec.workload_selector is not None:
         labels.update(spec.workload_selector.match_labels)
     for scope in scopes(spec.export_to or rules.destination_rule_export, meta.namespace):

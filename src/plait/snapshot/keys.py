@@ -338,6 +338,11 @@ def placing_rules() -> Key:
     return ("placing-rules",)
 
 
+def zone_rules() -> Key:
+    """Set of (namespace, DestinationRule): rules that let proxies choose among the zones of a region."""
+    return ("zone-rules",)
+
+
 def source_labels(scope: str) -> Key:
     """Set of (label, namespace, VirtualService): labels of callers that rules of `scope` look at."""
     return ("source-labels", scope)

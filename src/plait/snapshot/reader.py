@@ -258,6 +258,10 @@ class Reader:
         found: tuple[tuple[str, str], ...] = self._read(keys.placing_rules()) or ()
         return frozenset(ObjectKey("DestinationRule", *each) for each in found)
 
+    def zone_rules(self) -> bool:
+        """Whether some DestinationRule lets proxies choose among the zones of a region."""
+        return bool(self._read(keys.zone_rules()))
+
     def local_destination_rules(self, namespace: str) -> tuple[keys.DestinationEntry, ...]:
         """Rules of `namespace` for callers in `namespace`."""
         return self._read(keys.local_destination_rules(namespace)) or ()

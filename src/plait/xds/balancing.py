@@ -42,9 +42,10 @@ def set_balancing(cluster: Cluster, balancer: LoadBalancer | None, spread: Placi
         return
     if by_locality:
         cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
-    elif spread.zones is not None:
+    else:
+        # A proxy knows where its own kind is as soon as one rule asks for it; Envoy would then begin with all clusters.
         zones = cluster.common_lb_config.zone_aware_lb_config
-        zones.routing_enabled.value = 100
+        zones.routing_enabled.value = 0 if spread.zones is None else 100
         if spread.zones:
             zones.min_cluster_size.value = spread.zones
     simple = balancer.simple if balancer is not None else None

@@ -32,10 +32,12 @@ Change: TypeAlias = Upsert | Remove
 class CredentialStatus:
     """A credential that an object asks for at `path`, for gateways or the sidecars that it selects.
 
-    `secrets` are the (namespace, name) that decide about it, `problem` says in words why there is none to use.
+    `secrets` are the (namespace, name) that decide about it, `problem` says in words why there is none to use, and
+    `unusable` which Secret is there and of no use (NAMESPACE/NAME).
     """
 
     object: ObjectKey
     path: str
     secrets: tuple[tuple[str, str], ...]
     problem: str = ""
+    unusable: str = ""

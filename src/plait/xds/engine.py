@@ -16,7 +16,7 @@ from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
 from plait.kit.memo import Key, Memo
 from plait.mesh.config import MeshConfig
-from plait.mesh.credentials import secret_names
+from plait.mesh.credentials import Credential, secret_names
 from plait.mesh.halves import Halves
 from plait.mesh.node import ProxyNode
 from plait.snapshot.reader import Reader
@@ -372,15 +372,18 @@ class Engine:
             namespace = part.view.namespace
             kind = "gateway-credentials" if part.view.side == "gw" else "sidecar-credentials"
             wanted: tuple[WantedCredential, ...] = self._memo.get((kind, part.view))
-            found.extend(
-                CredentialStatus(
-                    object=item.origin.object,
-                    path=item.origin.path,
-                    secrets=tuple((namespace, name) for name in secret_names(item.name, namespace)),
-                    problem=self._memo.get(("credential", namespace, item.name)).problem,
+            for item in wanted:
+                credential: Credential = self._memo.get(("credential", namespace, item.name))
+                secrets = tuple((namespace, name) for name in secret_names(item.name, namespace))
+                found.append(
+                    CredentialStatus(
+                        object=item.origin.object,
+                        path=item.origin.path,
+                        secrets=secrets,
+                        problem=credential.problem,
+                        unusable=credential.secret,
+                    )
                 )
-                for item in wanted
-            )
         return tuple(dict.fromkeys(found))
 
     def problems_of(self, key: ObjectKey) -> tuple[Problem, ...]:

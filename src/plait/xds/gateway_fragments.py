@@ -42,6 +42,7 @@ from plait.xds.shared_fragments import (
     endpoint_entries,
     listener_resource,
     mesh_of,
+    own_kind_entry,
     rules_of,
 )
 from plait.xds.tls import WantedCredential, client_credentials, secret_resource, server_credentials
@@ -202,21 +203,25 @@ class GatewayFragments:
         )
 
     def gateway_credentials(self, tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
-        """The credentials that a gateway's servers and clusters ask for."""
-        found: dict[str, Origin] = {}
+        """The credentials that a gateway's servers and clusters ask for, with every object that does."""
+        found: dict[tuple[str, ObjectKey], Origin] = {}
+
+        def add(names: tuple[str, ...], origin: Origin) -> None:
+            for name in names:
+                found.setdefault((name, origin.object), origin)
+
         for listener in tracker.need(("gateway-listeners", view)):
             for server in listener.servers:
                 if server.tls is not None and server.serving in {Serving.HTTPS, Serving.TLS}:
                     origin = server.origin
                     if origin.object == server.gateway:
                         origin = Origin(origin.object, f"{origin.path}.tls")
-                    found.update((name, found.get(name, origin)) for name in server_credentials(server.tls))
+                    add(server_credentials(server.tls), origin)
         for item in tracker.need(("gateway-destinations", view)):
             effective = effective_policy(reader, item.rules, port=item.port, subset=item.subset)
             if effective.policy.tls is not None and effective.origin is not None:
-                origin = effective.origin
-                found.update((name, found.get(name, origin)) for name in client_credentials(effective.policy.tls))
-        return tuple(WantedCredential(name, found[name]) for name in sorted(found))
+                add(client_credentials(effective.policy.tls), effective.origin)
+        return tuple(WantedCredential(key[0], found[key]) for key in sorted(found))
 
     def credential(self, _tracker: Tracker, reader: Reader, namespace: str, name: str) -> Credential:
         """What a name stands for in a namespace."""
@@ -256,6 +261,7 @@ class GatewayFragments:
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         found = tracker.need(("gateway-destinations", view))
         yield from endpoint_entries(found, view.caller, reader, mesh_of(tracker))
+        yield own_kind_entry(view)
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for listener in tracker.need(("gateway-listeners", view)):

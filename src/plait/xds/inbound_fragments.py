@@ -10,8 +10,8 @@ from plait.xds import inbound as xds_inbound
 from plait.xds import names
 from plait.xds.encode import resource
 from plait.xds.manners import manners
-from plait.xds.resource import CDS, LDS, SDS, Resource
-from plait.xds.shared_fragments import Entries, Lister, Maker, listener_resource, mesh_of
+from plait.xds.resource import CDS, EDS, LDS, SDS, Resource
+from plait.xds.shared_fragments import Entries, Lister, Maker, listener_resource, mesh_of, own_kind_entry
 from plait.xds.tls import server_credentials
 from plait.xds.views import ViewKey
 
@@ -33,7 +33,12 @@ class InboundFragments:
 
     def lists(self) -> dict[tuple[str, str], Lister]:
         """By side of the view and type."""
-        return {("in", CDS): self._clusters, ("in", LDS): self._listeners, ("in", SDS): self._secrets}
+        return {
+            ("in", CDS): self._clusters,
+            ("in", EDS): self._endpoints,
+            ("in", LDS): self._listeners,
+            ("in", SDS): self._secrets,
+        }
 
     def inbound_ports(self, _tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[InboundPort, ...]:
         """The declared ports of a workload."""
@@ -64,6 +69,10 @@ class InboundFragments:
         yield name, ("fixed-cluster", name)
         for port in tracker.need(("inbound-ports", view)):
             yield names.inbound_cluster(port.port), ("inbound-cluster", port)
+
+    @staticmethod
+    def _endpoints(_tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
+        yield own_kind_entry(view)
 
     def _secrets(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         wanted = (

@@ -25,6 +25,7 @@ from plait.mesh.destination_rules import (
 from plait.mesh.destinations import Destination
 from plait.mesh.locality import Caller
 from plait.mesh.origin import Origin
+from plait.mesh.own_kind import kind_of, own_kind
 from plait.mesh.placing import groups, placed, placing
 from plait.snapshot.keys import Labels, Resolution, ServiceHost
 from plait.snapshot.reader import Reader
@@ -149,6 +150,11 @@ def _endpoints_entry(item: Destination) -> tuple[str, Key]:
     return names.outbound_cluster(item.host, item.port, item.subset), endpoints_key(item)
 
 
+def own_kind_entry(view: ViewKey) -> tuple[str, Key]:
+    """The endpoints of the cluster that the proxies of a view are themselves."""
+    return names.LOCAL_CLUSTER, ("own-kind", view.namespace, kind_of(view.labels))
+
+
 def endpoints_key(item: Destination) -> Key:
     """The endpoints of a destination, as everybody sees them to whom their places do not matter."""
     return ("endpoints", item.host, item.port, item.subset, item.labels, item.owner)
@@ -208,6 +214,7 @@ class SharedFragments:
             "rule-credentials": self.rule_credentials,
             "endpoints": self.endpoints,
             "placed-endpoints": self.placed_endpoints,
+            "own-kind": self.own_kind,
             "fixed-cluster": self.fixed_cluster,
         }
 
@@ -300,6 +307,12 @@ class SharedFragments:
                 return resource(EDS, name, placed_assignment(name, found))
         everybody: Resource | None = tracker.need(endpoints_key(destination))
         return everybody
+
+    def own_kind(self, tracker: Tracker, reader: Reader, namespace: str, kind: Labels) -> Resource:
+        """Where the proxies of one kind are: nowhere, as long as nobody asks for routing by zone."""
+        asked = mesh_of(tracker).zones_lb is not None or reader.zone_rules()
+        found = own_kind(reader, namespace, kind) if asked else ()
+        return resource(EDS, names.LOCAL_CLUSTER, load_assignment(names.LOCAL_CLUSTER, found))
 
     def fixed_cluster(self, tracker: Tracker, _reader: Reader, name: str) -> Resource:
         """Clusters that depend on no object."""

@@ -36,8 +36,10 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from google.protobuf.json_format import MessageToDict, MessageToJson
 
 from plait.mesh.config import MeshConfig
+from plait.mesh.locality import of_labels
 from plait.mesh.node import ProxyNode
 from plait.xds.engine import Engine, Upsert
+from plait.xds.names import LOCAL_CLUSTER
 from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 
 KINDS = {
@@ -62,6 +64,7 @@ class Proxy:
         self.engine = Engine(mesh)
         self.engine.apply(Upsert(obj) for obj in objects)
         self.engine.attach(node)
+        self.node = node
         self.messages: dict[str, dict[str, Any]] = {url: {} for url in KINDS}
         for update in self.engine.take():
             response = DeltaDiscoveryResponse.FromString(b"".join(item.encoded for item in update.upserts))
@@ -108,6 +111,12 @@ class Proxy:
         }
         if static:
             resources["secrets"] = [MessageToDict(item) for item in self.messages[SDS].values()]
+            # As in the bootstrap of the sidecars: where the proxy is, and where its own kind.
+            own = Cluster(name=LOCAL_CLUSTER, type=Cluster.STATIC, load_assignment=self.messages[EDS][LOCAL_CLUSTER])
+            resources["clusters"].append(MessageToDict(own))
+            result["cluster_manager"] = {"local_cluster_name": LOCAL_CLUSTER}
+            place = of_labels(dict(self.node.labels))
+            result["node"]["locality"] = {"region": place.region, "zone": place.zone, "sub_zone": place.subzone}
         else:
             stream = {"name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s"}
             stream["load_assignment"] = {"cluster_name": "xds-grpc"}

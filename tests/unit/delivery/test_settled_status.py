@@ -138,6 +138,38 @@ def test_messages_come_and_go_without_a_verdict():
     assert conditions(gone)["Accepted"] == VALID
 
 
+LACKING = Finding(
+    message=REFERENCE_NOT_FOUND,
+    object=KEY,
+    path="spec.servers[0].tls",
+    text="there is no Secret 'late'",
+    fix="a Secret",
+)
+
+
+def test_what_is_not_served_for_want_of_a_certificate_is_not_settled():
+    words = "spec.servers[0].tls: there is no Secret 'late'; a Secret"
+    patch = status_patch(web(), Told(SETTLED, (), (), (LACKING,)), "then")
+    assert conditions(patch) == {
+        "Accepted": ("True", "Valid", f"valid, with warnings: {words}"),
+        "Settled": ("False", "CredentialUnusable", f"in effect but for what has no certificate: {words}"),
+    }
+    (message,) = patch["status"]["validationMessages"]
+    assert message["type"]["code"] == "IST0101"
+    there = web(**patch["status"])
+    assert not current(there, 2)
+    assert conditions(status_patch(there, Told(SETTLED, (), ()), "now"))["Settled"][1] == "Settled"
+    # What is still on its way comes first.
+    on_its_way = status_patch(web(), Told(WAITING, (), (), (LACKING,)), "now")
+    assert conditions(on_its_way)["Settled"][1] == "Progressing"
+
+
+def test_what_the_process_before_called_settled_is_taken_back_when_its_certificate_goes():
+    settled = web(**status_patch(web(), Told(SETTLED), "then")["status"])
+    patch = status_patch(settled, Told(findings=(), unserved=(LACKING,)), "now")
+    assert conditions(patch)["Settled"][:2] == ("False", "CredentialUnusable")
+
+
 def test_a_server_that_drops_path_and_text_is_not_told_again_and_again():
     patch = status_patch(web(), Told(SETTLED, (), (ODD,)), "then")
     kept = {name: value for name, value in ODD_MESSAGE.items() if name not in {"path", "message"}}

@@ -6,6 +6,7 @@ import pytest
 
 from plait.inject import BootstrapConfig, bootstrap
 from plait.inject.bootstrap import _TAGS
+from plait.mesh.locality import Locality
 from plait.mesh.node import ProxyNode
 
 NODE = ProxyNode(
@@ -39,6 +40,16 @@ def test_configuration_comes_by_delta_ads_with_the_pods_token():
     assert ads["set_node_on_first_message_only"] is True
     assert ads["grpc_services"][0]["initial_metadata"] == [{"key": "authorization", "value": "Bearer secret-token"}]
     assert dynamic["cds_config"]["initial_fetch_timeout"] == "0s"
+
+
+def test_a_proxy_knows_where_it_is_and_asks_where_its_own_kind_is():
+    document = bootstrap(NODE, config=BootstrapConfig(token="t", locality=Locality("west", "1"), mark=1337))
+    assert document["node"]["locality"] == {"region": "west", "zone": "1"}
+    assert document["cluster_manager"]["local_cluster_name"] == "local_cluster"
+    assert "upstream_bind_config" in document["cluster_manager"]
+    (own,) = (each for each in document["static_resources"]["clusters"] if each["name"] == "local_cluster")
+    assert own["type"] == "EDS"
+    assert bootstrap(NODE, config=CONFIG)["node"]["locality"] == {}
 
 
 def test_the_token_is_not_shown():

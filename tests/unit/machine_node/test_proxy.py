@@ -1,6 +1,7 @@
 import json
 
 from plait.machine.node.proxy import proxy_bootstrap, proxy_command
+from plait.mesh.locality import Locality
 
 POD = {
     "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}},
@@ -27,3 +28,12 @@ def test_the_bootstrap_says_who_the_pod_is_and_carries_its_token():
         text = proxy_bootstrap(POD, ["proxy", role], {}, ip="10.42.0.20", token="t0ken")
         assert json.loads(text)["node"]["id"] == f"{kind}~10.42.0.20~web-1.shop~shop.svc.cluster.local"
         assert "Bearer t0ken" in text
+
+
+def test_a_proxy_is_where_its_pod_says_or_else_where_the_machine_is():
+    machine = Locality("south", "9")
+    labels = {"app": "web", "istio-locality": "west.1"}
+    placed = {**POD, "metadata": {**POD["metadata"], "labels": labels}}
+    for pod, place in ((placed, {"region": "west", "zone": "1"}), (POD, {"region": "south", "zone": "9"})):
+        text = proxy_bootstrap(pod, ["proxy", "sidecar"], {}, ip="10.42.0.20", token="t", machine=machine)
+        assert json.loads(text)["node"]["locality"] == place

@@ -79,7 +79,7 @@ def test_authorities_come_from_a_secret_of_their_own_or_else_from_that_of_the_ce
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"tls.crt": CHAIN}, "has neither tls.crt and tls.key nor cert and key"),
+        ({"tls.crt": CHAIN}, "it has neither tls.crt and tls.key nor cert and key"),
         ({"tls.crt": b"x", "tls.key": KEY}, "its certificate is no certificate in PEM form"),
         ({"tls.crt": CHAIN, "tls.key": b"x"}, "its key is no unencrypted private key in PEM form"),
         ({"tls.crt": CHAIN, "tls.key": pair(b"secret")[1]}, "its key is no unencrypted private key in PEM form"),

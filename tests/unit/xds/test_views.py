@@ -199,7 +199,7 @@ def test_a_headless_database_has_a_listener_for_each_endpoint_that_keeps_the_add
     assert not listeners["10.42.0.21_3306"].listener_filters
     cluster = see(world, k8s.sidecar(), CDS)["outbound|3306||db.shop.svc.cluster.local"]
     assert cluster.type == cluster_pb2.Cluster.ORIGINAL_DST
-    assert see(world, k8s.sidecar(), EDS) == {}
+    assert list(see(world, k8s.sidecar(), EDS)) == ["local_cluster"]
 
 
 def test_inbound_ports_are_found_by_number_and_by_name(k8s: SimpleNamespace, see: Any) -> None:

@@ -35,7 +35,10 @@ def validate_load_balancer(path: str, balancer: LoadBalancer, findings: Findings
     if balancer.consistent_hash is not None:
         _consistent_hash(f"{path}.consistentHash", balancer.consistent_hash, findings)
     if balancer.zone_aware_lb_setting is not None:
-        validate_zones(f"{path}.zoneAwareLbSetting", balancer.zone_aware_lb_setting, findings, detects=detects)
+        where = f"{path}.zoneAwareLbSetting"
+        validate_zones(where, balancer.zone_aware_lb_setting, findings, detects=detects)
+        if balancer.consistent_hash is not None and balancer.zone_aware_lb_setting.enabled is not False:
+            findings.warn(where, "keeps calls in their region only: consistentHash chooses among all of its zones")
     if balancer.backend_utilization is not None:
         _utilization(f"{path}.backendUtilization", balancer.backend_utilization, findings)
     _warmup(path, balancer, findings)

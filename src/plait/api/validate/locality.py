@@ -49,7 +49,8 @@ def validate_zones(path: str, setting: ZoneAwareSetting, findings: Findings, *, 
         path, LocalitySetting(failover=setting.failover, failover_priority=setting.failover_priority), findings
     )
     if not detects and (setting.failover or setting.failover_priority):
-        findings.warn(path, "without outlierDetection nothing fails over", fix="outlierDetection")
+        text = "without outlierDetection another region is used only when one's own has no ready endpoint"
+        findings.warn(path, text, fix="outlierDetection")
     findings.integer(f"{path}.minClusterSize", setting.min_cluster_size, low=1, high=2**32 - 1)
 
 

@@ -38,17 +38,18 @@ class Told(NamedTuple):
     """What is to be said of one object: how far it is, what is wrong as it is written, what analysis says.
 
     `verdict` is None of an object that no proxy has to acknowledge, and where it is said already or still to come.
-    `findings` is None where nobody analyses: then they are the problems.
+    `findings` is None where nobody analyses: then they are the problems. `unserved` is what it lacks to be in effect.
     """
 
     verdict: Verdict | None = None
     problems: tuple[Problem, ...] = ()
     findings: tuple[Finding, ...] | None = None
+    unserved: tuple[Finding, ...] = ()
 
     @property
     def said(self) -> tuple[Finding, ...]:
         """All findings, the worst first."""
-        return tuple(map(finding_of, self.problems)) if self.findings is None else self.findings
+        return (*self.unserved, *(map(finding_of, self.problems) if self.findings is None else self.findings))
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -70,7 +71,10 @@ def status_patch(obj: Mapping[str, Any], told: Told, now: str) -> dict[str, Any]
     known = [c for c in status.get("conditions") or () if isinstance(c, dict)]
     wanted = [_accepted(told, str(obj.get("kind")))]
     if verdict is not None:
-        wanted.append(_settled(verdict, accepted=not told.errors))
+        wanted.append(_settled(verdict, told))
+    elif told.unserved and current(obj, generation):
+        # Said by the process before, which knew of nothing that is lacking.
+        wanted.append(_not_served(told.unserved))
     own = {condition["type"] for condition in wanted}
     conditions = []
     for condition in wanted:
@@ -127,12 +131,19 @@ def _accepted(told: Told, kind: str) -> dict[str, str]:
     return {"type": ACCEPTED, "status": "True", "reason": "Valid", "message": text}
 
 
-def _settled(verdict: Verdict, *, accepted: bool) -> dict[str, str]:
-    if not accepted:
+def _settled(verdict: Verdict, told: Told) -> dict[str, str]:
+    if told.errors:
         text = "not accepted, see the condition Accepted"
         return {"type": SETTLED, "status": "False", "reason": "NotAccepted", "message": text}
+    if told.unserved and verdict.state == "Settled":
+        return _not_served(told.unserved)
     status = _STATUS.get(verdict.state, "False")
     return {"type": SETTLED, "status": status, "reason": verdict.state, "message": describe(verdict)[:_LIMIT]}
+
+
+def _not_served(lacking: Sequence[Finding]) -> dict[str, str]:
+    text = f"in effect but for what has no certificate: {_listed(lacking)}"[:_LIMIT]
+    return {"type": SETTLED, "status": "False", "reason": "CredentialUnusable", "message": text}
 
 
 def describe(verdict: Verdict) -> str:

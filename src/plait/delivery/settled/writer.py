@@ -57,7 +57,7 @@ class Patches(Protocol):
 class StatusWriter:
     """Only the newest word on each object waits to be written; what is final goes before the rest.
 
-    `findings` says what analysis knows of an object; it is asked when it is written.
+    `findings` says what analysis knows of an object, `unserved` what it lacks; both are asked when it is written.
     """
 
     def __init__(
@@ -66,12 +66,14 @@ class StatusWriter:
         objects: Objects,
         *,
         findings: Callable[[ObjectKey], tuple[Finding, ...] | None] = lambda _: None,
+        unserved: Callable[[ObjectKey], tuple[Finding, ...]] = lambda _: (),
         patience: float = _PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._objects = objects
         self._findings = findings
+        self._unserved = unserved
         self._patience = patience
         self._clock = clock
         self._now: dict[ObjectKey, Told] = {}
@@ -132,7 +134,7 @@ class StatusWriter:
         obj = self._objects.find(str(key))
         if obj is None:
             return
-        words = told._replace(findings=self._findings(key))
+        words = told._replace(findings=self._findings(key), unserved=self._unserved(key))
         body = status_patch(obj, words, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if body is None:
             return

@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from plait.kube.errors import ApiError
+from plait.kube.kinds import NODE
 from plait.machine.init.protocol import Spawn
 from plait.machine.node import persist
 from plait.machine.node.bootstrap_check import bootstrap_fault
 from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
 from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
+from plait.machine.node.host import NODE_NAME
 from plait.machine.node.images import argv
 from plait.machine.node.limiting import out_of_memory
 from plait.machine.node.programs import write_programs
@@ -34,6 +37,7 @@ from plait.machine.node.script import FAILED, TOOLS, start_script
 from plait.machine.node.security import Identity, SecurityError, identity, on_one_uid
 from plait.machine.node.tokens import PROXY_SECONDS, request_token
 from plait.machine.node.volumes import VolumeError
+from plait.mesh.locality import NOWHERE, Locality, of_labels
 
 if TYPE_CHECKING:
     from plait.machine.init.protocol import Process
@@ -227,7 +231,8 @@ async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mappin
     token = await request_token(pod.host.client, pod.object, seconds=PROXY_SECONDS, now=time.time())
     args, marks = tuple(container.spec.get("args") or ()), pod.host.settings.one_uid
     resolver = f"{pod.host.settings.bridge_ip}:{PROXY_DNS_PORT}"
-    made = partial(proxy_bootstrap, pod.object, args, env, ip=ip, marks=marks, resolver=resolver)
+    machine = await _place_of_machine(pod)
+    made = partial(proxy_bootstrap, pod.object, args, env, ip=ip, marks=marks, resolver=resolver, machine=machine)
     patchers = bootstrap_patchers(env)
     nobody = ""
     fault = await bootstrap_fault(pod.host.settings.envoy, made(token=nobody), who) if patchers else ""
@@ -237,6 +242,17 @@ async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mappin
     text = made(token=token.text, patches=not fault)
     write_private(folder / "bootstrap.json", text.encode(), mode=0o400, uid=who.uid, gid=who.gid)
     return Mount(source=str(folder / "bootstrap.json"), target=BOOTSTRAP_PATH, options="bind,ro")
+
+
+async def _place_of_machine(pod: Pod) -> Locality:
+    """Where the Node is, by its labels of this moment, if the pod does not say it itself."""
+    if of_labels(pod.object["metadata"].get("labels") or {}).region:
+        return NOWHERE
+    try:
+        node = await pod.host.client.get(NODE, NODE_NAME)
+    except ApiError:
+        return NOWHERE
+    return of_labels(node["metadata"].get("labels") or {})
 
 
 def _termination_log(upper: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait.inject import PROXY_MARK, BootstrapConfig, bootstrap, patched
+from plait.mesh.locality import NOWHERE, Locality, of_labels
 from plait.mesh.node import ProxyNode
 
 #: Where Istio's proxies have their bootstrap.
@@ -57,10 +58,12 @@ def proxy_bootstrap(
     marks: bool = False,
     resolver: str | None = None,
     patches: bool = True,
+    machine: Locality = NOWHERE,
 ) -> str:
     """The bootstrap's JSON text; it holds the pod's token. `patches`: with what EnvoyFilters merge into it.
 
     With `marks` a sidecar marks its connections. `resolver` is the DNS server (ADDRESS:PORT) that Envoy itself asks.
+    `machine` is the place of a pod that does not say its own.
     """
     meta, labels = pod["metadata"], pod["metadata"].get("labels") or {}
     node = ProxyNode(
@@ -81,6 +84,7 @@ def proxy_bootstrap(
         annotations=meta.get("annotations") or {},
         mark=PROXY_MARK if marks and is_sidecar_proxy(args) else None,
         resolver=resolver,
+        locality=own if (own := of_labels(labels)).region else machine,
     )
     made = bootstrap(node, config=config)
     return json.dumps(patched(made, env)[0] if patches else made)
