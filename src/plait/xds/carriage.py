@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Key, Memo
-from plait.xds.resource import EDS, ViewUpdate
+from plait.xds.resource import EDS, LDS, ViewUpdate
 from plait.xds.views import PLACING
 
 #: Kinds whose objects say of themselves whether they are in effect.
@@ -67,10 +67,13 @@ class Carriage:
         touched: set[Key],
         updates: Sequence[ViewUpdate],
         users: Callable[[Key], Iterable[str]],
+        *,
         held: Collection[ObjectKey] = (),
+        moves: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
     ) -> tuple[Carried, ...]:
         """What the publication of `updates` carries; `users` says in which views a fragment is.
-        Objects that are `held` are not in it yet.
+        Objects that are `held` are not in it yet. `moves` are views that proxies came to: those that hold what their
+        proxies had before, and those that do not.
 
         With one cause it is everything. Of several, each answers for what stands on what it changed, a little more
         where they changed the same set.
@@ -80,6 +83,7 @@ class Carriage:
         self._generations = {key: number for key, number in self._generations.items() if key in held}
         self._causes, self._others = {}, False
         since, self._since = self._since, memo.epoch
+        same, other = moves
         if not generations:
             return ()
         types: dict[str, set[str]] = {}
@@ -89,14 +93,14 @@ class Carriage:
         found = []
         for key, generation in generations.items():
             keys = causes.get(key, set())
-            if not keys or not types:
+            if not keys or not (types or other):
                 views: frozenset[str] = frozenset()
             elif alone or any(each[0] in PLACING for each in keys):
                 # Who moves proxies to other views answers for those views, which nothing led to before.
-                views = frozenset(types)
+                views = other.union(types) - same
             else:
                 changed = memo.changed_by(keys, among=touched, since=since)
                 views = frozenset(view for fragment in changed for view in users(fragment) if view in types)
-            endpoints_only = bool(views) and all(types[view] <= {EDS} for view in views)
+            endpoints_only = bool(views) and all(types.get(view, {LDS}) <= {EDS} for view in views)
             found.append(Carried(key, generation, views, endpoints_only))
         return tuple(found)

@@ -25,6 +25,7 @@ from plait.xds.blame import common_path, patch_path, path_in
 from plait.xds.carriage import Carriage, Carried
 from plait.xds.changes import Change, CredentialStatus, Remove, Upsert
 from plait.xds.fragments import VIEW_TYPES, Fragments, list_key
+from plait.xds.moves import Moves, Picture
 from plait.xds.patch.fragments import OUT_OF_SERVICE, out_of_service
 from plait.xds.patch.problems import patch_problems
 from plait.xds.patch.withdrawals import Withdrawals
@@ -63,6 +64,7 @@ class Engine:
         self._withdrawals = Withdrawals()
         self._halves = Halves(self.mesh.domain)
         self._carriage = Carriage()
+        self._moves = Moves()
         self._carried: tuple[Carried, ...] = ()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
         self._nodes: dict[ProxyNode, int] = {}
@@ -217,6 +219,7 @@ class Engine:
         views = views_of(Reader(self.snapshot.get, self.mesh.domain), node, self.mesh.root_namespace)
         if views == before:
             return False
+        self._moves.note(before, views, self._picture)
         self._views[node] = views
         for view in views:
             if view not in self._uses:
@@ -274,7 +277,10 @@ class Engine:
             for key, name in self._users.get(fragment, ()):
                 pending.setdefault(key, {})[name] = None
         updates = [update for key, names in pending.items() if (update := self._update(key, names)) is not None]
-        self._carried += self._carriage.take(self._memo, touched, updates, self._views_with, self.held)
+        moves = self._moves.take(self._picture)
+        self._carried += self._carriage.take(
+            self._memo, touched, updates, self._views_with, held=self.held, moves=moves
+        )
         self._memo.sweep()
         order = {type_url: place for place, type_url in enumerate(VIEW_TYPES)}
         return tuple(sorted(updates, key=lambda update: (update.view, order[update.type_url])))
@@ -285,9 +291,23 @@ class Engine:
         return carried
 
     def concerned(self, key: ObjectKey) -> frozenset[str]:
-        """The live views that an object has a part in, as of the last `take`."""
+        """The live views that an object has a part in, as of the last `take`; an EnvoyFilter: that it changes."""
+        if key.kind == "EnvoyFilter":
+            parts = self._parts.values()
+            return frozenset(part.view.name for part in parts if any(map(self._patcher(key), part.members.values())))
         found = self._memo.standing_on(entries_of(self.snapshot, key))
         return frozenset(view for fragment in found for view in self._views_with(fragment))
+
+    def _patcher(self, key: ObjectKey) -> Callable[[Key], bool]:
+        return lambda fragment: key in self._patched_by(fragment)
+
+    def _picture(self, view: ViewKey) -> Picture:
+        parts = (self._parts.get(list_key(view, type_url)) for type_url in VIEW_TYPES)
+        return {
+            part.type_url: {name: resource.version for name, resource in part.sent.items()}
+            for part in parts
+            if part is not None and part.told
+        }
 
     def _views_with(self, fragment: Key) -> Iterator[str]:
         part = self._parts.get(fragment)

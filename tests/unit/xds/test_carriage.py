@@ -92,3 +92,42 @@ def test_the_path_of_a_refused_resource_is_known(engine: Engine, k8s: SimpleName
     rds = next(u for u in engine.take() if u.view == "out/red")
     key = ObjectKey("VirtualService", "red", "web")
     assert engine.path_of(key, rds.type_url, rds.upserts[0].name, rds.upserts[0].version) == "spec.http[0]"
+
+
+def timeout_patch(generation: int, **labels: str) -> Upsert:
+    """An EnvoyFilter for the workloads of `red` with these labels."""
+    patch = {
+        "applyTo": "CLUSTER",
+        "match": {"context": "SIDECAR_OUTBOUND"},
+        "patch": {"operation": "MERGE", "value": {"connect_timeout": "7s"}},
+    }
+    spec = {"workloadSelector": {"labels": labels}, "configPatches": [patch]}
+    metadata = {"name": "slow", "namespace": "red"}
+    kind = {"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter"}
+    return numbered({**kind, "metadata": metadata, "spec": spec}, generation)
+
+
+def proxies_of(engine: Engine, nodes: list[Any], views: set[str]) -> set[str]:
+    found = {node: set(engine.attach(node)) for node in nodes}
+    for node in nodes:
+        engine.detach(node)
+    return {node.pod for node, seen in found.items() if seen & views}
+
+
+def test_a_patch_for_one_workload_of_six_concerns_one(engine: Engine, k8s: SimpleNamespace) -> None:
+    """All six move to views by a label that nothing looked at before; five of them have what they had."""
+    nodes = [k8s.sidecar("red", f"p{n}", app="caller", tier=f"t{n}") for n in range(6)]
+    for node in nodes:
+        engine.attach(node)
+    engine.take()
+    engine.carried()
+    engine.apply([timeout_patch(1, tier="t3")])
+    ((generation, views, _),) = take(engine).values()
+    assert generation == 1
+    assert proxies_of(engine, nodes, views) == {"p3"}
+    key = ObjectKey("EnvoyFilter", "red", "slow")
+    assert engine.concerned(key) == views
+    # Selecting others, by a label that is looked at already: those that lose it and those that get it.
+    engine.apply([timeout_patch(2, tier="t4")])
+    ((_, views, _),) = take(engine).values()
+    assert proxies_of(engine, nodes, views) == {"p3", "p4"}
