@@ -13,8 +13,8 @@ $(STAMP): requirements.lock pyproject.toml scripts/install
 	scripts/install
 	@touch $(STAMP)
 
-demo: install ## bring up a mesh with the Sock Shop in it
-	$(BIN)/plait up --demo sock-shop
+demo: install ## bring up a mesh with the Sock Shop in it; UP="--ports auto" adds to plait up
+	$(BIN)/plait up --demo sock-shop $(UP)
 	@echo "READY http://127.0.0.1:$$($(BIN)/plait status -o json | $(BIN)/python -c 'import json,sys; print(json.load(sys.stdin)["ports"]["http"])')"
 
 down: ## stop the mesh

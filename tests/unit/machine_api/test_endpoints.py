@@ -58,6 +58,8 @@ async def test_all_slices_of_a_service_are_one_object(web: Any) -> None:
         },
         {"addresses": addresses("10.0.0.3"), "ports": [{"name": "http", "port": 9000, "protocol": "TCP"}]},
     ]
+    _, service, _ = await web.ask("GET", f"{CORE}/services/web")
+    assert found["metadata"]["uid"] not in {"", service["metadata"]["uid"]}
     _, before, _ = await web.ask("GET", f"{SLICES}/c")
     assert found["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 

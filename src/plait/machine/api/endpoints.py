@@ -6,6 +6,7 @@ them, so they are not stored: a Service's change is written once, in its slices.
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -174,6 +175,7 @@ def endpoints(service: Json, slices: Iterable[Json]) -> Json:
     made: Json = {
         "name": meta["name"],
         "namespace": meta["namespace"],
+        "uid": str(uuid.uuid5(uuid.UUID(meta["uid"]), PLURAL)),
         "resourceVersion": str(newest),
         "creationTimestamp": meta["creationTimestamp"],
     }

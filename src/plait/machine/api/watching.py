@@ -88,8 +88,8 @@ class Watch:
         response = web.StreamResponse(headers=headers())
         response.content_type = "application/json"
         response.enable_chunked_encoding()
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             await self._serve(response)
         except ConnectionError:
             return response  # the client went away while we were writing to it

@@ -139,7 +139,8 @@ class Controllers:
                 resources = await self._discover()
                 self.garbage.serve({(item.kind.group, item.kind.kind): item.kind for item in resources})
                 self.namespaces.serve(resources)
-                wanted = {item.kind for item in resources if {"list", "watch"} <= item.verbs}
+                # What cannot be deleted is nobody's to clean up.
+                wanted = {item.kind for item in resources if {"list", "watch", "delete"} <= item.verbs}
                 wanted -= {*CACHED, EVENT}
                 for kind in following.keys() - wanted:
                     following.pop(kind).cancel()
