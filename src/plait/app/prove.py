@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from plait.app.objects.plan import Plan
+from plait.app.objects.plan import Item, Plan
 from plait.app.what_if import Mesh, mesh_of
 from plait.kube.client import Client
 from plait.mesh.node import ProxyNode
@@ -82,30 +83,56 @@ def _stand_ins(objects: Iterable[Any]) -> Iterable[ProxyNode]:
 async def prove(
     client: Client, plan: Plan, pairs: Sequence[tuple[Any, Mapping[str, Any]]], proofs: Proofs
 ) -> tuple[list[str], list[str]]:
-    """Faults and warnings about a plan, from its objects as they are and as they would be. Raises ApiError.
-
-    A refusal of something that none of these objects has made is no reason to hold them up, and so only a warning.
-    """
+    """Faults and warnings about a plan, from its objects as they are and as they would be. Raises ApiError."""
     changed = [(item, new) for item, (live, new) in zip(plan.items, pairs, strict=True) if live != new]
     if not any(concerns_envoy(new) for _, new in changed):
         return [], []
-    mesh = await mesh_of(client)
+    return await judged(await mesh_of(client), changed, proofs)
+
+
+async def judged(
+    mesh: Mesh, changed: Sequence[tuple[Item, Mapping[str, Any]]], proofs: Proofs
+) -> tuple[list[str], list[str]]:
+    """Faults, one for each object that Envoy refuses, and warnings about changes of a mesh.
+
+    A refusal of something that none of these objects has made is no reason to hold them up, and so only a warning.
+    """
     faults: list[str] = []
     warnings: list[str] = []
+    left = list(changed)
     try:
-        for each in await objections(mesh, [Upsert(new) for _, new in changed], proofs):
-            makers = [(item, new) for item, new in changed if _key(new) in each.objects]
-            # The rules of users come first: a Service is seldom to blame.
-            for item, new in [pair for pair in makers if concerns_envoy(pair[1])][:1]:
-                path = await _path(mesh, new, proofs)
+        async with asyncio.timeout(PATIENCE):
+            # Envoy stops at the first fault: what is left without its object is asked about again.
+            while found := await objections(mesh.again(), [Upsert(new) for _, new in left], proofs):
+                (each,) = found
+                # The rules of users come first: a Service is seldom to blame.
+                makers = [pair for pair in left if _key(pair[1]) in each.objects and concerns_envoy(pair[1])]
+                if not makers:
+                    warnings.append(f"{each} (made from {', '.join(each.objects) or 'nothing of this'})")
+                    break
+                item, new, each = await _guilty(mesh, makers, each, proofs)
+                path = await _path(mesh.again(), new, proofs)
                 faults.append(f"{item.given.where(path)}: {item.title}: {path + ': ' if path else ''}{each}")
-            if not makers:
-                warnings.append(f"{each} (made from {', '.join(each.objects) or 'nothing of this'})")
+                left = [pair for pair in left if pair[1] is not new]
     except TimeoutError:
-        warnings.append(f"not tried on a scratch Envoy: that would have taken longer than {PATIENCE:g} s")
+        tried = "not everything was tried" if faults else "not tried"
+        warnings.append(f"{tried} on a scratch Envoy: that would have taken longer than {PATIENCE:g} s")
     except FileNotFoundError as error:
         warnings.append(f"not tried on a scratch Envoy: {error}")
     return list(dict.fromkeys(faults)), warnings
+
+
+async def _guilty(
+    mesh: Mesh, makers: Sequence[tuple[Item, Mapping[str, Any]]], said: Objection, proofs: Proofs
+) -> tuple[Item, Mapping[str, Any], Objection]:
+    """Which of the objects that made a resource is to blame, with what Envoy says of it: the first that is refused
+    without the others, and the first of all if none is.
+    """
+    for item, new in makers if len(makers) > 1 else ():
+        for each in await objections(mesh.again(), [Upsert(new)], proofs):
+            if _key(new) in each.objects:
+                return item, new, each
+    return *makers[0], said
 
 
 def _key(obj: Mapping[str, Any]) -> str:

@@ -40,6 +40,10 @@ class Mesh:
             if obj.get("kind") == "Pod" and (node := node_of(obj)) is not None:
                 self.nodes[node.namespace, node.pod] = node
 
+    def again(self) -> Mesh:
+        """The mesh as it was read."""
+        return Mesh(self._given)
+
     def configuration(self, node: ProxyNode) -> Configuration:
         """All that one proxy has."""
         views = self.engine.attach(node)

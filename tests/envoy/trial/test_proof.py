@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
 from plait.api.yaml import objects, read_yaml
-from plait.app.prove import objections
+from plait.app.objects.given import Given
+from plait.app.objects.plan import Item
+from plait.app.prove import judged, objections
 from plait.app.what_if import Mesh
+from plait.kube.kinds import ENVOYFILTER
 from plait.trial.proof import Proofs
 from plait.xds.encode import resource
 from plait.xds.engine import Upsert
@@ -86,6 +90,34 @@ async def test_of_a_broken_constraint_the_reason_is_told_and_not_the_whole_boots
     (found,) = await objections(mesh(), [Upsert(bad)], Proofs(), seconds=60)
     assert "ConnectTimeout: value must be greater than 0s" in found.refused.words
     assert "static_resources" not in found.refused.words
+
+
+FILE = """
+{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: NAME, namespace: shop}, spec: {}}
+"""
+
+
+def item(name: str, obj: dict[str, Any]) -> tuple[Item, dict[str, Any]]:
+    (document,) = read_yaml(FILE.replace("NAME", name), f"{name}.yaml").documents
+    obj = {**obj, "metadata": {"name": name, "namespace": "shop"}}
+    return Item(given=Given(obj=document.value, document=document), kind=ENVOYFILTER, obj=obj), obj
+
+
+async def test_all_objects_that_are_refused_are_named_and_no_other() -> None:
+    good = deepcopy(FILTER)
+    code = good["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["default_source_code"]
+    code["inline_string"] = "function envoy_on_request(handle) end"
+    mixed = deepcopy(good)
+    mixed["spec"]["configPatches"] += CLUSTERS["spec"]["configPatches"]
+    # Two of them patch the listener of the good one, which is the first to have done so.
+    changed = [item("good", good), item("bad", FILTER), item("worse", FILTER), item("mixed", mixed)]
+    faults, warnings = await judged(mesh(), changed, Proofs())
+    assert [fault.partition(": Envoy would")[0] for fault in sorted(faults)] == [
+        "bad.yaml:2: EnvoyFilter shop/bad: spec.configPatches[0]",
+        "mixed.yaml:2: EnvoyFilter shop/mixed: spec.configPatches[1]",
+        "worse.yaml:2: EnvoyFilter shop/worse: spec.configPatches[0]",
+    ]
+    assert not warnings
 
 
 async def test_what_was_accepted_is_not_asked_about_again(tmp_path: Path) -> None:
