@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from sockshop.amqp.link import Broker, address_of
+from sockshop.amqp.arguments import add_broker, broker_of
 from sockshop.service.journal import access_log
 from sockshop.service.listener import run
 from sockshop.shipping.api import Shipping
@@ -18,17 +18,10 @@ def main(arguments: list[str]) -> int:
     environment = os.environ
     parser = argparse.ArgumentParser(prog="shipping", description="Shipments over HTTP, on to the queue.")
     parser.add_argument("--port", type=int, default=80, help="port to listen on, all addresses (80)")
-    parser.add_argument(
-        "--broker", default=address_of(environment), help="broker, as HOST or HOST:PORT (SPRING_RABBITMQ_HOST)"
-    )
+    add_broker(parser, environment)
     parser.add_argument("--access-log", action="store_true", help="one line of JSON per request on stdout")
     options = parser.parse_args(arguments)
-    user = environment.get("SPRING_RABBITMQ_USERNAME") or "guest"
-    password = environment.get("SPRING_RABBITMQ_PASSWORD") or "guest"
-    try:
-        broker = Broker.at(options.broker, user=user, password=password)
-    except ValueError as error:
-        parser.error(f"--broker: {error}")
+    broker = broker_of(parser, options, environment)
     service = Shipping(Desk(broker), access_log=access_log(options.access_log))
     run(service.app(), port=options.port, name="shipping")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
@@ -63,7 +63,7 @@ def _check_sidecar(world: World, item: Item) -> Iterator[Finding]:
                 detail = f"it selects pod {pod.name}, which has no sidecar: its traffic goes through the node's proxy"
                 yield found(INEFFECTIVE_POLICY, item, "spec.workloadSelector", detail=detail)
             continue
-        rivals = [other for other in _beside(world, item) if (wants := _selector(other)) and selects(wants, pod.labels)]
+        rivals = _that_select(pod, _beside(world, item))
         if len(rivals) > 1:
             yield found(
                 CONFLICTING_SIDECARS,
@@ -73,6 +73,11 @@ def _check_sidecar(world: World, item: Item) -> Iterator[Finding]:
                 namespace=item.namespace,
                 pod=pod.name,
             )
+
+
+def _that_select(pod: Item, rules: Iterable[Item]) -> list[Item]:
+    """Those whose selector names labels, and takes the pod."""
+    return [rule for rule in rules if (wants := _selector(rule)) and selects(wants, pod.labels)]
 
 
 def _check_whole_namespace(world: World, item: Item) -> Iterator[Finding]:
@@ -94,7 +99,7 @@ def _check_telemetry(world: World, item: Item) -> Iterator[Finding]:
     if not pods:
         yield _no_pods(item, selector)
     for pod in pods:
-        rivals = [other for other in _beside(world, item) if (wants := _selector(other)) and selects(wants, pod.labels)]
+        rivals = _that_select(pod, _beside(world, item))
         if len(rivals) > 1:
             yield found(
                 CONFLICTING_TELEMETRIES,

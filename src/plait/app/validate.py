@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -148,7 +148,7 @@ def findings(given: Iterable[Given], checker: Validator) -> Iterator[Finding]:
     for one in given:
         for found in checker.check(one.obj):
             line, column = one.position(found.path)
-            yield _placed(found, one.file, line, column)
+            yield replace(found, file=one.file, line=line, column=column)
 
 
 def findings_of_text(checker: Validator, text: str, *, file: str) -> list[Finding]:
@@ -213,19 +213,4 @@ def _meant(problem: Problem, title: str) -> Finding:
         message=problem.message,
         fix=problem.fix,
         value=problem.value,
-    )
-
-
-def _placed(found: Finding, file: str, line: int, column: int) -> Finding:
-    return Finding(
-        code=found.code,
-        level=found.level,
-        object=found.object,
-        path=found.path,
-        message=found.message,
-        fix=found.fix,
-        value=found.value,
-        file=file,
-        line=line,
-        column=column,
     )

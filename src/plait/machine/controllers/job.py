@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from plait.machine.controllers.controller import ClockedController
 from plait.machine.controllers.job_indexes import INDEX
 from plait.machine.controllers.job_plan import Ended, plan_job
 from plait.machine.controllers.objects import controller_of, controller_reference, is_deleting
+from plait.machine.controllers.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,10 +66,7 @@ class JobController(ClockedController):
                 self._recorder.record(job, type=kind, reason=reason, message=message)
         for pod in plan.delete:
             await self._delete(job, pod)
-        outcomes = await asyncio.gather(*(self._create(job, index) for index in plan.create), return_exceptions=True)
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        await together(self._create(job, index) for index in plan.create)
         return plan.again
 
     def _ended(self, job: Object, pods: list[Object]) -> Ended:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
@@ -11,6 +10,7 @@ from plait.kube.reflect import Ref
 from plait.machine.controllers.conditions import with_condition
 from plait.machine.controllers.controller import Controller
 from plait.machine.controllers.objects import format_time, is_deleting
+from plait.machine.controllers.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -126,10 +126,7 @@ class NamespaceController(Controller):
         todo = [node for node in nodes if not node.deleting]
         pods = [node for node in todo if node.kind.kind == _FIRST]
         for group in (pods, [node for node in todo if node.kind.kind != _FIRST]):
-            outcomes = await asyncio.gather(*(self._delete(node) for node in group), return_exceptions=True)
-            for outcome in outcomes:
-                if outcome is not None:
-                    raise outcome
+            await together(self._delete(node) for node in group)
 
     async def _delete(self, node: Node) -> None:
         stub = {"metadata": {"name": node.ref.name, "namespace": node.ref.namespace, "uid": node.uid}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError, Conflict, Forbidden
@@ -21,6 +20,7 @@ from plait.machine.controllers.replicaset_plan import (
     pods_to_release,
     replicaset_status,
 )
+from plait.machine.controllers.together import together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -95,9 +95,8 @@ class ReplicaSetController(ClockedController):
             except ApiError as error:
                 raise _Failed("FailedCreate", error) from error
         elif surplus := pods_to_delete(owner, active):
-            outcomes = await asyncio.gather(*(self._delete(owner, pod) for pod in surplus), return_exceptions=True)
             try:
-                _raise_first(outcomes)
+                await together(self._delete(owner, pod) for pod in surplus)
             except ApiError as error:
                 raise _Failed("FailedDelete", error) from error
 
@@ -135,16 +134,9 @@ async def _in_growing_batches(count: int, act: Callable[[], Awaitable[None]]) ->
     size = 1
     while count > 0:
         size = min(size, count)
-        outcomes = await asyncio.gather(*(act() for _ in range(size)), return_exceptions=True)
-        _raise_first(outcomes)
+        await together(act() for _ in range(size))
         count -= size
         size *= 2
-
-
-def _raise_first(outcomes: list[BaseException | None]) -> None:
-    for outcome in outcomes:
-        if outcome is not None:
-            raise outcome
 
 
 class _Failed(Exception):  # noqa: N818

@@ -13,17 +13,12 @@ from plait.machine.api.schema.declaring import META as _META
 from plait.machine.api.schema.declaring import NAME as _NAME
 from plait.machine.api.schema.declaring import OPENAPI as _OPENAPI
 from plait.machine.api.schema.declaring import READ_WRITE as _READ_WRITE
+from plait.machine.api.schema.declaring import WORKLOAD_WIDE as _WORKLOAD_WIDE
 from plait.machine.api.schema.declaring import built_in as _kind
 from plait.machine.api.schema.declaring import column as _column
 from plait.machine.api.schema.declaring import scale as _scale
 from plait.machine.api.schema.declaring import wide as _wide
 from plait.machine.api.schema.kinds import Column, GroupVersion, ServedKind, Subresource
-
-_WORKLOAD_WIDE = (
-    _wide("Containers", "Names of the containers of the pod template"),
-    _wide("Images", "Images of the containers of the pod template"),
-    _wide("Selector", "Labels by which pods are found"),
-)
 
 POD = _kind(
     "",

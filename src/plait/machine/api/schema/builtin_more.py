@@ -7,7 +7,7 @@ DaemonSet) are not served at all: refused is better than never started.
 
 from __future__ import annotations
 
-from plait.machine.api.schema.declaring import AGE, NAME, built_in, column, wide
+from plait.machine.api.schema.declaring import AGE, NAME, WORKLOAD_WIDE, built_in, column, wide
 from plait.machine.api.schema.kinds import Column, GroupVersion, ServedKind
 
 JOB = built_in(
@@ -24,9 +24,7 @@ JOB = built_in(
         column("Completions", "Pods that have succeeded, of those wanted"),
         column("Duration", "Time from its start to its end, or to now"),
         AGE,
-        wide("Containers", "Names of the containers of the pod template"),
-        wide("Images", "Images of the containers of the pod template"),
-        wide("Selector", "Labels by which pods are found"),
+        *WORKLOAD_WIDE,
     ),
 )
 CRON_JOB = built_in(
@@ -46,9 +44,7 @@ CRON_JOB = built_in(
         column("Active", "Jobs that have not ended", "integer"),
         column("Last Schedule", "Time since the time of the last Job"),
         AGE,
-        wide("Containers", "Names of the containers of the pod template"),
-        wide("Images", "Images of the containers of the pod template"),
-        wide("Selector", "Labels by which pods are found"),
+        *WORKLOAD_WIDE,
     ),
 )
 CUSTOM_RESOURCE_DEFINITION = built_in(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from plait.machine.api.schema.kinds import Column, GroupVersion, ServedKind, Subresource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Kinds that steer something today; the others are accepted and stored.
 ACTING = frozenset(
@@ -68,15 +68,15 @@ def _kind(entry: Mapping[str, Any], versions: list[Mapping[str, Any]], definitio
         short_names=tuple(entry["shortNames"]),
         categories=tuple(entry["categories"]),
         subresources=(status,) if newest["status"] else (),
-        columns=_columns(newest["columns"]),
+        columns=columns_of(newest["columns"]),
         acts=entry["kind"] in ACTING,
         custom=True,
         definitions=definitions,
     )
 
 
-def _columns(columns: list[Mapping[str, Any]]) -> tuple[Column, ...]:
-    """Name first, then the CRD's columns; a CRD without any shows its age."""
+def columns_of(columns: Iterable[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Name first, then the columns of a CRD; a CRD without any shows its age."""
     name = Column(name="Name", format="name", description="Name of the object, unique in its namespace")
     age = Column(name="Age", type="date", path=".metadata.creationTimestamp", description="Time since creation")
     declared = tuple(
@@ -86,7 +86,7 @@ def _columns(columns: list[Mapping[str, Any]]) -> tuple[Column, ...]:
             path=column["jsonPath"],
             priority=column.get("priority", 0),
             format=column.get("format", ""),
-            description=f"The value of {column['jsonPath']}",
+            description=column.get("description") or f"The value of {column['jsonPath']}",
         )
         for column in columns
     )

@@ -23,6 +23,14 @@ def column(name: str, description: str, kind: str = "string") -> Column:
     return Column(name=name, type=kind, description=description)
 
 
+#: Of whatever makes pods.
+WORKLOAD_WIDE = (
+    wide("Containers", "Names of the containers of the pod template"),
+    wide("Images", "Images of the containers of the pod template"),
+    wide("Selector", "Labels by which pods are found"),
+)
+
+
 def _package(group: str) -> str:
     """The part of a type's name that stands for the group: `core`, `apps`, `discovery`."""
     return group.split(".", 1)[0] or "core"

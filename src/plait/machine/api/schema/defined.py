@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from plait.machine.api.schema.kinds import Column, GroupVersion, ScalePaths, ServedKind, Subresource
+from plait.machine.api.schema.custom import columns_of
+from plait.machine.api.schema.kinds import GroupVersion, ScalePaths, ServedKind, Subresource
 
 Json = Mapping[str, Any]
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _READ_WRITE = ("get", "patch", "update")
-_NAME = Column(name="Name", format="name", description="Name of the object, unique in its namespace")
-_AGE = Column(name="Age", type="date", path=".metadata.creationTimestamp", description="Time since creation")
 
 
 def defined_kind(definition: Json) -> tuple[ServedKind, dict[str, Json]]:
@@ -41,8 +40,8 @@ def defined_kind(definition: Json) -> tuple[ServedKind, dict[str, Json]]:
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources=subresources,
-        columns=_columns((served or versions)[0].get("additionalPrinterColumns") or ()),
-        other_columns={each["name"]: _columns(each.get("additionalPrinterColumns") or ()) for each in served[1:]},
+        columns=columns_of((served or versions)[0].get("additionalPrinterColumns") or ()),
+        other_columns={each["name"]: columns_of(each.get("additionalPrinterColumns") or ()) for each in served[1:]},
         deprecated={
             each["name"]: each.get("deprecationWarning") or f"{group}/{each['name']} {names['kind']} is deprecated"
             for each in served
@@ -108,18 +107,3 @@ def _subresources(
 
 def _path(text: str) -> tuple[str, ...]:
     return tuple(text.strip(".").split(".")) if text else ()
-
-
-def _columns(columns: Iterable[Json]) -> tuple[Column, ...]:
-    declared = tuple(
-        Column(
-            name=column["name"],
-            type=column["type"],
-            path=column["jsonPath"],
-            priority=column.get("priority", 0),
-            format=column.get("format", ""),
-            description=column.get("description") or f"The value of {column['jsonPath']}",
-        )
-        for column in columns
-    )
-    return (_NAME, *(declared or (_AGE,)))

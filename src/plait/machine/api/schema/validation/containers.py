@@ -11,6 +11,7 @@ from plait.machine.api.schema.validation.values import (
     amount,
     at_least,
     one_of,
+    own_label,
     port_number,
     port_or_name,
 )
@@ -50,14 +51,7 @@ def validate_containers(spec: dict[str, Any], path: str) -> Iterator[FieldError]
     for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group) or ()):
             where = f"{path}.{group}[{index}]"
-            name = container.get("name", "")
-            if not name:
-                yield required(f"{where}.name")
-            elif fault := names.dns_label(name):
-                yield invalid(f"{where}.name", name, fault)
-            elif name in seen:
-                yield duplicate(f"{where}.name", name)
-            seen.add(name)
+            yield from own_label(container.get("name", ""), seen, f"{where}.name")
             init = group == "initContainers"
             yield from _container(container, volumes, where, init=init)
             for at, port in enumerate(container.get("ports") or ()):
@@ -109,14 +103,7 @@ def validate_ephemeral(spec: dict[str, Any], old: dict[str, Any], path: str) -> 
     seen = {*targets, *_by_name(spec.get("initContainers"))}
     for index, container in enumerate(spec.get("ephemeralContainers") or ()):
         where = f"{path}.ephemeralContainers[{index}]"
-        name = container.get("name", "")
-        if not name:
-            yield required(f"{where}.name")
-        elif fault := names.dns_label(name):
-            yield invalid(f"{where}.name", name, fault)
-        elif name in seen:
-            yield duplicate(f"{where}.name", name)
-        seen.add(name)
+        yield from own_label(container.get("name", ""), seen, f"{where}.name")
         target = container.get("targetContainerName")
         if target and target not in targets:
             yield FieldError(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from plait.machine.api.schema.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
+from plait.machine.api.schema.fields import FieldError, forbidden, invalid, not_supported, required
 from plait.machine.api.schema.normal import copied
 from plait.machine.api.schema.validation import names
 from plait.machine.api.schema.validation.containers import validate_containers, validate_ephemeral
 from plait.machine.api.schema.validation.metadata import validate_labels
-from plait.machine.api.schema.validation.values import one_of
+from plait.machine.api.schema.validation.values import one_of, own_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,14 +106,7 @@ def _volumes(volumes: list[dict[str, Any]] | tuple[()], path: str) -> Iterator[F
     seen: set[str] = set()
     for index, volume in enumerate(volumes):
         where = f"{path}[{index}]"
-        name = volume.get("name", "")
-        if not name:
-            yield required(f"{where}.name")
-        elif fault := names.dns_label(name):
-            yield invalid(f"{where}.name", name, fault)
-        elif name in seen:
-            yield duplicate(f"{where}.name", name)
-        seen.add(name)
+        yield from own_label(volume.get("name", ""), seen, f"{where}.name")
         sources = [field for field, value in volume.items() if field != "name" and value is not None]
         if not sources:
             yield required(where, "must specify a volume type")

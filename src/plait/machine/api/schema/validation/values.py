@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from plait.machine.api.schema.fields import FieldError, forbidden, invalid, not_supported, required
+from plait.machine.api.schema.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
 from plait.machine.api.schema.validation import names
 from plait.machine.api.schema.validation.metadata import validate_labels
 
@@ -30,6 +30,17 @@ def one_of(value: str | None, allowed: tuple[str, ...], path: str) -> Iterator[F
     """A value from a list; unset is fine."""
     if value is not None and value not in allowed:
         yield not_supported(path, value, allowed)
+
+
+def own_label(name: str, seen: set[str], path: str) -> Iterator[FieldError]:
+    """A name that is a DNS label, and that nothing `seen` before has; it is seen from now on."""
+    if not name:
+        yield required(path)
+    elif fault := names.dns_label(name):
+        yield invalid(path, name, fault)
+    elif name in seen:
+        yield duplicate(path, name)
+    seen.add(name)
 
 
 def port_number(value: int, path: str) -> Iterator[FieldError]:
