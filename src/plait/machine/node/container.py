@@ -112,7 +112,7 @@ class Container:
 
     async def place(self) -> Place | None:
         """Where probes and hooks act; None when the process has ended."""
-        pause, ip = self._pod.pause, self._pod.record.ip
+        pause, ip = self._pod.sandbox.pause, self._pod.record.ip
         inner = await self._host.processes.inner_pid(self.process, ready=has_own_root)
         if inner is None or pause is None or ip is None:
             return None
@@ -153,7 +153,7 @@ class Container:
         await self._spawn(made)
 
     async def _spawn(self, made: Created) -> None:
-        pause = self._pod.pause
+        pause = self._pod.sandbox.pause
         if pause is None:
             return
         async with self._pod.spawning:

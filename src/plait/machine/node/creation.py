@@ -204,7 +204,7 @@ async def _volumes(
     pod: Pod, container: Container, image: Image, *, layers: tuple[Path, ...], who: Identity, env: Mapping[str, str]
 ) -> list[Mount]:
     try:
-        mounts = pod.volumes.mounts(container.spec, env)
+        mounts = pod.sandbox.volumes.mounts(container.spec, env)
     except VolumeError as error:
         raise StartError("ContainerCreating", str(error), event="FailedMount", event_text=str(error)) from error
     own = {mount.target.rstrip("/") for mount in mounts}

@@ -50,7 +50,7 @@ class Debuggers:
         # Nobody may have mounted this volume before.
         while container.spec.get("volumeMounts"):
             try:
-                await pod.volumes.write(pod.node_fields)
+                await pod.sandbox.volumes.write(pod.node_fields)
                 break
             except (VolumeError, ApiError) as error:
                 pod.host.events.pod(pod.object, "FailedMount", str(error), kind="Warning")

@@ -108,7 +108,7 @@ class Node:
 
     async def load_plain(self, rules: str) -> None:
         """Load a change of what `plain_rules` gives into every pod without a sidecar."""
-        loads = [pod.load_plain(rules) for pod in self.running()]
+        loads = [pod.sandbox.load_plain(rules) for pod in self.running()]
         for result in await asyncio.gather(*loads, return_exceptions=True):
             if isinstance(result, SandboxError):
                 log.warning("rules of a pod: %s", result)  # it is ending, or will be made anew
@@ -135,9 +135,9 @@ class Node:
     def network_of(self, namespace: str, pod: str) -> int:
         """See `stream.PodsView`."""
         found = self._by_name(namespace, pod)
-        if found.pause is None or not found.record.network:
+        if found.sandbox.pause is None or not found.record.network:
             raise LookupError(f"pod {namespace}/{pod} has no network (yet)")
-        return found.pause
+        return found.sandbox.pause
 
     async def place_of(self, namespace: str, pod: str, container: str) -> Place:
         """See `stream.PodsView`."""
@@ -183,7 +183,7 @@ class Node:
                 if batch.kind != POD:
                     changed = self._objects.apply(batch)
                     for pod in self._pods.values():
-                        pod.objects_changed(changed)
+                        pod.sandbox.objects_changed(changed)
                     continue
                 if batch.synced:
                     self._adopt_records(host, batch)

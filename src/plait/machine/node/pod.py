@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from plait.kube.errors import ApiError
-from plait.machine.node.addresses import AddressError
 from plait.machine.node.adoption import killed, reconcile, resume_back_off
 from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
@@ -16,22 +14,18 @@ from plait.machine.node.container import Container
 from plait.machine.node.deadline import DEADLINE_MESSAGE, deadline
 from plait.machine.node.debugging import Debuggers
 from plait.machine.node.ending import delete_object, stop_containers
-from plait.machine.node.files import write_pod_files
 from plait.machine.node.objects import references
+from plait.machine.node.pod_sandbox import PodSandbox
 from plait.machine.node.record import (
     PodRecord,
     Running,
     Waiting,
     container_id,
     log_folder,
-    pause_name,
 )
 from plait.machine.node.release import release_pod
-from plait.machine.node.sandbox import SandboxError
 from plait.machine.node.status import is_sidecar, pod_status
 from plait.machine.node.supervision import succeeded, until_up
-from plait.machine.node.volumes import VolumeError, Volumes
-from plait.machine.node.wall_clock import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +49,6 @@ class Pod:
         self.host = host
         self.object = obj
         self.record = record
-        self.pause: int | None = None
         self.references = references(obj["spec"])
         #: Held while a process is started, and while it matters that none is.
         self.spawning = asyncio.Lock()
@@ -63,7 +56,6 @@ class Pod:
         self._ending = asyncio.Event()
         self._grace: float | None = None
         self._hurry = asyncio.Event()
-        self._refresh = asyncio.Event()
         self._gone = asyncio.Event()
         self._announcer = Announcer(host.client, obj, self._status)
         reconcile(record, obj, found)
@@ -74,14 +66,7 @@ class Pod:
         ]
         self._mains = [Container(self, c, field="containers", policy=policy) for c in obj["spec"]["containers"]]
         self._debuggers = Debuggers(self)
-        self.volumes = Volumes(
-            obj,
-            self.folder / "volumes",
-            client=host.client,
-            objects=host.objects.within(record.namespace),
-            refused=host.refused,
-            groups=not host.settings.one_uid,
-        )
+        self.sandbox = PodSandbox(self)
 
     # what others ask
 
@@ -138,8 +123,7 @@ class Pod:
     def update(self, obj: dict[str, Any]) -> None:
         """The API's object has changed."""
         self.object = obj
-        if self.volumes.update(obj):
-            self._refresh.set()
+        self.sandbox.update(obj)
         if self._debuggers.update(obj):
             self.references = references(obj["spec"])
         if obj["metadata"].get("deletionTimestamp"):
@@ -160,22 +144,6 @@ class Pod:
         """The API's object is gone: stop at once, and do not speak of it any more."""
         self.gone = True
         self.end(0.0)
-
-    def objects_changed(self, changed: Iterable[tuple[str, str, str]]) -> None:
-        """ConfigMaps or Secrets have changed; volumes that show them follow."""
-        mine = self.record.namespace
-        if any(namespace == mine and self.volumes.uses(kind, name) for kind, namespace, name in changed):
-            self._refresh.set()
-
-    async def load_plain(self, rules: str) -> None:
-        """Load a change of the VIPs' rules, if this pod has no sidecar; all of them where the change does not fit."""
-        if self.pause is None or not self.record.network or self.host.captured(self.object):
-            return
-        try:
-            await self.host.sandboxes.load(self.pause, rules)
-        except SandboxError as error:
-            log.warning("pod %s/%s gets all rules anew: %s", self.record.namespace, self.record.name, error)
-            await self.host.sandboxes.load(self.pause, self.host.sandbox_rules(self.object))
 
     def changed(self) -> None:
         """The record has changed: keep it, and tell the API."""
@@ -218,10 +186,10 @@ class Pod:
             return
         self.changed()
         while True:
-            await self._sandbox()
+            await self.sandbox.make()
             async with asyncio.TaskGroup() as tasks:
-                lost = tasks.create_task(self._watch_sandbox())
-                refreshing = tasks.create_task(self._refresh_volumes())
+                lost = tasks.create_task(self.sandbox.lost())
+                refreshing = tasks.create_task(self.sandbox.keep_volumes())
                 working = tasks.create_task(self._work())
                 late = tasks.create_task(deadline(self))
                 debugging = tasks.create_task(self._debuggers.run())
@@ -237,53 +205,11 @@ class Pod:
         await self.host.sandboxes.end(self.record.uid)
         self.changed()
 
-    async def _sandbox(self) -> None:
-        """Namespaces, network and volumes; tried again until they are there."""
-        retry = _RETRY_FIRST
-        while True:
-            try:
-                await self._make_sandbox()
-                await self.host.objects.prefetch(self.record.namespace, self.references)
-                await self.volumes.write(self.node_fields)
-            except (SandboxError, AddressError) as error:
-                self._warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-            except VolumeError as error:
-                self._warn("FailedMount", str(error))
-            except ApiError as error:
-                log.warning("pod %s/%s: %s", self.record.namespace, self.record.name, error)
-            else:
-                return
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, _RETRY_MOST)
-
-    async def _make_sandbox(self) -> None:
-        host, record = self.host, self.record
-        if not host.processes.running(pause_name(record.uid)):
-            record.network = False
-        self.pause = await host.sandboxes.hold(record.uid)
-        if record.network:
-            await self.load_plain(host.sandbox_rules(self.object))  # they may have changed while no node was there
-            return
-        if record.ip is None:
-            record.ip = host.addresses.take()
-        nameserver = str(host.settings.bridge_ip)
-        write_pod_files(self.folder, self.object, ip=record.ip, hostname=self.hostname, nameserver=nameserver)
-        rules = host.sandbox_rules(self.object)
-        await host.sandboxes.connect(record, self.pause, folder=self.folder, hostname=self.hostname, rules=rules)
-        while (newest := host.sandbox_rules(self.object)) != rules:  # a Service has changed meanwhile
-            rules = newest
-            await host.sandboxes.load(self.pause, rules)
-        record.network = True
-        self.changed()
-
-    async def _watch_sandbox(self) -> None:
-        await self.host.processes.end(pause_name(self.record.uid))
-
     def _forget_sandbox(self) -> None:
         """The pause has died, and with it all processes of the pod: begin again with new namespaces."""
-        self._warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
-        self.pause = None
-        self.record.network = self.record.initialized = False
+        self.warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
+        self.sandbox.forget()
+        self.record.initialized = False
         for container in self._all:
             record = container.record
             resume_back_off(record)
@@ -293,18 +219,6 @@ class Pod:
             elif container.init:
                 record.state = Waiting(reason="PodInitializing")
         self.changed()
-
-    async def _refresh_volumes(self) -> None:
-        """Follow ConfigMaps and Secrets, and renew tokens in time."""
-        while True:
-            await wait_until(self.volumes.renew_at, or_set=self._refresh)
-            self._refresh.clear()
-            try:
-                await self.volumes.write(self.node_fields)
-            except (VolumeError, ApiError) as error:
-                self._warn("FailedMount", str(error))
-                await asyncio.sleep(_RETRY_MOST)
-                self._refresh.set()
 
     async def _work(self) -> None:
         """Init containers one after the other, then the others; ends when the pod has completed."""
@@ -333,9 +247,9 @@ class Pod:
     async def _expire(self) -> None:
         """The pod has had its time (`activeDeadlineSeconds`): its containers are stopped, and it has failed."""
         self.record.reason, self.record.message = "DeadlineExceeded", DEADLINE_MESSAGE
-        self._warn("DeadlineExceeded", DEADLINE_MESSAGE)
+        self.warn("DeadlineExceeded", DEADLINE_MESSAGE)
         live = [c for c in self._all if c.running]
-        await stop_containers(live, self.pause, grace=self.grace, known=any(c.record.ready for c in live))
+        await stop_containers(live, self.sandbox.pause, grace=self.grace, known=any(c.record.ready for c in live))
         self.record.completed = True
         self.changed()
 
@@ -366,14 +280,13 @@ class Pod:
 
     async def _end(self) -> None:
         """Nobody new, then nobody: unready, applications, proxies, namespaces, files, and last the object."""
-        if self.pause is None and self.host.processes.running(pause_name(self.record.uid)):
-            self.pause = await self.host.processes.inner_pid(pause_name(self.record.uid))
+        pause = await self.sandbox.find_pause()
         live = [c for c in self._all if c.running]
         was_ready = any(c.record.ready for c in live)
         for container in live:
             container.record.ready = False
         self.changed()
-        stopping = asyncio.create_task(stop_containers(live, self.pause, grace=self._grace or 0.0, known=was_ready))
+        stopping = asyncio.create_task(stop_containers(live, pause, grace=self._grace or 0.0, known=was_ready))
         hurrying = asyncio.create_task(self._hurry.wait())
         try:
             await asyncio.wait((stopping, hurrying), return_when=asyncio.FIRST_COMPLETED)
@@ -397,5 +310,6 @@ class Pod:
             images={c.name: c.image_id for c in self._all},
         )
 
-    def _warn(self, reason: str, message: str, *, normal: bool = False) -> None:
+    def warn(self, reason: str, message: str, *, normal: bool = False) -> None:
+        """An event of this pod."""
         self.host.events.pod(self.object, reason, message, kind="Normal" if normal else "Warning")

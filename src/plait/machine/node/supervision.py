@@ -23,7 +23,7 @@ async def finish(host: Host, pod: Pod, ended: str) -> None:
     Nothing of the pod may be spawned meanwhile: what is not known to be another container's would be taken for this
     one's.
     """
-    if pod.pause is None:
+    if pod.sandbox.pause is None:
         return
     others: set[int] = set()
     for process in await host.processes.list(f"pod/{pod.record.uid}/"):
@@ -31,7 +31,7 @@ async def finish(host: Host, pod: Pod, ended: str) -> None:
             continue
         if process.inner_pid is not None and (namespace := mount_namespace(process.inner_pid)) is not None:
             others.add(namespace)
-    for pid in left_behind(pod.pause, others):
+    for pid in left_behind(pod.sandbox.pause, others):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
