@@ -11,8 +11,8 @@ import pytest
 from plait.api.meta import ObjectKey
 from plait.delivery.analyst import Analyst, Rhythm
 from plait.delivery.objects import Objects
-from plait.delivery.settled.ledger import Verdict
 from plait.delivery.settled.settling import Settling
+from plait.delivery.settled.verdict import Verdict
 from plait.xds.engine import Engine, Remove, Upsert
 
 WEB = ObjectKey("VirtualService", "shop", "web")

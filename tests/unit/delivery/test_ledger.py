@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.api.meta import ObjectKey
-from plait.delivery.settled.ledger import Blame, Ledger
+from plait.delivery.settled.ledger import Ledger
+from plait.delivery.settled.verdict import Blame
 from plait.xds.carriage import Carried
 
 KEY = ObjectKey("VirtualService", "shop", "web")
@@ -22,8 +23,8 @@ def begun(*proxies: str, away: float = 3.0) -> Ledger:
     """Proxies 1, 2, … with one view each, all up to batch 0."""
     ledger = Ledger(away=away)
     for connection, view in enumerate(proxies, 1):
-        ledger.connected(connection, f"p{connection}", (view,))
-    ledger.acknowledged(dict.fromkeys(range(1, len(proxies) + 1), 0))
+        ledger.roll.connected(connection, f"p{connection}", (view,))
+    ledger.roll.acknowledged(dict.fromkeys(range(1, len(proxies) + 1), 0))
     ledger.begin(lambda _: frozenset(), lambda *_: False)
     return ledger
 
@@ -38,15 +39,15 @@ def test_an_acknowledgement_is_not_enough():
     ledger.published(1, [carried(2, "a")])
     assert state(ledger) == ("Progressing", 2, 0, 0)
     assert ledger.due() == {}
-    ledger.acknowledged({1: 1, 3: 1})
+    ledger.roll.acknowledged({1: 1, 3: 1})
     assert state(ledger) == ("Progressing", 2, 1, 0)
     # Only who acknowledged is asked, and nobody who is not concerned.
     assert ledger.due() == {1: 1}
-    ledger.probed(1, 1)
-    ledger.acknowledged({2: 1})
+    ledger.roll.probed(1, 1)
+    ledger.roll.acknowledged({2: 1})
     assert state(ledger) == ("Progressing", 2, 2, 1)
     assert ledger.due() == {2: 1}
-    ledger.probed(2, 1)
+    ledger.roll.probed(2, 1)
     assert state(ledger) == ("Settled", 2, 2, 2)
     assert (ledger.pending, ledger.due(), state(ledger)) == ((), {}, None)
 
@@ -56,7 +57,7 @@ def test_what_changes_nothing_is_settled_at_once_and_endpoints_are_not_probed():
     ledger.published(0, [carried(2)])
     assert state(ledger) == ("Settled", 0, 0, 0)
     ledger.published(1, [carried(3, "a", endpoints_only=True)])
-    ledger.acknowledged({1: 1})
+    ledger.roll.acknowledged({1: 1})
     assert ledger.due() == {}
     assert state(ledger) == ("Settled", 1, 1, 1)
 
@@ -65,21 +66,21 @@ def test_a_generation_waits_for_what_the_one_before_changed():
     ledger = begun("a", "b")
     ledger.published(1, [carried(2, "a")])
     ledger.published(2, [carried(3, "b")])
-    ledger.acknowledged({2: 2})
-    ledger.probed(2, 2)
+    ledger.roll.acknowledged({2: 2})
+    ledger.roll.probed(2, 2)
     assert state(ledger) == ("Progressing", 2, 1, 1)
     # The second publication had nothing for the first proxy, which says no more of it.
-    ledger.acknowledged({1: 1})
+    ledger.roll.acknowledged({1: 1})
     assert ledger.due() == {1: 1}
-    ledger.probed(1, 1)
+    ledger.roll.probed(1, 1)
     assert state(ledger) == ("Settled", 2, 2, 2)
 
 
 def test_what_was_read_again_is_no_news():
     ledger = begun("a")
     ledger.published(1, [carried(2, "a")])
-    ledger.acknowledged({1: 1})
-    ledger.probed(1, 1)
+    ledger.roll.acknowledged({1: 1})
+    ledger.roll.probed(1, 1)
     assert state(ledger) == ("Settled", 1, 1, 1)
     ledger.published(1, [carried(2)])
     assert ledger.pending == ()
@@ -88,28 +89,28 @@ def test_what_was_read_again_is_no_news():
 def test_warming_and_unreachable_proxies_are_told_apart():
     ledger = begun("a", "a")
     ledger.published(1, [carried(2, "a")])
-    ledger.acknowledged({1: 1, 2: 1})
-    ledger.unproved(1, 1, warming=True)
-    ledger.unproved(2, 1, failure="connection refused")
+    ledger.roll.acknowledged({1: 1, 2: 1})
+    ledger.roll.unproved(1, 1, warming=True)
+    ledger.roll.unproved(2, 1, failure="connection refused")
     assert state(ledger) == ("Warming", 2, 2, 0)
-    ledger.probed(1, 1)
+    ledger.roll.probed(1, 1)
     (verdict,) = ledger.verdicts(0.0).values()
     assert (verdict.state, verdict.examples) == ("ProbeFailed", ("p2 (connection refused)",))
     # It is asked again, and may answer yet.
     assert ledger.due() == {2: 1}
-    ledger.probed(2, 1)
+    ledger.roll.probed(2, 1)
     assert state(ledger) == ("Settled", 2, 2, 2)
 
 
 def test_a_lost_stream_is_waited_for_and_then_leaves_the_count():
     ledger = begun("a", "a", away=3.0)
     ledger.published(1, [carried(2, "a")])
-    ledger.acknowledged({1: 1})
-    ledger.probed(1, 1)
+    ledger.roll.acknowledged({1: 1})
+    ledger.roll.probed(1, 1)
     ledger.disconnected(2, now=10.0)
     (verdict,) = ledger.verdicts(12.9).values()
     assert (verdict.state, verdict.examples) == ("Progressing", ("p2 (lost its stream)",))
-    ledger.connected(3, "p2", ("a",))
+    ledger.roll.connected(3, "p2", ("a",))
     assert state(ledger, now=13.1) == ("Progressing", 2, 1, 1)
     ledger.disconnected(3, now=20.0)
     assert state(ledger, now=23.0) == ("Settled", 1, 1, 1)
@@ -117,29 +118,29 @@ def test_a_lost_stream_is_waited_for_and_then_leaves_the_count():
 
 def test_levels_about_other_views_do_not_count():
     ledger = begun("a")
-    ledger.acknowledged({1: 5})
+    ledger.roll.acknowledged({1: 5})
     ledger.published(6, [carried(2, "b")])
-    ledger.placed(1, ("b",), 6)
+    ledger.roll.placed(1, ("b",), 6)
     # Reported before it heard of its new view.
-    ledger.acknowledged({1: 5})
+    ledger.roll.acknowledged({1: 5})
     assert state(ledger) == ("Progressing", 1, 0, 0)
-    ledger.acknowledged({1: 6})
+    ledger.roll.acknowledged({1: 6})
     assert state(ledger) == ("Progressing", 1, 1, 0)
 
 
 def test_before_the_proxies_are_back_nothing_is_settled_and_what_was_stays_so():
     ledger = Ledger()
     ledger.published(0, [carried(2), carried(1, key=OTHER)])
-    ledger.connected(1, "p1", ("a",))
+    ledger.roll.connected(1, "p1", ("a",))
     assert {verdict.state for verdict in ledger.verdicts(0.0).values()} == {"Progressing"}
     ledger.begin(
         lambda key: frozenset({"a"} if key == KEY else ()), lambda key, generation: (key, generation) == (OTHER, 1)
     )
     assert ledger.pending == (KEY,)
     assert state(ledger) == ("Progressing", 1, 0, 0)
-    ledger.acknowledged({1: 0})
+    ledger.roll.acknowledged({1: 0})
     assert ledger.due() == {1: 0}
-    ledger.probed(1, 0)
+    ledger.roll.probed(1, 0)
     assert state(ledger) == ("Settled", 1, 1, 1)
 
 
@@ -152,9 +153,9 @@ def test_a_refusal_is_of_its_object_alone_and_ends_when_the_proxy_takes_it_back(
     ledger = begun("a", "a")
     ledger.published(1, [carried(2, "a"), carried(1, "a", key=OTHER)], frozenset({(LDS, "80"), (LDS, "81")}))
     refuse(ledger, 1, "80", KEY)
-    ledger.acknowledged({1: 1, 2: 1})
+    ledger.roll.acknowledged({1: 1, 2: 1})
     for connection in (1, 2):
-        ledger.probed(connection, 1)
+        ledger.roll.probed(connection, 1)
     found = ledger.verdicts(0.0)
     assert (found[OTHER].state, found[KEY].state, found[KEY].rejected) == ("Settled", "Rejected", 1)
     assert found[KEY].blame.path == "spec.http[0]"
@@ -219,18 +220,18 @@ def test_settled_means_that_every_proxy_concerned_has_acknowledged_and_answered(
             case ("ack", connection, behind) if connection in proxies:
                 proxy = proxies[connection]
                 proxy["level"] = max(proxy["level"], batch - behind)
-                ledger.acknowledged({connection: proxy["level"]})
+                ledger.roll.acknowledged({connection: proxy["level"]})
             case ("probe", connection) if connection in ledger.due():
                 due = ledger.due()[connection]
                 assert due <= proxies[connection]["level"]
                 proxies[connection]["probed"] = due
-                ledger.probed(connection, due)
+                ledger.roll.probed(connection, due)
             case ("go", connection) if connection in proxies:
                 del proxies[connection]
                 ledger.disconnected(connection, now)
             case ("come", connection, view) if connection not in proxies:
                 proxies[connection] = {"view": view, "level": -1, "probed": -1}
-                ledger.connected(connection, f"p{connection}", (view,))
+                ledger.roll.connected(connection, f"p{connection}", (view,))
             case ("look",):
                 for key, verdict in ledger.verdicts(now).items():
                     generation, wanted = waits[key]

@@ -14,8 +14,8 @@ from plait.analyze.schema import finding_of
 from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
 from plait.delivery.objects import Objects
-from plait.delivery.settled.ledger import Blame, Verdict
 from plait.delivery.settled.status import Told, current, status_patch
+from plait.delivery.settled.verdict import Blame, Verdict
 from plait.delivery.settled.writer import StatusWriter
 from plait.kube.errors import Unreachable
 

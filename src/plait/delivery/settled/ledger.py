@@ -1,4 +1,4 @@
-"""Who has acknowledged, probed and refused which generation of which object. No clock and no I/O: time is handed in.
+"""How far which generation of which object is, at the proxies of the roll. No clock and no I/O: time is handed in.
 
 An object's generation goes out with one publication, a *batch*, to the views that differ because of it. A proxy
 acknowledges batches in order, so one number (its *level*) says what it has; another says up to where a probe through
@@ -8,7 +8,10 @@ its data plane was answered. An object is settled when both have reached its bat
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from plait.delivery.settled.roll import Proxy, Resource, Roll
+from plait.delivery.settled.verdict import Blame, State, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,60 +19,8 @@ if TYPE_CHECKING:
     from plait.api.meta import ObjectKey
     from plait.xds.carriage import Carried
 
-State = Literal["Settled", "Progressing", "Warming", "Rejected", "ProbeFailed"]
-Resource = tuple[str, str]
-"""Type URL and name."""
-
 #: How many proxies are named in words.
 _NAMED = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blame:
-    """Why a proxy refused what comes from an object, and from where in it (`path`, may be empty)."""
-
-    proxy: str
-    message: str
-    path: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """How far one generation of an object is. The numbers are of proxies; `examples` are some of those that `state`
-    is about, each with a reason if there is one.
-    """
-
-    generation: int
-    state: State
-    proxies: int = 0
-    acknowledged: int = 0
-    warming: int = 0
-    rejected: int = 0
-    settled: int = 0
-    examples: tuple[str, ...] = ()
-    blame: Blame | None = None
-
-    @property
-    def final(self) -> bool:
-        """Nothing more will come of it by itself, or somebody has to act."""
-        return self.state in {"Settled", "Rejected", "ProbeFailed"}
-
-
-@dataclass(slots=True)
-class _Proxy:
-    """`warming` and `failure` are what the last probe found, of the batch `tried`. Levels below `floor` were about
-    other views.
-    """
-
-    name: str
-    views: tuple[str, ...] = ()
-    level: int = -1
-    floor: int = -1
-    probed: int = -1
-    tried: int = -1
-    warming: bool = False
-    failure: str = ""
-    refused: dict[Resource, tuple[ObjectKey, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -102,10 +53,7 @@ class Ledger:
     """See the module. `away` is how many seconds a proxy that lost its stream is waited for."""
 
     def __init__(self, *, away: float = 3.0) -> None:
-        self._away_for = away
-        self._proxies: dict[int, _Proxy] = {}
-        self._views: dict[str, dict[int, None]] = {}
-        self._away: dict[str, tuple[tuple[str, ...], float]] = {}
+        self.roll = Roll(away=away)
         self._entries: dict[ObjectKey, _Entry] = {}
         self._pending: dict[ObjectKey, None] = {}
         self._wants: dict[tuple[int, frozenset[str]], Mapping[str, int]] = {}
@@ -170,66 +118,15 @@ class Ledger:
 
     # proxies
 
-    def connected(self, connection: int, name: str, views: tuple[str, ...]) -> None:
-        """A proxy came; it is not known yet what it has."""
-        self._away.pop(name, None)
-        self._proxies[connection] = _Proxy(name)
-        self.placed(connection, views)
-
-    def placed(self, connection: int, views: tuple[str, ...], batch: int = -1) -> None:
-        """A proxy has these views from `batch` on."""
-        proxy = self._proxies.get(connection)
-        if proxy is None:
-            return
-        self._leave(connection, proxy)
-        proxy.views = views
-        for view in views:
-            self._views.setdefault(view, {})[connection] = None
-        proxy.level, proxy.floor = -1, batch
-
     def disconnected(self, connection: int, now: float) -> None:
-        """A stream is over; the proxy counts for a while, since it may come back with what it had."""
-        proxy = self._proxies.pop(connection, None)
-        if proxy is None:
-            return
-        self._leave(connection, proxy)
-        for keys in tuple(proxy.refused.values()):
+        """A stream is over, and what was refused on it forgotten."""
+        proxy = self.roll.disconnected(connection, now)
+        for keys in tuple(proxy.refused.values()) if proxy is not None else ():
             self._take_back(connection, keys)
-        if not any(other.name == proxy.name for view in proxy.views for other in self._of(view)):
-            self._away[proxy.name] = (proxy.views, now + self._away_for)
-
-    def _leave(self, connection: int, proxy: _Proxy) -> None:
-        for view in proxy.views:
-            here = self._views.get(view, {})
-            here.pop(connection, None)
-            if not here:
-                self._views.pop(view, None)
-
-    def _of(self, view: str) -> Iterable[_Proxy]:
-        return (self._proxies[connection] for connection in self._views.get(view, ()))
-
-    def acknowledged(self, levels: Mapping[int, int]) -> None:
-        """Up to which batch proxies have acknowledged everything."""
-        for connection, level in levels.items():
-            if (proxy := self._proxies.get(connection)) is not None:
-                proxy.level = level if level >= proxy.floor else -1
-
-    # probes
-
-    def probed(self, connection: int, batch: int) -> None:
-        """A probe of everything up to `batch` was answered by the new configuration, and nothing is warming."""
-        if (proxy := self._proxies.get(connection)) is not None:
-            proxy.probed = max(proxy.probed, batch)
-            proxy.tried, proxy.warming, proxy.failure = batch, False, ""
-
-    def unproved(self, connection: int, batch: int, *, warming: bool = False, failure: str = "") -> None:
-        """A probe found something `warming`, or got no answer."""
-        if (proxy := self._proxies.get(connection)) is not None:
-            proxy.tried, proxy.warming, proxy.failure = batch, warming, failure
 
     def state_of(self, connection: int) -> dict[str, str | int]:
         """One proxy: the batches it acknowledged and a probe proved, and whether objects wait for it and why."""
-        proxy = self._proxies.get(connection)
+        proxy = self.roll.get(connection)
         if proxy is None:
             return {}
         state = "SETTLED"
@@ -250,7 +147,7 @@ class Ledger:
         }
 
     @staticmethod
-    def _lacks(proxy: _Proxy, entry: _Entry) -> bool:
+    def _lacks(proxy: Proxy, entry: _Entry) -> bool:
         """Whether an object waits for more than a proxy has acknowledged."""
         return entry.wants is not None and any(entry.wants.get(view, -1) > proxy.level for view in proxy.views)
 
@@ -258,15 +155,14 @@ class Ledger:
         """Which proxies are to be probed, each for what batch: those that acknowledged what an object waits for."""
         found: dict[int, int] = {}
         for wants in self._probed_for():
-            for connection, batch in self._connections(wants).items():
-                proxy = self._proxies[connection]
+            for connection, proxy, batch in self.roll.needs(wants):
                 if proxy.probed < batch <= proxy.level:
                     found[connection] = proxy.level
         return found
 
     def due_of(self, connection: int) -> int | None:
         """For what batch one proxy is to be probed, if it is."""
-        proxy = self._proxies.get(connection)
+        proxy = self.roll.get(connection)
         if proxy is not None:
             for wants in self._probed_for():
                 batch = max((wants.get(view, -1) for view in proxy.views), default=-1)
@@ -289,7 +185,7 @@ class Ledger:
         self, connection: int, resource: Resource, blames: Mapping[ObjectKey, Blame], *, withdrawn: bool
     ) -> None:
         """A proxy refused a resource. Of an object `withdrawn` for it that stays true until it changes."""
-        proxy = self._proxies.get(connection)
+        proxy = self.roll.get(connection)
         for key, blame in blames.items():
             entry = self._entries.get(key)
             if entry is None:
@@ -308,7 +204,7 @@ class Ledger:
 
     def still_refused(self, connection: int, rejected: Mapping[str, Iterable[str]]) -> None:
         """What a proxy refuses at the moment, by type; the rest it has taken back."""
-        proxy = self._proxies.get(connection)
+        proxy = self.roll.get(connection)
         if proxy is None or not proxy.refused:
             return
         for type_url, name in tuple(proxy.refused):
@@ -316,7 +212,7 @@ class Ledger:
                 self._take_back(connection, proxy.refused.pop((type_url, name)))
 
     def _take_back(self, connection: int, keys: Iterable[ObjectKey]) -> None:
-        proxy = self._proxies.get(connection)
+        proxy = self.roll.get(connection)
         left = {key for keys in proxy.refused.values() for key in keys} if proxy is not None else set()
         for key in keys:
             entry = self._entries.get(key)
@@ -326,7 +222,9 @@ class Ledger:
 
     def _stays_refused(self, connection: int, key: ObjectKey, resources: frozenset[Resource]) -> bool:
         """Whether a proxy refuses something of an object that is not among the `resources` on their way to it."""
-        proxy = self._proxies[connection]
+        proxy = self.roll.get(connection)
+        if proxy is None:
+            return False
         for resource, keys in proxy.refused.items():
             if resource in resources:
                 proxy.refused[resource] = tuple(other for other in keys if other != key)
@@ -336,9 +234,7 @@ class Ledger:
 
     def verdicts(self, now: float, *, held: bool = False) -> dict[ObjectKey, Verdict]:
         """How far every pending object is; settled ones are pending no more. With `held` none settles yet."""
-        for name, (_, until) in tuple(self._away.items()):
-            if now >= until:
-                del self._away[name]
+        self.roll.give_up(now)
         counts: dict[tuple[int, bool], _Count] = {}
         found: dict[ObjectKey, Verdict] = {}
         for key in tuple(self._pending):
@@ -353,19 +249,11 @@ class Ledger:
                 del self._pending[key]
         return found
 
-    def _connections(self, wants: Mapping[str, int]) -> dict[int, int]:
-        """The proxies of some views, each with the batch it needs."""
-        found: dict[int, int] = {}
-        for view, batch in wants.items():
-            for connection in self._views.get(view, ()):
-                found[connection] = max(batch, found.get(connection, -1))
-        return found
-
     def _count(self, entry: _Entry) -> _Count:
         if entry.wants is None:
             return _Count(0, 0, 0, 0, 0, ())
-        needs = [(self._proxies[connection], batch) for connection, batch in self._connections(entry.wants).items()]
-        away = [name for name, (views, _) in self._away.items() if not entry.wants.keys().isdisjoint(views)]
+        needs = [(proxy, batch) for _, proxy, batch in self.roll.needs(entry.wants)]
+        away = self.roll.away(entry.wants)
         acknowledged = [(proxy, batch) for proxy, batch in needs if proxy.level >= batch]
         done = [proxy for proxy, batch in acknowledged if not entry.probe or proxy.probed >= batch]
         tried = [proxy for proxy, batch in acknowledged if entry.probe and proxy.probed < batch <= proxy.tried]

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.api.meta import ObjectKey
 from plait.delivery.metrics import BUCKETS, bucket
-from plait.delivery.settled.ledger import Blame, Ledger
+from plait.delivery.settled.ledger import Ledger
 from plait.delivery.settled.probe import new_token, no_resources, own_resources
 from plait.delivery.settled.prober import Door, Finding, ProbeError, probe
 from plait.delivery.settled.status import Told, current, generation_of
+from plait.delivery.settled.verdict import Blame
 from plait.xds.names import PROBE, PROBE_PORT
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from plait.delivery.frames import Alike
     from plait.delivery.objects import Objects
     from plait.delivery.proxies import Proxy
-    from plait.delivery.settled.ledger import Verdict
+    from plait.delivery.settled.verdict import Verdict
     from plait.xds.carriage import Carried
     from plait.xds.resource import ViewUpdate
 
@@ -178,7 +179,7 @@ class Settling:
 
     def connected(self, proxy: Proxy) -> tuple[ViewUpdate, ...]:
         """A proxy came; the resources that are its own."""
-        self.ledger.connected(proxy.connection, proxy.id, proxy.views)
+        self.ledger.roll.connected(proxy.connection, proxy.id, proxy.views)
         self._wake.set()
         address = proxy.caller.node.ip
         if not address:
@@ -190,7 +191,7 @@ class Settling:
 
     def placed(self, proxy: Proxy, batch: int) -> None:
         """A proxy has other views from `batch` on."""
-        self.ledger.placed(proxy.connection, proxy.views, batch)
+        self.ledger.roll.placed(proxy.connection, proxy.views, batch)
 
     def disconnected(self, connection: int) -> None:
         """A stream is over."""
@@ -202,7 +203,7 @@ class Settling:
     def progressed(self, streams: Iterable[Alike]) -> None:
         """Where streams stand."""
         for alike in streams:
-            self.ledger.acknowledged(dict.fromkeys(alike.connections, alike.level))
+            self.ledger.roll.acknowledged(dict.fromkeys(alike.connections, alike.level))
             rejected = {each.type_url: each.rejected for each in alike.status}
             for connection in alike.connections:
                 self.ledger.still_refused(connection, rejected)
@@ -308,7 +309,7 @@ class Settling:
         door = self._doors.get(connection)
         if door is None:
             self._resting[connection] = began + pace.rest
-            self.ledger.unproved(connection, batch, failure=self._closed.get(connection, "it is gone"))
+            self.ledger.roll.unproved(connection, batch, failure=self._closed.get(connection, "it is gone"))
             return
         self._tokens += 1
         token = f"{batch}.{self._tokens}"
@@ -324,16 +325,16 @@ class Settling:
             except ProbeError as error:
                 failure = str(error)
             if finding.ready:
-                self.ledger.probed(connection, batch)
+                self.ledger.roll.probed(connection, batch)
                 return
             waited = self._clock() - began
             if finding.warming:
-                self.ledger.unproved(connection, batch, warming=True)
+                self.ledger.roll.unproved(connection, batch, warming=True)
                 self._wake.set()
             if waited > (pace.warming if finding.warming else pace.patience):
                 self._resting[connection] = self._clock() + pace.rest
                 if not finding.warming:
-                    self.ledger.unproved(connection, batch, failure=failure)
+                    self.ledger.roll.unproved(connection, batch, failure=failure)
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, pace.most)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from plait.analyze.finding import Finding
     from plait.api.problem import Problem
-    from plait.delivery.settled.ledger import Verdict
+    from plait.delivery.settled.verdict import Verdict
 
 ACCEPTED, SETTLED = "Accepted", "Settled"
 _STATUS: Final = {"Settled": "True", "ProbeFailed": "Unknown"}
