@@ -197,7 +197,7 @@ def pods(mesh: Mesh, selector: str) -> list[str]:
 
 
 def test_drain_of_one_pod(up: Mesh) -> None:
-    """`kubectl drain` cordons the node and evicts; the pod's place is taken when the node is open again."""
+    """`kubectl drain` cordons the node and evicts; pods are started on a cordoned node too."""
     victim = pods(up, "version=v1")[0]
     up.kubectl("-n", "hit", "label", "pod", victim, "drain=this")
     (node,) = (item["metadata"]["name"] for item in up.get("nodes")["items"])

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long others have to learn that a pod takes no more requests, before its processes are told to end.
+#: How long others have to learn that a pod takes no more requests, before its processes are told to end
+#: (a time and not a proof: docs/decisions/0027-farewell.md).
 _FAREWELL = 0.5
 _PROXY_GRACE = 2.0
 _RETRY_FIRST = 0.25
