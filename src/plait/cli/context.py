@@ -20,6 +20,8 @@ from plait.kube.errors import AccessError, ApiError
 
 #: Exit codes others rely on.
 FAILED, USAGE, NOT_RUNNING, MISSING_CAPABILITY, TIMED_OUT = 1, 2, 3, 4, 5
+#: As shells count it: ended by signal 2.
+INTERRUPTED = 130
 
 T = TypeVar("T")
 

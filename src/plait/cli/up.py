@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from click.core import ParameterSource
@@ -17,7 +19,8 @@ from plait.app.readiness import BringUpError, NotReadyInTimeError
 from plait.app.rungs import Rung
 from plait.app.state import State
 from plait.app.store_copies import DamagedStoreError, NoCopyError
-from plait.cli.context import FAILED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, seconds, stop
+from plait.cli.context import FAILED, INTERRUPTED, MISSING_CAPABILITY, TIMED_OUT, errors, mesh, run, seconds, stop
+from plait.cli.interrupts import deferred, terminable
 from plait.cli.progress import Progress
 from plait.machine.host_sockets import Reach
 from plait.machine.node.images import TableError
@@ -76,14 +79,62 @@ def up(
     state = mesh(ctx).state
     # Free ports are looked for from those of the last time on: addresses that people have noted stay good.
     wanted = _ports(chosen, before=state.ports() if policy == "auto" else {})
+    started: list[int] = []
+    with terminable():
+        try:
+            launcher = _launch(
+                ctx,
+                state,
+                wanted,
+                auto=policy == "auto",
+                chosen=bool(chosen),
+                envoy=envoy,
+                outside=outside,
+                restore=restore,
+                started=started,
+            )
+            with Progress(errors()) as progress:
+                chosen_demo = DEMOS[demo] if demo else None
+                ready = bringup.until_ready(
+                    state, launcher, demo=chosen_demo, seconds=timeout, report=progress, egress=egress_gateway
+                )
+                run(ready)
+        except KeyboardInterrupt:
+            _undo(state, started)
+        except NotReadyInTimeError as error:
+            stop(str(error), TIMED_OUT)
+        except BringUpError as error:
+            stop(str(error), FAILED)
+    for name, url in urls(state.ports()).items():
+        click.echo(f"{name:9} {url}")
+    click.echo(f"\nexport KUBECONFIG={state.kubeconfig}")
+
+
+def _launch(
+    ctx: click.Context,
+    state: State,
+    wanted: Mapping[str, int],
+    *,
+    auto: bool,
+    chosen: bool,
+    envoy: Path | None,
+    outside: Reach,
+    restore: bool,
+    started: list[int],
+) -> int:
+    """The pid of the launcher: of the mesh that runs, or of one that is begun, which is then noted in `started`."""
     try:
         with state.alone():
             launcher = state.launcher_pid()
             if launcher is None:
+                if envoy is not None and (problem := checks.envoy_problem(envoy)) is not None:
+                    raise click.BadParameter(problem, param_hint="--envoy")
                 rung = _capable()
                 if restore:
                     store_copies.restore(state.store)
-                launcher = bringup.start(state, wanted, auto=policy == "auto", envoy=envoy, outside=outside, rung=rung)
+                with deferred():
+                    launcher = bringup.start(state, wanted, auto=auto, envoy=envoy, outside=outside, rung=rung)
+                    started.append(launcher)
             elif restore:
                 stop(f"the mesh {state.name!r} runs: plait down, then plait up --restore")
             elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
@@ -97,20 +148,22 @@ def up(
         stop(str(error))
     except OSError as error:
         stop(f"{state.root} cannot be used: {error}; XDG_STATE_HOME names another place for it")
-    with Progress(errors()) as progress:
-        try:
-            chosen_demo = DEMOS[demo] if demo else None
-            ready = bringup.until_ready(
-                state, launcher, demo=chosen_demo, seconds=timeout, report=progress, egress=egress_gateway
-            )
-            run(ready)
-        except NotReadyInTimeError as error:
-            stop(str(error), TIMED_OUT)
-        except BringUpError as error:
-            stop(str(error), FAILED)
-    for name, url in urls(state.ports()).items():
-        click.echo(f"{name:9} {url}")
-    click.echo(f"\nexport KUBECONFIG={state.kubeconfig}")
+    return launcher
+
+
+def _undo(state: State, started: list[int]) -> NoReturn:
+    """Stop what was begun; a mesh that ran before goes on."""
+    if not started:
+        stop("interrupted", INTERRUPTED)
+    click.echo("plait: interrupted: what was begun is stopped; once more, and it is killed", err=True)
+    try:
+        with state.alone():
+            _stop(state, wipe=False)
+    except KeyboardInterrupt:
+        with deferred():
+            run(bringup.stop(state, grace=0.0, report=lambda _: None))
+            bringup.sweep(state)
+    sys.exit(INTERRUPTED)
 
 
 @click.command(

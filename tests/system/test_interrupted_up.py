@@ -1,0 +1,134 @@
+"""Ctrl-C while a mesh comes up, at several moments: nothing of it is left, and the next `plait up` works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, Mesh, until
+from .test_lifecycle import below, left_behind, network_namespaces
+
+pytestmark = pytest.mark.system
+
+
+@dataclass
+class Attempt:
+    """A `plait up` in progress; what it says is read line by line."""
+
+    mesh: Mesh
+    process: subprocess.Popen[str]
+
+    def until_it_says(self, words: str) -> None:
+        assert self.process.stderr is not None
+        said = []
+        for line in self.process.stderr:
+            said.append(line)
+            if words in line:
+                return
+        pytest.fail(f"it did not say {words!r}, but:\n{''.join(said)}")
+
+    def launcher(self) -> int:
+        return int((self.mesh.state / "launcher.pid").read_text())
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+
+@contextmanager
+def attempt(mesh: Mesh, *arguments: str) -> Iterator[Attempt]:
+    folder = mesh.home / "tmp"
+    folder.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        [str(BIN / "plait"), "--name", mesh.name, "up", "--ports", "auto", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**mesh.environment, "TMPDIR": str(folder)},
+    ) as process:
+        yield Attempt(mesh, process)
+
+
+def packages(attempt: Attempt) -> None:
+    """Until Debian packages for an image are being fetched or unpacked."""
+
+    def fetching() -> bool:
+        for pid in below(attempt.launcher()):
+            try:
+                if b"plait.app.fetch" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return True
+            except OSError:
+                continue
+        return False
+
+    attempt.until_it_says("sock-shop: applying")
+    until("packages are fetched", fetching)
+
+
+MOMENTS: dict[str, Callable[[Attempt], None]] = {
+    "the API server starts": lambda up: up.until_it_says("Kubernetes API: starting"),
+    "the control plane starts": lambda up: up.until_it_says("control plane: 0 of"),
+    "packages are installed": packages,
+    "pods start": lambda up: up.until_it_says("sock-shop: 0 of"),
+}
+
+
+@pytest.mark.parametrize(
+    ("moment", "how"), [*((moment, "once") for moment in MOMENTS), ("pods start", "twice"), ("pods start", "SIGTERM")]
+)
+def test_nothing_is_left_of_an_up_that_was_interrupted(mesh: Mesh, moment: str, how: str) -> None:
+    with attempt(mesh, "--demo", "sock-shop") as up:
+        MOMENTS[moment](up)
+        pids = below(up.launcher())
+        namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
+        up.interrupt(signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
+        if how == "twice":
+            up.until_it_says("interrupted")
+            up.interrupt()
+        _, said = up.process.communicate(timeout=60)
+    assert up.process.returncode == 130, said
+    assert "Traceback" not in said
+    ports = [port for port in mesh.status()["ports"].values() if port]
+    until("nothing is left", lambda: not left_behind(pids, namespaces, ports, mesh.state), seconds=20)
+    assert list((mesh.home / "tmp").iterdir()) == []
+    assert mesh.plait("status", code=3)
+
+
+def test_the_next_up_works(mesh: Mesh) -> None:
+    mesh.plait("up", "--demo", "sock-shop", "--ports", "auto")
+    assert mesh.status()["ready"] is True
+
+
+def test_a_mesh_that_ran_before_goes_on(mesh: Mesh) -> None:
+    mesh.plait("up", "--ports", "auto")
+    first = mesh.status()["processes"]
+    with attempt(mesh, "--demo", "bookinfo") as up:
+        up.until_it_says("bookinfo: applying")
+        up.interrupt()
+        _, said = up.process.communicate(timeout=60)
+    assert (up.process.returncode, said) == (130, "plait: interrupted\n")
+    assert [p for p in mesh.status()["processes"] if p["name"] == "launcher"] == [
+        p for p in first if p["name"] == "launcher"
+    ]
+
+
+def test_a_program_that_is_no_envoy_is_refused_before_anything_starts(mesh: Mesh) -> None:
+    mesh.plait("down", "--wipe")
+    for program in ("/bin/true", "/etc/passwd"):
+        done = mesh.plait("up", "--ports", "auto", "--envoy", program, code=2)
+        assert "Invalid value for --envoy: " in done.stderr
+    assert not (mesh.state / "launcher.pid").exists()
+
+
+def test_another_envoy_is_run(mesh: Mesh, tmp_path: Path) -> None:
+    """From a path with a blank, as a link."""
+    other = tmp_path / "my envoy"
+    other.symlink_to(BIN / "envoy")
+    mesh.plait("up", "--ports", "auto", "--envoy", str(other))
+    assert mesh.status()["ready"] is True
