@@ -196,7 +196,10 @@ async def _install(state: State, demo: Demo | None, seconds: float, report: Repo
         report(Step("Kubernetes API", access.server, done=True))
         await install.bring_up_to_date(client, await _system(client, state, egress=egress))
         waiter = Waiter(client, deadline, report)
-        await waiter.node(state.boot())
+        try:
+            await waiter.node(state.boot())
+        except NotReadyInTimeError as error:
+            raise NotReadyInTimeError(f"{error}\n{tail(state.logs / 'node.log')}") from error
         await waiter.deployments(system.NAMESPACE, "control plane")
         if demo is not None:
             report(Step(demo.name, "applying manifests"))

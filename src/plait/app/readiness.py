@@ -84,7 +84,8 @@ class Waiter:
         except TimeoutError as error:
             reasons = "".join(f"\n  {line}" for line in troubles((pods or {}).values()))
             hint = "\n  look closer: kubectl describe pod, kubectl logs, plait logs node"
-            raise NotReadyInTimeError(f"{name}: not ready in time: {describe(progress)}{reasons}{hint}") from error
+            far = f": {describe(progress)}" if progress else ""
+            raise NotReadyInTimeError(f"{name}: not ready in time{far}{reasons}{hint}") from error
 
 
 def is_ready(deployment: Object, pods: Any) -> bool:
