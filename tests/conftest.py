@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def shared(request: pytest.FixtureRequest) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here (see --shared)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Call it for a port of loopback that a program may be told to listen on, and that nobody else gets by chance.
+
+    A connection of it has ended a moment ago: for a minute the kernel gives the port to nobody who asks for any, and
+    to whoever asks for this one and, as servers do, sets SO_REUSEADDR.
+    """
+
+    def find() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+            accepted, _ = server.accept()
+            # Whoever closes first is the one who has to wait.
+            accepted.close()
+            client.recv(1)
+            return int(server.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -118,18 +118,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def capable(lacking: Callable[[str], None]) -> None:
-    """Skip, or in CI fail, where this machine cannot run a mesh."""
-    done = subprocess.run([str(BIN / "plait"), "doctor"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        lacking(f"a mesh cannot run here:\n{done.stdout}")
+def doctor(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """What `plait doctor` says of this machine, to a mesh that is none of the user's."""
+    return Mesh("t-doctor", tmp_path_factory.mktemp("doctor")).plait("doctor", code=None)
 
 
 @pytest.fixture(scope="session")
-def one_uid() -> bool:
+def capable(doctor: subprocess.CompletedProcess[str], lacking: Callable[[str], None]) -> None:
+    """Skip, or in CI fail, where this machine cannot run a mesh."""
+    if doctor.returncode:
+        lacking(f"a mesh cannot run here:\n{doctor.stdout}")
+
+
+@pytest.fixture(scope="session")
+def one_uid(doctor: subprocess.CompletedProcess[str]) -> bool:
     """Whether all of a mesh is one user here (docs/features/rootless.md): pods then have no users of their own."""
-    done = subprocess.run([str(BIN / "plait"), "doctor"], capture_output=True, text=True, check=False)
-    return "as one uid" in done.stdout.partition("namespaces: ")[2].partition("\n")[0]
+    return "as one uid" in doctor.stdout.partition("namespaces: ")[2].partition("\n")[0]
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,8 @@ def test_where_groups_may_not_be_made_doctor_says_why(tmp_path: Path, lacking: C
     if os.geteuid() != 0:
         lacking("only root can mount control groups read-only")
     command = ("unshare", "--mount", "sh", "-c", SHUT, "sh", str(BIN / "plait"), "doctor")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     line = next(line for line in done.stdout.splitlines() if "limits:" in line)
     assert line.startswith("! limits: ")
     assert "cannot be limited: " in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -131,24 +132,27 @@ def test_a_node_port_is_open_on_loopback_and_follows_its_service(pods: Mesh) -> 
     until("it is closed", lambda: code() == 0)
 
 
+def some_node_port() -> socket.socket:
+    """A socket that holds a node port which nobody on this machine has."""
+    for port in random.sample(range(30000, 32768), 100):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    pytest.fail("all node ports of this machine are in use")
+
+
 def test_a_node_port_that_is_taken_is_told_and_opened_when_it_is_free(pods: Mesh) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    taken = 30000 + free % 2000
+    with some_node_port() as holder:
+        taken = holder.getsockname()[1]
+        pods.kubectl("create", "service", "nodeport", "unlucky", "--tcp=80:80", f"--node-port={taken}")
+        told = ("events", "--for", "service/unlucky")
+        until("an event", lambda: f"127.0.0.1:{taken} cannot be opened" in pods.kubectl(*told).stdout)
 
     def opened() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", taken)):
             return True
         return False
 
-    with contextlib.suppress(OSError):
-        with socket.create_server(("127.0.0.1", taken)):
-            pods.kubectl("create", "service", "nodeport", "unlucky", "--tcp=80:80", f"--node-port={taken}")
-            told = ("events", "--for", "service/unlucky")
-            until("an event", lambda: f"127.0.0.1:{taken} cannot be opened" in pods.kubectl(*told).stdout)
-        until("it is open", opened)
-        return
-    pytest.fail(f"{taken} is in use on this machine")
+    until("it is open", opened)
 
 
 def test_nothing_leaves_when_it_is_off(pods: Mesh, server: int) -> None:

@@ -6,7 +6,6 @@ Routes and endpoints, which a proxy gets over its stream, are put inline; everyt
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -226,18 +225,12 @@ def accepted_by_envoy(
     return check
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            with urlopen(url, timeout=1) as answer:
+            with urlopen(url, timeout=20) as answer:
                 if answer.status == 200:
                     return
         except OSError:
@@ -252,7 +245,9 @@ def envoy_output(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_envoy(envoy_binary: Path, tmp_path: Path) -> Iterator[Callable[[Proxy, list[str]], dict[str, int]]]:
+def run_envoy(
+    envoy_binary: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> Iterator[Callable[[Proxy, list[str]], dict[str, int]]]:
     """Starts an Envoy with a proxy's configuration; answers the loopback port of each listener asked for."""
     processes: list[subprocess.Popen[bytes]] = []
 

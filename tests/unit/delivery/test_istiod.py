@@ -7,10 +7,9 @@ import contextlib
 import ipaddress
 import os
 import signal
-import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,11 +29,6 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, Delt
 
 from plait.delivery.wire import METHOD
 from plait.xds.resource import CDS, EDS, LDS, RDS
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def certificate(folder: Path) -> ssl.SSLContext:
@@ -272,7 +266,7 @@ def virtual_service(prefix: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def istiod(api: Api, tmp_path: Path) -> AsyncIterator[Istiod]:
+async def istiod(api: Api, tmp_path: Path, free_port: Callable[[], int]) -> AsyncIterator[Istiod]:
     (tmp_path / "token").write_text("istiod's")
     (tmp_path / "namespace").write_text("istio-system")
     xds, monitoring = free_port(), free_port()

@@ -114,12 +114,11 @@ async def test_a_write_refused_for_load_is_repeated_after_the_wait(api, client, 
 
 
 async def test_nobody_listening_is_unreachable_and_not_sent():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with Client(Access(server=f"http://127.0.0.1:{port}")) as client:
-        with pytest.raises(Unreachable) as caught:
-            await client.create(CONFIGMAP, config("a"))
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        async with Client(Access(server=f"http://127.0.0.1:{deaf.getsockname()[1]}")) as client:
+            with pytest.raises(Unreachable) as caught:
+                await client.create(CONFIGMAP, config("a"))
     assert not caught.value.sent
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,12 +165,6 @@ async def shop(shops: Callable[..., Any]) -> Browser:
     return await shops()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Program:
     """A service as its own process."""
@@ -242,5 +235,5 @@ def mariadb(mariadb_folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def port() -> int:
+def port(free_port: Callable[[], int]) -> int:
     return free_port()

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pika
 import pytest
@@ -14,9 +14,8 @@ from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number = int(probe.getsockname()[1])
+def port(free_port: Callable[[], int]) -> Iterator[int]:
+    number = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "sockshop.broker", "--port", str(number), "--bind", "127.0.0.1"],
         stderr=subprocess.DEVNULL,

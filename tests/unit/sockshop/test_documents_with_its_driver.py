@@ -29,14 +29,6 @@ def serve(port: int, data: Path, *more: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def port() -> int:
-    import socket  # noqa: PLC0415
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def client(port: int, tmp_path: Path) -> Iterator[pymongo.MongoClient]:
     process = serve(port, tmp_path)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,10 +50,11 @@ def ferretdb(port: int, data: Path) -> tuple[list[str], str]:
 
 
 @pytest.fixture(scope="module", params=[own, ferretdb], ids=["own", "ferretdb"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+) -> Iterator[Database]:
     start: Callable[[int, Path], tuple[list[str], str]] = request.param
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command, user = start(port, tmp_path_factory.mktemp("data"))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     yield Database(port, user)
