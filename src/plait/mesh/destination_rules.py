@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from plait.api.destinationrule import Subset, TrafficPolicy
 from plait.api.meta import ObjectKey
@@ -53,6 +54,10 @@ class RuleTable:
         return (*narrow, *(rule for rule in rules if rule not in self.selectors))
 
 
+Steps: TypeAlias = tuple[tuple[RuleTable, Labels | None], ...]
+"""Tables to look into one after the other, each with the labels of the caller where they count."""
+
+
 def rule_table(entries: Iterable[DestinationEntry]) -> RuleTable:
     """The table of `entries`, which come in order of precedence."""
     exact: dict[str, tuple[ObjectKey, ...]] = {}
@@ -79,26 +84,35 @@ def exported_rules(reader: Reader, owner: str, namespace: str) -> RuleTable:
     return rule_table(e for e in reader.exported_destination_rules(owner, namespace) if not e.selector)
 
 
-def find_rules(
-    host: str,
-    service_namespace: str,
+def steps(
+    owner: str,
     *,
     local: RuleTable,
     exported: Callable[[str], RuleTable],
     root_namespace: str,
     labels: Labels | None = None,
-) -> tuple[ObjectKey, ...]:
-    """The rules for `host`, all three steps, for a caller with `labels` (None: whoever calls)."""
-    return (
-        local.find(host, labels)
-        or exported(service_namespace).find(host)
-        or (exported(root_namespace).find(host) if service_namespace != root_namespace else ())
-    )
+) -> Steps:
+    """Where rules for Services of `owner` are looked for, for a caller with `labels` (None: whoever calls).
+
+    All three steps in their order, without tables that hold nothing.
+    """
+    places = dict.fromkeys((owner, root_namespace))
+    found = ((local, labels), *((exported(place), None) for place in places))
+    return tuple(step for step in found if step[0].exact or step[0].wildcards)
+
+
+def find_rules(host: str, steps: Steps) -> tuple[ObjectKey, ...]:
+    """The rules for `host`: those of the first step that has any."""
+    for table, labels in steps:
+        if found := table.find(host, labels):
+            return found
+    return ()
 
 
 def rules_finder(reader: Reader, namespace: str, root_namespace: str) -> Callable[[str, str], tuple[ObjectKey, ...]]:
     """Finds the rules for (host, namespace of its Service) as callers in `namespace` see them; keeps what it reads."""
     tables: dict[str, RuleTable] = {}
+    known: dict[str, Steps] = {}
     local = local_rules(reader, namespace, root_namespace)
 
     def exported(owner: str) -> RuleTable:
@@ -106,7 +120,12 @@ def rules_finder(reader: Reader, namespace: str, root_namespace: str) -> Callabl
             tables[owner] = exported_rules(reader, owner, namespace)
         return tables[owner]
 
-    return lambda host, owner: find_rules(host, owner, local=local, exported=exported, root_namespace=root_namespace)
+    def find(host: str, owner: str) -> tuple[ObjectKey, ...]:
+        if owner not in known:
+            known[owner] = steps(owner, local=local, exported=exported, root_namespace=root_namespace)
+        return find_rules(host, known[owner])
+
+    return find
 
 
 def subset_labels(reader: Reader, rules: tuple[ObjectKey, ...]) -> tuple[SubsetFacts, ...]:

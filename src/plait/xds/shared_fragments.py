@@ -18,9 +18,12 @@ from plait.mesh.config import MeshConfig, mesh_config
 from plait.mesh.destination_rules import (
     EffectivePolicy,
     RuleTable,
+    Steps,
     effective_policy,
     exported_rules,
+    find_rules,
     local_rules,
+    steps,
 )
 from plait.mesh.destinations import Destination
 from plait.mesh.locality import Caller
@@ -63,24 +66,19 @@ def rules_of(
     tracker: Tracker, mesh: MeshConfig, namespace: str, labels: Labels = ()
 ) -> Callable[[str, str], tuple[ObjectKey, ...]]:
     """Finds the DestinationRules for (host, namespace of its Service), seen by callers in `namespace` with `labels`."""
-    steps: dict[str, list[tuple[RuleTable, Labels | None]]] = {}
+    known: dict[str, Steps] = {}
 
-    def steps_of(owner: str) -> list[tuple[RuleTable, Labels | None]]:
-        """The tables to look into for Services of a namespace, without those that have nothing."""
-        local: RuleTable = tracker.need(("local-rules", namespace))
-        places = dict.fromkeys((owner, mesh.root_namespace))
-        exported: list[RuleTable] = [tracker.need(("exported-rules", place, namespace)) for place in places]
-        found: list[tuple[RuleTable, Labels | None]] = [(local, labels), *((table, None) for table in exported)]
-        return [step for step in found if step[0].exact or step[0].wildcards]
-
-    def find(host: str, service_namespace: str) -> tuple[ObjectKey, ...]:
-        chain = steps.get(service_namespace)
+    def find(host: str, owner: str) -> tuple[ObjectKey, ...]:
+        chain = known.get(owner)
         if chain is None:
-            chain = steps[service_namespace] = steps_of(service_namespace)
-        for table, asked in chain:
-            if found := table.find(host, asked):
-                return found
-        return ()
+            chain = known[owner] = steps(
+                owner,
+                local=tracker.need(("local-rules", namespace)),
+                exported=lambda place: tracker.need(("exported-rules", place, namespace)),
+                root_namespace=mesh.root_namespace,
+                labels=labels,
+            )
+        return find_rules(host, chain)
 
     return find
 
