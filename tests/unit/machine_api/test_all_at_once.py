@@ -67,3 +67,15 @@ async def test_of_a_kind_of_kubernetes_wrong_types_and_unknown_fields_are_told_t
     assert status == 400
     assert "data.a" in answer["message"]
     assert 'unknown field "dataa"' in answer["message"]
+
+
+async def test_of_very_many_warnings_the_first_are_told_and_how_many_more_there_are(cluster: Any) -> None:
+    rules = [
+        {"match": [{"uri": {"prefix": f"/a{n}"}}], "route": [{"destination": {"host": "web"}}]} for n in range(100)
+    ]
+    body = virtual_service() | {"spec": {"hosts": ["web"], "http": rules}}
+    status, _, response = await cluster.ask("POST", f"{RULES}/virtualservices?dryRun=All", body)
+    assert status == 201
+    told = response.headers.getall("Warning")
+    assert len(told) == 40
+    assert "more warnings, which plait analyze and plait validate print" in told[-1]

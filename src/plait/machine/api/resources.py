@@ -208,12 +208,13 @@ class ResourceRequests:
 
 async def _admitted(attempt: Callable[[], _Written], write: Write) -> _Written:
     """A write, tried again after admission has found out what it needs. Nothing is stored before it has."""
-    said = len(write.warnings)
+    said = tuple(write.warnings)
     for _ in range(_PATIENCE):
         try:
             return attempt()
         except PendingError as pending:
-            del write.warnings[said:]
+            write.warnings.clear()
+            write.warnings.update(dict.fromkeys(said))
             await pending.wait()
     return attempt()
 

@@ -24,9 +24,15 @@ _WARNINGS = 40
 def headers(warnings: Iterable[str] = ()) -> CIMultiDict[str]:
     """Headers of every answer; one `Warning` for each text."""
     made: CIMultiDict[str] = CIMultiDict({"Cache-Control": "no-cache, private"})
-    for text in list(warnings)[:_WARNINGS]:
+    given = list(warnings)
+    told = given if len(given) <= _WARNINGS else [*given[: _WARNINGS - 1], _more(len(given) - _WARNINGS + 1)]
+    for text in told:
         made.add("Warning", warning(text))
     return made
+
+
+def _more(number: int) -> str:
+    return f"and {number} more warnings, which plait analyze and plait validate print"
 
 
 def warning(text: str) -> str:

@@ -34,12 +34,12 @@ class Write:
 
     user: User
     options: WriteOptions
-    warnings: list[str] = field(default_factory=list)
+    #: In the order in which they came; a dict, for an object may be worth a hundred thousand.
+    warnings: dict[str, None] = field(default_factory=dict)
 
     def warn(self, text: str) -> None:
         """Tell the user something, once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+        self.warnings[text] = None
 
 
 class Shaper:
