@@ -127,7 +127,7 @@ async def test_an_autoscaler_of_old_is_the_same_object(cluster: Any) -> None:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
     body = {"scaleTargetRef": target, "maxReplicas": 3, "targetCPUUtilizationPercentage": 70}
     made = await cluster.made(old, {"metadata": {"name": "h"}, "spec": body})
-    assert made["spec"] == body
+    assert made["spec"] == {**body, "minReplicas": 1}
     code, seen, _ = await cluster.ask("GET", f"{new}/h")
     assert code == 200
     (metric,) = seen["spec"]["metrics"]
