@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from .conftest import Mesh, until
+from plait.proxy.envoy import find_envoy
+
+from .conftest import BIN, Mesh, until
 
 pytestmark = pytest.mark.system
 
@@ -89,10 +95,27 @@ metadata: {name: NAME, namespace: shop, labels: {app: NAME}}
 spec: {containers: [{name: NAME, image: debian, command: [sleep, "100000"]}]}
 """
 GROUP = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: machines, namespace: shop}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: machines, namespace: shop}
+spec:
+  hosts: [machines.example]
+  location: MESH_INTERNAL
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: STATIC
+  workloadSelector: {labels: {app: machines}}
+---
 apiVersion: networking.istio.io/v1
 kind: WorkloadGroup
-metadata: {name: store, namespace: shop}
-spec: {template: {serviceAccount: store}}
+metadata: {name: machines, namespace: shop}
+spec:
+  metadata: {labels: {app: machines}}
+  template: {serviceAccount: machines, ports: {http: PORT}}
+  probe: {periodSeconds: 1, failureThreshold: 1, httpGet: {path: /, port: PORT}}
 """
 SIDECAR = """
 apiVersion: networking.istio.io/v1
@@ -110,8 +133,10 @@ data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
 
 
 class Hello(http.server.BaseHTTPRequestHandler):
+    status = 200
+
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(Hello.status)
         self.send_header("content-length", "7")
         self.end_headers()
         self.wfile.write(b"outside")
@@ -179,10 +204,83 @@ def test_an_external_name_is_another_name_with_the_same_rules(shop: Mesh) -> Non
     shop.kubectl("-n", "shop", "delete", "virtualservice/store", "service/books")
 
 
-def test_a_workload_group_says_what_to_write_instead(shop: Mesh) -> None:
-    told = shop.kubectl("apply", "-f", "-", given=GROUP).stderr
-    assert told.count("Warning:") == 1
-    assert "WorkloadEntry" in told
+def healthy(mesh: Mesh, name: str = "machines-10.42.0.2") -> str:
+    """What the condition Healthy of an entry says."""
+    entry = mesh.kubectl("-n", "shop", "get", "workloadentry", name, "-o", "json", code=None).stdout
+    conditions = (json.loads(entry).get("status") or {}).get("conditions") or () if entry else ()
+    return next((one["status"] for one in conditions if one["type"] == "Healthy"), "")
+
+
+@pytest.fixture
+def machines(shop: Mesh, host_program: int) -> Iterator[Mesh]:
+    """A group for the program of the host, without any entry."""
+    group = GROUP.replace("PORT", str(host_program))
+    told = shop.kubectl("apply", "-f", "-", given=group)
+    assert "WorkloadGroup" not in told.stderr
+    yield shop
+    shop.kubectl("delete", "-f", "-", given=group)
+
+
+def test_an_entry_made_from_a_group_takes_calls_as_long_as_its_probe_is_answered(
+    machines: Mesh, tmp_path: Path
+) -> None:
+    machines.plait("workload", "entry", "configure", "--name", "machines", "-n", "shop", "-o", str(tmp_path))
+    assert code(machines, "http://machines.example/") == "503", "there is no endpoint yet"
+    machines.kubectl("apply", "-f", str(tmp_path / "workloadentry.json"))
+    until("its program answers the probe", lambda: healthy(machines) == "True")
+    until("calls reach it", lambda: body(machines, "http://machines.example/") == "outside")
+    Hello.status = 500
+    try:
+        until("the probe is answered with 500", lambda: healthy(machines) == "False")
+        until("no call reaches it", lambda: code(machines, "http://machines.example/") == "503")
+    finally:
+        Hello.status = 200
+    until("it is well again", lambda: body(machines, "http://machines.example/") == "outside")
+    machines.kubectl("-n", "shop", "delete", "workloadentry/machines-10.42.0.2")
+
+
+def test_a_proxy_that_names_its_group_brings_its_entry_and_takes_it_away(machines: Mesh, tmp_path: Path) -> None:
+    with forwarded(machines) as port:
+        machines.plait(
+            "workload", "entry", "configure", "--name", "machines", "-n", "shop", "-o", str(tmp_path),
+            "--autoregister", "--istiod", f"127.0.0.1:{port}",
+        )  # fmt: skip
+        bootstrap = json.loads((tmp_path / "envoy.json").read_text())
+        # Its own ports may be somebody else's on this machine.
+        del bootstrap["admin"], bootstrap["static_resources"]["listeners"]
+        (tmp_path / "envoy.json").write_text(json.dumps(bootstrap))
+        command = [str(find_envoy()), "-c", str(tmp_path / "envoy.json"), "--disable-hot-restart", "-l", "off"]
+        with subprocess.Popen(command) as envoy:
+            try:
+                until("the entry is there and healthy", lambda: healthy(machines) == "True")
+                until("calls reach the program", lambda: body(machines, "http://machines.example/") == "outside")
+                entry = machines.get("-n", "shop", "workloadentry/machines-10.42.0.2")
+                assert entry["metadata"]["ownerReferences"][0]["name"] == "machines"
+                assert entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] == "machines"
+                assert entry["spec"]["serviceAccount"] == "machines"
+            finally:
+                envoy.terminate()
+
+        def gone() -> bool:
+            return not machines.kubectl(
+                "-n", "shop", "get", "workloadentries", "-l", "app=machines", "-o", "name"
+            ).stdout
+
+        until("the entry goes with its proxy", gone, seconds=60)
+
+
+@contextmanager
+def forwarded(mesh: Mesh) -> Iterator[int]:
+    """istiod's port for proxies, on a port of this machine."""
+    command = [str(BIN / "kubectl"), "-n", "istio-system", "port-forward", "svc/istiod", ":15010"]
+    with subprocess.Popen(command, env=mesh.environment, stdout=subprocess.PIPE, text=True) as forwarding:
+        assert forwarding.stdout is not None
+        found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())
+        assert found is not None
+        try:
+            yield int(found[1])
+        finally:
+            forwarding.terminate()
 
 
 def test_bootstraps_are_patched_and_one_that_envoy_refuses_harms_no_pod(shop: Mesh) -> None:

@@ -64,18 +64,12 @@ TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
         ),
     ),
     (_NETWORKING, "WorkloadGroup"): (
-        row(
-            "spec",
-            "has no effect: nothing here registers itself; write a WorkloadEntry with the template's fields "
-            "for each program that is in no pod",
+        *(
+            row(f"spec.probe.{way}", "has no effect: istiod makes the probe from its own pod, by httpGet or tcpSocket")
+            for way in ("exec", "grpc")
         ),
     ),
 }
-
-
-def wholly_inert(group: str, kind: str) -> bool:
-    """Whether a row is about all that an object of the kind says."""
-    return any(each.path == "spec" for each in TABLE.get((group, kind), ()))
 
 
 def inert_values(group: str, kind: str, obj: Mapping[str, Any]) -> Iterator[tuple[Inert, str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from plait.api.meta import Metadata
@@ -29,11 +31,39 @@ class WorkloadEntrySpec(msgspec.Struct, frozen=True, rename="camel"):
     service_account: str = ""
 
 
+#: Of entries that count only as long as their condition Healthy says so (Istio's name).
+HEALTH_ANNOTATION: Final = "proxy.istio.io/health-checks-enabled"
+#: Names the WorkloadGroup that an entry was made from (Istio's name).
+GROUP_ANNOTATION: Final = "istio.io/autoRegistrationGroup"
+HEALTHY: Final = "Healthy"
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One condition; without when it changed and why."""
+
+    type: str = ""
+    status: str = ""
+
+
+class WorkloadEntryStatus(msgspec.Struct, frozen=True):
+    """What the mesh wrote back."""
+
+    conditions: tuple[Condition, ...] = ()
+
+
 class WorkloadEntry(msgspec.Struct, frozen=True):
     """networking.istio.io WorkloadEntry, any version."""
 
     metadata: Metadata
     spec: WorkloadEntrySpec = WorkloadEntrySpec()
+    status: WorkloadEntryStatus = WorkloadEntryStatus()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it takes traffic. Istio: an entry that is asked about does only once it was found healthy."""
+        if self.metadata.annotations.get(HEALTH_ANNOTATION, "").lower() != "true":
+            return True
+        return any(each.type == HEALTHY and each.status == "True" for each in self.status.conditions)
 
 
 class GroupMetadata(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 
     from plait.delivery.analyst import Analyst
     from plait.delivery.builder import Builder
+    from plait.delivery.health import Health
+    from plait.delivery.joining import Registrar
     from plait.delivery.objects import Objects
     from plait.delivery.settled.settling import Settling
     from plait.delivery.transport import Transport
     from plait.sources.addresses import AddressWriter
 
 XDS_PORT, MONITORING_PORT = 15010, 15014
+#: Kinds of programs that are in no pod.
+_OF_WORKLOADS = frozenset({"WorkloadEntry", "WorkloadGroup"})
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -93,6 +97,8 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
     from plait.delivery.builder import Builder  # noqa: PLC0415
     from plait.delivery.credentials import CredentialFindings, CredentialReports  # noqa: PLC0415
     from plait.delivery.debug import DebugServer  # noqa: PLC0415
+    from plait.delivery.health import Health  # noqa: PLC0415
+    from plait.delivery.joining import Registrar  # noqa: PLC0415
     from plait.delivery.objects import Objects  # noqa: PLC0415
     from plait.delivery.refusals import tell  # noqa: PLC0415
     from plait.delivery.settled.settling import Settling  # noqa: PLC0415
@@ -124,15 +130,19 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             lacking.take(looked)
 
         lacking = CredentialFindings()
-        writer = StatusWriter(client, objects, findings=analyst.findings, unserved=lacking.of)
+        health = Health(objects)
+        registrar = Registrar(client, objects, recorder, istiod=pod, namespace=namespace)
+        writer = StatusWriter(client, objects, findings=analyst.findings, unserved=lacking.of, health=health.condition)
         settling = Settling(engine, objects, writer)
         analyst.bind(settling.refresh)
         lacking.bind(settling.refresh)
+        health.bind(settling.refresh)
         builder = Builder(
             engine,
             refused=lambda refusal: tell(refusal, objects, recorder),
             published=published,
             follower=settling,
+            registers=registrar,
         )
         debug = DebugServer(
             builder=builder,
@@ -153,9 +163,18 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             tasks.create_task(settling.run(), name="settling")
             tasks.create_task(writer.run(), name="status")
             tasks.create_task(analyst.run(), name="analysis")
+            tasks.create_task(registrar.run(), name="registration")
+            tasks.create_task(health.run(), name="health")
             addresses = AddressWriter(client)
             tasks.create_task(addresses.run(), name="addresses")
-            sinks = Sinks(builder=builder, objects=objects, addresses=addresses, settling=settling, analyst=analyst)
+            sinks = Sinks(
+                builder=builder,
+                objects=objects,
+                addresses=addresses,
+                settling=settling,
+                analyst=analyst,
+                workloads=(registrar, health),
+            )
             tasks.create_task(intake(client, sinks), name="intake")
 
 
@@ -168,6 +187,7 @@ class Sinks:
     addresses: AddressWriter
     settling: Settling
     analyst: Analyst
+    workloads: tuple[Registrar, Health]
 
 
 async def intake(client: Client, to: Sinks) -> None:
@@ -189,6 +209,11 @@ async def intake(client: Client, to: Sinks) -> None:
                     to.objects.remove(change.kind, change.namespace, change.name)
                     to.settling.removed(ObjectKey(change.kind, change.namespace, change.name))
                 changes.append(change)
+            if step.kind.kind in _OF_WORKLOADS:
+                for change in changes:
+                    meta = change.obj["metadata"] if isinstance(change, Upsert) else asdict(change)
+                    for each in to.workloads:
+                        each.take(step.kind.kind, str(meta["namespace"]), str(meta["name"]))
             if changes and knows(step.kind.group, step.kind.kind):
                 to.builder.apply(changes, endpoints_only=step.endpoints_only)
             to.analyst.take(changes)

@@ -19,9 +19,10 @@ from plait.cli.proxy_config import proxy_config
 from plait.cli.proxy_status import proxy_status
 from plait.cli.proxy_target import table
 from plait.cli.status import version
+from plait.cli.workload import workload
 from plait.kube.access import Access
 
-_ALIASES = {"ps": "proxy-status", "pc": "proxy-config"}
+_ALIASES = {"ps": "proxy-status", "pc": "proxy-config", "x": "experimental", "exp": "experimental"}
 
 
 class _Group(click.Group):
@@ -96,7 +97,27 @@ def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | No
         click.echo(f"{asker} says {mode}: no effect, mutual TLS is not part of this version of plait", err=True)
 
 
-for command in (apply, create, replace, delete, get, proxy_status, proxy_config, kube_inject, version, analyze, authn):
+@click.group()
+def experimental() -> None:
+    """What Istio's tool has under `x`."""
+
+
+experimental.add_command(workload)
+
+for command in (
+    experimental,
+    apply,
+    create,
+    replace,
+    delete,
+    get,
+    proxy_status,
+    proxy_config,
+    kube_inject,
+    version,
+    analyze,
+    authn,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

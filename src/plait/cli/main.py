@@ -29,6 +29,7 @@ _SECTIONS: Final = {
         "get": Entry("plait.cli.objects:get", "Show objects: a table, or as they are"),
         "describe": Entry("plait.cli.objects:describe_command", "Show objects with what is wrong with them"),
         "convert": Entry("plait.cli.convert:convert", "Print manifests of another time in today's form"),
+        "workload": Entry("plait.cli.workload:workload", "Programs that are in no pod: their groups and files"),
         "kube-inject": Entry("plait.cli.kube_inject:kube_inject", "Print manifests with the sidecar in every pod"),
     },
     "Before a change": {

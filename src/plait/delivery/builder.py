@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.api.meta import ObjectKey
 from plait.delivery.debounce import Debounce
-from plait.delivery.follower import Follower, Refusal
+from plait.delivery.follower import Follower, Refusal, Registers
 from plait.delivery.frames import (
     Assign,
     Connected,
@@ -117,6 +117,7 @@ class Builder:
         refused: Callable[[Refusal], None],
         published: Callable[[], None] | None = None,
         follower: Follower | None = None,
+        registers: Registers | None = None,
         debounce: Debounce | None = None,
         keep: float = 30.0,
         stuck: float = 30.0,
@@ -131,6 +132,7 @@ class Builder:
         self._refused = refused
         self._published = published
         self._follower = follower
+        self._registers = registers
         if follower is not None:
             follower.bind(lambda connection, updates: self._post(Own(connection, updates)))
         #: Refusals by what was refused, the latest last.
@@ -271,6 +273,8 @@ class Builder:
         for proxy in self.proxies.clear():
             if self._follower is not None:
                 self._follower.disconnected(proxy.connection)
+            if self._registers is not None:
+                self._registers.disconnected(proxy.connection)
             self._release(proxy)
 
     def receive(self, frame: object) -> None:
@@ -281,6 +285,8 @@ class Builder:
                 log.info("serving proxies on port %d", frame.port)
                 if self._follower is not None:
                     self._follower.serving()
+                if self._registers is not None:
+                    self._registers.serving()
             case Connected():
                 self._connected(frame)
             case Disconnected():
@@ -288,6 +294,8 @@ class Builder:
                     log.info("proxy %s disconnected (connection %d)", proxy.id, frame.connection)
                     if self._follower is not None:
                         self._follower.disconnected(frame.connection)
+                    if self._registers is not None:
+                        self._registers.disconnected(frame.connection)
                     self._release(proxy)
             case Progress():
                 self.proxies.update(frame.streams)
@@ -305,6 +313,8 @@ class Builder:
         self.proxies.add(proxy)
         log.info("proxy %s connected (connection %d)", proxy.id, frame.connection)
         self._use(frame.caller.node, views)
+        if self._registers is not None:
+            self._registers.connected(proxy)
         # Views come before who sees them. Changes that wait to be published go along.
         self._publish(self._debounce.published(self._clock()) if self._debounce.due() is not None else None)
         own = self._follower.connected(proxy) if self._follower is not None else ()

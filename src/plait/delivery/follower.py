@@ -68,3 +68,19 @@ class Follower(Protocol):
     def refused(self, connection: int, refusal: Refusal) -> None:
         """A proxy refused something."""
         ...
+
+
+class Registers(Protocol):
+    """Who keeps the objects that stand for connected proxies (`joining.Registrar`); must not wait."""
+
+    def serving(self) -> None:
+        """Delivery serves; every proxy will connect anew."""
+        ...
+
+    def connected(self, proxy: Proxy) -> None:
+        """A proxy came."""
+        ...
+
+    def disconnected(self, connection: int) -> None:
+        """A stream is over."""
+        ...

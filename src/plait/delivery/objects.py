@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from plait.api.workloadentry import HEALTHY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,8 @@ class Objects:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[Key, Mapping[str, Any]]] = {}
+        #: Objects that were noted with another meaning, which nobody but the writer has heard of.
+        self._owed: set[Key] = set()
 
     def put(self, obj: Mapping[str, Any]) -> bool:
         """Keep the newest state of an object, if its kind is kept; False when only what istiod writes is new in it."""
@@ -46,17 +50,30 @@ class Objects:
         known = self._known.setdefault(kind, {})
         key = (kind, meta.get("namespace") or "", meta["name"])
         before, known[key] = known.get(key), obj
+        if key in self._owed:
+            self._owed.discard(key)
+            return True
         return before is None or _meant(before) != _meant(obj)
+
+    def note(self, obj: Mapping[str, Any]) -> None:
+        """Keep what the API answered to a write; the watch will tell the same, and then it counts as news."""
+        if self.put(obj):
+            self._owed.add((str(obj["kind"]), obj["metadata"].get("namespace") or "", obj["metadata"]["name"]))
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
         """Forget an object."""
         self._known.get(kind, {}).pop((kind, namespace, name), None)
+        self._owed.discard((kind, namespace, name))
 
     def find(self, origin: str) -> Mapping[str, Any] | None:
         """By `Kind/namespace/name`."""
         kind, _, rest = origin.partition("/")
         namespace, _, name = rest.partition("/")
         return self._known.get(kind, {}).get((kind, namespace, name))
+
+    def all(self, kind: str) -> tuple[Mapping[str, Any], ...]:
+        """All of a kind, as of now."""
+        return tuple(self._known.get(kind, {}).values())
 
     def count(self, kind: str) -> int:
         """How many there are of a kind."""
@@ -75,6 +92,12 @@ def _meant(obj: Mapping[str, Any]) -> tuple[Any, ...]:
         obj.get("spec"),
         {name: value for name, value in meta.items() if name not in _BOOKKEEPING},
         {name: value for name, value in status.items() if name not in _OWN_STATUS},
+        # It decides about endpoints.
+        [
+            (each.get("type"), each.get("status"))
+            for each in status.get("conditions") or ()
+            if each.get("type") == HEALTHY
+        ],
     )
 
 

@@ -35,11 +35,18 @@ class MalformedRequestError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The proxy as its first request describes it; `version` and `cluster_id` are shown to people only."""
+    """The proxy as its first request describes it; `version` and `cluster_id` are shown to people only.
+
+    `group` is the WorkloadGroup that a proxy in no pod registers itself with, `network` and `locality` (as
+    REGION/ZONE/SUBZONE) are where it says it is.
+    """
 
     node: ProxyNode
     version: str = ""
     cluster_id: str = ""
+    group: str = ""
+    network: str = ""
+    locality: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +123,9 @@ def decode_caller(message: bytes) -> Caller:
         ),
         version=text("ISTIO_VERSION"),
         cluster_id=text("CLUSTER_ID"),
+        group=text("AUTO_REGISTER_GROUP"),
+        network=text("NETWORK"),
+        locality=f"{node.locality.region}/{node.locality.zone}/{node.locality.sub_zone}".rstrip("/"),
     )
 
 

@@ -83,6 +83,7 @@ class BootstrapConfig:
     pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics. With a `mark` Envoy sets it on all
     its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
     itself, in place of those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
+    `registers_with` is the WorkloadGroup of a program in no pod, whose proxy has its WorkloadEntry made by coming.
     """
 
     token: str = field(repr=False)
@@ -100,6 +101,8 @@ class BootstrapConfig:
     mark: int | None = None
     resolver: str | None = None
     locality: Locality = NOWHERE
+    registers_with: str | None = None
+    network: str = ""
 
 
 def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
@@ -189,6 +192,8 @@ def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
         "PLAIT_VERSION": plait.__version__,
         "WORKLOAD_NAME": config.workload_name,
         "OWNER": config.owner,
+        "AUTO_REGISTER_GROUP": config.registers_with,
+        "NETWORK": config.network or None,
         "PROXY_CONFIG": {
             "discoveryAddress": config.discovery_address,
             "proxyAdminPort": config.admin_port,

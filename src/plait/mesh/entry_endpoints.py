@@ -88,6 +88,8 @@ def _selected(reader: Reader, entry: ServiceEntry, port: EntryPort) -> Iterator[
     namespace = entry.metadata.namespace
     labels = sorted_labels(selector.labels)
     for found in reader.workload_entries_selected(namespace, labels):
+        if not found.healthy:
+            continue
         yield _of(found.spec, workload_facts(found), namespace, _number(found.spec, port))
     number = port.target_port or port.number
     for pod in reader.pods_selected(namespace, labels):
@@ -119,6 +121,8 @@ def workloads_of_service(reader: Reader, service: Service, port: ServicePort) ->
     for found in reader.workload_entries_selected(namespace, selector):
         if not is_ip(found.spec.address) and not found.spec.address.startswith(UNIX):
             # A DNS name: the cluster of a Service is told addresses, it resolves none.
+            continue
+        if not found.healthy:
             continue
         number = found.spec.ports.get(port.name) or _target(port)
         if number is not None:

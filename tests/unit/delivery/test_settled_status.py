@@ -182,7 +182,7 @@ def test_a_server_that_drops_path_and_text_is_not_told_again_and_again():
     ("kind", "words"),
     [
         ("ProxyConfig", "valid; pods take it when they start"),
-        ("WorkloadGroup", "valid; nothing makes WorkloadEntries of it in this version of plait"),
+        ("WorkloadGroup", "valid; a proxy that names it has its WorkloadEntry made"),
     ],
 )
 def test_what_no_proxy_acknowledges_is_accepted_and_no_more(kind, words):
@@ -248,3 +248,27 @@ def test_what_istiod_writes_is_no_news_to_it():
     relabelled["metadata"]["labels"] = {"a": "b"}
     assert objects.put(relabelled)
     assert objects.put({"kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}})
+
+
+def test_what_istiod_writes_of_a_programs_health_is_news_when_the_watch_tells_it():
+    """It decides about endpoints, so that the builder must hear of it, and of nothing else that istiod writes."""
+    objects = Objects()
+    entry = {**web(), "kind": "WorkloadEntry"}
+    assert objects.put(entry)
+    health = {"type": "Healthy", "status": "True"}
+    patch = status_patch(entry, Told(SETTLED, (), (), (), health), "now")
+    assert conditions_of(patch)["Healthy"] == "True"
+    written = {**entry, "status": patch["status"]}
+    objects.note(written)
+    assert objects.put(written)
+    assert not objects.put(written)
+    again = {**written, "status": status_patch(written, Told(WAITING, (), (), (), health), "later")["status"]}
+    assert conditions_of(again)["Healthy"] == "True"
+    objects.note(again)
+    assert not objects.put(again)
+    ill = {**health, "status": "False", "message": "the probe was answered with 500"}
+    assert objects.put({**again, "status": status_patch(again, Told(SETTLED, (), (), (), ill), "then")["status"]})
+
+
+def conditions_of(obj):
+    return {one["type"]: one["status"] for one in obj["status"]["conditions"]}

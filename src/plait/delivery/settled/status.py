@@ -30,7 +30,7 @@ _LIMIT: Final = 1024
 #: Of kinds that no proxy acknowledges: what becomes of a valid one.
 _WHEN: Final = {
     "ProxyConfig": "; pods take it when they start",
-    "WorkloadGroup": "; nothing makes WorkloadEntries of it in this version of plait",
+    "WorkloadGroup": "; a proxy that names it has its WorkloadEntry made",
 }
 
 
@@ -39,12 +39,14 @@ class Told(NamedTuple):
 
     `verdict` is None of an object that no proxy has to acknowledge, and where it is said already or still to come.
     `findings` is None where nobody analyses: then they are the problems. `unserved` is what it lacks to be in effect.
+    `health` is the condition Healthy of a program in no pod, None where nobody knows better than what is written.
     """
 
     verdict: Verdict | None = None
     problems: tuple[Problem, ...] = ()
     findings: tuple[Finding, ...] | None = None
     unserved: tuple[Finding, ...] = ()
+    health: Mapping[str, str] | None = None
 
     @property
     def said(self) -> tuple[Finding, ...]:
@@ -75,13 +77,15 @@ def status_patch(obj: Mapping[str, Any], told: Told, now: str) -> dict[str, Any]
     elif told.unserved and current(obj, generation):
         # Said by the process before, which knew of nothing that is lacking.
         wanted.append(_not_served(told.unserved))
+    if told.health is not None:
+        wanted.append(_health(told.health, known))
     own = {condition["type"] for condition in wanted}
     conditions = []
     for condition in wanted:
         before = next((c for c in known if c.get("type") == condition["type"]), {})
         since = before.get("lastTransitionTime") if before.get("status") == condition["status"] else None
         conditions.append({**condition, "observedGeneration": generation, "lastTransitionTime": since or now})
-    foreign = [condition for condition in known if condition.get("type") not in {ACCEPTED, SETTLED}]
+    foreign = [condition for condition in known if condition.get("type") not in {ACCEPTED, SETTLED, *own}]
     settled = [condition for condition in known if condition.get("type") == SETTLED and SETTLED not in own]
     made: dict[str, Any] = {
         "observedGeneration": generation,
@@ -93,6 +97,14 @@ def status_patch(obj: Mapping[str, Any], told: Told, now: str) -> dict[str, Any]
     if all(_equal(status.get(field), value) for field, value in made.items()):
         return None
     return {"status": made}
+
+
+def _health(found: Mapping[str, str], known: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """As it is written already, if it says the same: when it was asked first does not matter."""
+    before = next((c for c in known if c.get("type") == found["type"]), {})
+    if before.get("status") == found["status"] and "lastProbeTime" in before:
+        return {**found, "lastProbeTime": str(before["lastProbeTime"])}
+    return dict(found)
 
 
 def generation_of(obj: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from plait.kube.backoff import Backoff
 from plait.kube.errors import ApiError, NotFound, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from plait.analyze.finding import Finding
     from plait.api.meta import ObjectKey
@@ -57,7 +57,8 @@ class Patches(Protocol):
 class StatusWriter:
     """Only the newest word on each object waits to be written; what is final goes before the rest.
 
-    `findings` says what analysis knows of an object, `unserved` what it lacks; both are asked when it is written.
+    `findings` says what analysis knows of an object, `unserved` what it lacks, `health` whether a program in no
+    pod is ready; they are asked when it is written.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StatusWriter:
         *,
         findings: Callable[[ObjectKey], tuple[Finding, ...] | None] = lambda _: None,
         unserved: Callable[[ObjectKey], tuple[Finding, ...]] = lambda _: (),
+        health: Callable[[ObjectKey], Mapping[str, str] | None] = lambda _: None,
         patience: float = _PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +76,7 @@ class StatusWriter:
         self._objects = objects
         self._findings = findings
         self._unserved = unserved
+        self._health = health
         self._patience = patience
         self._clock = clock
         self._now: dict[ObjectKey, Told] = {}
@@ -134,7 +137,7 @@ class StatusWriter:
         obj = self._objects.find(str(key))
         if obj is None:
             return
-        words = told._replace(findings=self._findings(key), unserved=self._unserved(key))
+        words = told._replace(findings=self._findings(key), unserved=self._unserved(key), health=self._health(key))
         body = status_patch(obj, words, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if body is None:
             return
@@ -162,4 +165,4 @@ class StatusWriter:
         """Take over the answer: the watch may take a moment, and the next status is compared with this one."""
         known = self._objects.find(str(key))
         if known is not None and answer.get("metadata", {}).get("uid") == known["metadata"].get("uid"):
-            self._objects.put({**known, "status": answer.get("status")})
+            self._objects.note({**known, "status": answer.get("status")})

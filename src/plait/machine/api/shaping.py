@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plait.api import former
-from plait.api.inert import wholly_inert
 from plait.machine.api.admission import AdmissionRequest, User
 from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
 from plait.machine.api.inert import inert_fields
@@ -142,7 +141,7 @@ class Shaper:
         if errors:
             raise invalid(kind, name_of(obj), errors)
         obj = self._admit(kind, obj, old, write)
-        if old is None and not kind.acts and not wholly_inert(kind.group, kind.kind):
+        if old is None and not kind.acts:
             write.warn(f"{kind.kind} {name_of(obj)!r} is stored, but has no effect in this version of plait")
         hook.admitted(self._world, obj, old)
         for text in hook.warnings(self._world, obj):

@@ -20,6 +20,7 @@ ACTING = frozenset(
         "Sidecar",
         "VirtualService",
         "WorkloadEntry",
+        "WorkloadGroup",
     }
 )
 
