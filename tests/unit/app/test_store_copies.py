@@ -122,3 +122,17 @@ def test_a_store_that_is_lost_beside_its_copy_is_not_begun_anew(tmp_path: Path, 
     restore(store)
     examine(store)
     assert names(store) == ["a"]
+
+
+def test_what_a_crash_left_beside_the_store_is_not_mixed_into_the_copy(tmp_path: Path) -> None:
+    path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
+    stored(path, "a")
+    keep_copy(path)
+    store = Store(path)
+    store.put(COLLECTION, {"metadata": {"name": "b", "namespace": "default"}})
+    crashed = log.read_bytes()
+    store.close()
+    log.write_bytes(crashed)
+    restore(path)
+    examine(path)
+    assert names(path) == ["a"]

@@ -245,10 +245,14 @@ async def test_owners_that_went_while_nobody_looked_are_noticed(cluster, make_ap
     await api.create(NAMESPACE, {"metadata": {"name": "shop"}})
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "long-ago"}
     await api.create(CONFIGMAP, {"metadata": {"name": "child", "namespace": "shop", "ownerReferences": [owner]}})
+    # What bears the owner's name by now is another object.
+    await api.create(CONFIGMAP, {"metadata": {"name": "namesake", "namespace": "shop"}})
+    of_namesake = [owner | {"name": "namesake"}]
+    await api.create(CONFIGMAP, {"metadata": {"name": "heir", "namespace": "shop", "ownerReferences": of_namesake}})
     foreign = owner | {"apiVersion": "unknown.example/v1", "kind": "Thing", "uid": "elsewhere"}
     await api.create(CONFIGMAP, {"metadata": {"name": "kept", "namespace": "shop", "ownerReferences": [foreign]}})
     async with cluster(api=api):
-        await api.until(lambda: api.find(CONFIGMAP, "child") is None)
+        await api.until(lambda: api.find(CONFIGMAP, "child") is None and api.find(CONFIGMAP, "heir") is None)
         assert api.find(CONFIGMAP, "kept") is not None
 
 

@@ -108,6 +108,7 @@ def test_too_many_failures_fail_it() -> None:
     made = plan(job(backoffLimit=1), pod("Failed", ended=50), pod("Failed", ended=20))
     assert conditions(made) == {"FailureTarget": "BackoffLimitExceeded", "Failed": "BackoffLimitExceeded"}
     assert "completionTime" not in made.status
+    assert conditions(plan(job(backoffLimit=1), pod("Failed", ended=50))) == {}, "as many as it may have"
 
 
 def test_restarts_count_where_containers_restart() -> None:

@@ -47,6 +47,16 @@ def test_shut_ipv6_is_taken_by_nft(scratch_netns):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_sidecars_own_ports_are_reached_directly():
+    """Probes of istiod, readiness and metrics are answered by the proxy: captured, they would go to the application."""
+    for excluded, expected in (({}, ()), ({"excludeInboundPorts": "80"}, (80,))):
+        (line,) = [line for line in capture_rules(pod(**excluded)).splitlines() if "dport" in line and "return" in line]
+        ports = {int(word) for word in line.partition("{ ")[2].partition(" }")[0].split(", ")}
+        assert ports == {15004, 15008, 15020, 15021, 15090, *expected}
+    kept = capture_rules(pod(includeInboundPorts="80,15004,15021"))
+    assert "tcp dport { 80 } redirect to :15006" in kept
+
+
 def test_no_capture_still_shuts_ipv6():
     assert capture_rules({"metadata": {"annotations": {"sidecar.istio.io/interceptionMode": "NONE"}}}) == closed_ipv6()
 

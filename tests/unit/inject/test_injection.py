@@ -111,6 +111,8 @@ def test_a_pod_on_the_hosts_network_never_gets_one():
     result = inject_pod(pod(labels=wish, hostNetwork=True), namespace=ENABLED, config=CONFIG)
     assert not result.injected
     assert "spec.hostNetwork" in result.warnings[0]
+    unasked = inject_pod(pod(hostNetwork=True), namespace=ENABLED, config=CONFIG)
+    assert (unasked.injected, unasked.warnings) == (False, ())
 
 
 def test_an_unknown_revision_is_said_to_be_unknown():

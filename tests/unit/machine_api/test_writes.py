@@ -170,6 +170,25 @@ async def test_a_pod_that_runs_is_deleted_by_its_node(cluster: Any) -> None:
     assert (await cluster.ask("GET", f"{CORE}/pods/p"))[0] == 404
 
 
+async def test_a_new_object_has_no_version_yet(cluster: Any) -> None:
+    body = {"metadata": {"name": "c", "resourceVersion": "7"}}
+    status, answer, _ = await cluster.ask("POST", f"{CORE}/configmaps", body)
+    assert (status, answer["message"]) == (400, "resourceVersion should not be set on objects to be created")
+
+
+async def test_what_has_changed_since_it_was_looked_at_is_not_deleted(cluster: Any) -> None:
+    made = await cluster.made(f"{CORE}/configmaps", {"metadata": {"name": "c"}})
+    seen = made["metadata"]["resourceVersion"]
+    await cluster.ask("PUT", f"{CORE}/configmaps/c", made | {"data": {"a": "b"}})
+    for version in (seen, str(int(seen) + 1000)):
+        status, answer, _ = await cluster.ask(
+            "DELETE", f"{CORE}/configmaps/c", {"preconditions": {"resourceVersion": version}}
+        )
+        assert (status, answer["reason"]) == (409, "Conflict")
+        assert f"ResourceVersion in precondition: {version}" in answer["message"]
+    assert (await cluster.ask("GET", f"{CORE}/configmaps/c"))[0] == 200
+
+
 async def test_a_pod_without_a_node_goes_at_once(cluster: Any) -> None:
     await cluster.made(f"{CORE}/pods", pod())
     assert (await cluster.ask("DELETE", f"{CORE}/pods/p"))[0] == 200

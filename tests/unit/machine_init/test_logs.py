@@ -54,6 +54,9 @@ def test_files_are_rotated_and_only_so_many_kept(tmp_path: Path) -> None:
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["a.log", *(f"a.log.{number}" for number in range(1, KEPT + 1))]
     assert b"line 39" in (tmp_path / "a.log").read_bytes()
+    sizes = {path.stat().st_size for path in tmp_path.iterdir() if path.name != "a.log"}
+    assert min(sizes) > 100, "each is filled before the next begins"
+    assert max(sizes) <= 200
 
 
 def test_a_full_disk_loses_lines_and_nothing_else() -> None:

@@ -73,7 +73,9 @@ async def test_the_target_may_change_and_one_that_refuses_is_passed_over(relay) 
             assert await exchange(port, b"hello") == b"hello|end"
 
 
-async def test_without_a_target_the_connection_is_reset(relay) -> None:
+async def test_without_a_target_the_connection_is_reset(relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: where nothing has ever been nothing is waited for."""
+    monkeypatch.setattr("plait.machine.init.relay.PATIENCE", 1e9)
     port, _ = relay
     with pytest.raises(ConnectionResetError):
         await exchange(port, b"hello")
@@ -102,3 +104,19 @@ async def test_a_client_that_waited_long_enough_is_reset(relay, monkeypatch: pyt
     refused.close()
     with pytest.raises(ConnectionResetError):
         await exchange(port, b"hello")
+
+
+async def test_who_has_left_is_waited_with_no_longer(relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plait.machine.init.relay.PATIENCE", 1e9)
+    port, targets = relay
+    before = len(asyncio.all_tasks())
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        targets.write_text(json.dumps({"http": [f"127.0.0.1:{deaf.getsockname()[1]}"]}))
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(30):
+            while len(asyncio.all_tasks()) == before:
+                await asyncio.sleep(0)
+            writer.close()
+            while len(asyncio.all_tasks()) > before:
+                await asyncio.sleep(0)

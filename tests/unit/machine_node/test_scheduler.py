@@ -6,8 +6,11 @@ LABELS = {"kubernetes.io/os": "linux", "cores": "4"}
 
 
 def affinity(*expressions, fields=()):
-    term = {"matchExpressions": list(expressions), "matchFields": list(fields)}
-    required = {"nodeSelectorTerms": [term]}
+    return either({"matchExpressions": list(expressions), "matchFields": list(fields)})
+
+
+def either(*terms):
+    required = {"nodeSelectorTerms": list(terms)}
     return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
 
 
@@ -28,6 +31,8 @@ def rule(key, operator, *values):
         (affinity(rule("cores", "Gt", "2")), True),
         (affinity(rule("cores", "Lt", "2")), False),
         (affinity(rule("disk", "Gt", "2")), False),
+        (either({"matchExpressions": [rule("disk", "Exists")]}, {"matchExpressions": [rule("cores", "Exists")]}), True),
+        (affinity(rule("disk", "Exists"), rule("cores", "Exists")), False),
         (affinity(fields=[rule("metadata.name", "In", "other")]), False),
         (affinity(fields=[rule("metadata.name", "In", "plait")]), True),
     ],

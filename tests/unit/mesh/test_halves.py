@@ -126,6 +126,8 @@ def test_wildcards_and_other_namespaces(halves):
     assert told(halves, gone(rule(name="all", namespace="istio-system"))) == {}
     instead = rule("v1", host="web.shop.svc.cluster.local", name="far", namespace="other")
     assert len(told(halves, instead)) == 2
+    told(halves, rule("v2", host="*", name="any", namespace="istio-system"))
+    assert told(halves, shifted := route("v2")) == states(shifted), "defined for every host"
 
 
 def test_impatient_takes_everything(halves):
