@@ -161,3 +161,22 @@ def test_a_mirror_that_cannot_read_http_loses_its_copies_and_nothing_else() -> N
     (only,) = told(istio("VirtualService", "r", hosts=["web"], http=http))
     assert only.path == "spec.http[0].mirrors[0].destination.host"
     assert only.text == "copies are lost, since HTTP is sent to db, whose port 3306 tcp-db speaks TCP"
+
+
+def test_what_a_destination_that_is_not_there_costs_is_told_by_what_is_sent_to_it() -> None:
+    away = {"destination": {"host": "away"}}
+    rule = istio(
+        "VirtualService",
+        "r",
+        hosts=["web"],
+        http=[{"route": [away], "mirror": away["destination"], "mirrors": [away]}],
+        tcp=[{"route": [away]}],
+    )
+    found = {one.path: one.text for one in told(rule) if one.path.endswith("host")}
+    there_is_none = "there is no host away.shop.svc.cluster.local: "
+    assert found == {
+        "spec.http[0].route[0].destination.host": f"{there_is_none}requests get 503",
+        "spec.http[0].mirror.host": f"{there_is_none}copies are lost",
+        "spec.http[0].mirrors[0].destination.host": f"{there_is_none}copies are lost",
+        "spec.tcp[0].route[0].destination.host": f"{there_is_none}connections are closed",
+    }

@@ -8,6 +8,7 @@ from plait.api.decode import decode
 from plait.api.meta import ObjectKey
 from plait.snapshot.reader import Reader, recording
 from plait.snapshot.snapshot import ObjectChange, Snapshot, advance
+from plait.snapshot.visibility import EVERYBODY, scopes, visible_in
 
 ISTIO = "networking.istio.io/v1"
 
@@ -55,6 +56,19 @@ def reader_of(*objects: dict[str, Any]) -> Reader:
 
 def ports_of(reader: Reader, caller: str) -> list[tuple[str, int]]:
     return [(port.host, port.port) for port in reader.ports(caller)]
+
+
+def test_what_is_exported_to_nobody_is_seen_by_nobody() -> None:
+    assert scopes((), "shop") == scopes((".", "*"), "shop") == {EVERYBODY}
+    assert scopes((".", "bank"), "shop") == {"shop", "bank"}
+    assert scopes(("~",), "shop") == frozenset()
+    assert not visible_in((), "shop")
+    assert not visible_in((), "")
+    assert visible_in(("bank",), "")
+    hidden = service("a", "shop")
+    hidden["metadata"]["annotations"] = {"networking.istio.io/exportTo": "~"}
+    world, _ = advance(Snapshot(), [change(hidden), change(service("b", "shop"))])
+    assert seen(world, "shop") == ["b"]
 
 
 def test_the_default_of_export_to_can_change_while_the_mesh_runs() -> None:

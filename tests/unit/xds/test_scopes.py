@@ -59,6 +59,9 @@ def test_the_sidecar_that_selects_comes_before_its_namespaces_and_that_before_th
     assert clusters(*world(k8s), root, own) == ["a.shop"]
     assert clusters(*world(k8s), root, own, chosen) == ["a.shop"]
     assert clusters(*world(k8s), root, own, chosen, app="a") == []
+    both = k8s.sidecar_object("both", hosts=["~/*"], workloadSelector={"labels": {"app": "a", "version": "1"}})
+    assert clusters(*world(k8s), own, both, app="a") == ["a.shop"], "it carries only one of the labels"
+    assert clusters(*world(k8s), own, both, app="a", version="1") == []
 
 
 def test_destinations_of_imported_rules_come_along(k8s: SimpleNamespace, clusters: Any) -> None:

@@ -1,0 +1,93 @@
+"""What of a rule holds for whom: weights, conditions, retries, subsets. Each test is one rule of Istio's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.route.v3 import route_pb2
+
+A = "a.shop.svc.cluster.local"
+
+
+@pytest.fixture
+def routes(k8s: SimpleNamespace) -> Any:
+    """routes(http, caller's labels) -> Envoy's routes to A."""
+
+    def look(http: list[dict[str, Any]], **labels: str) -> list[Any]:
+        world = [k8s.service("a"), k8s.virtual_service("a", hosts=["a"], http=http)]
+        found = k8s.read(k8s.view_of(world, k8s.sidecar(**labels)), route_pb2, "RouteConfiguration")
+        (host,) = (each for each in found["80"].virtual_hosts if A in each.domains)
+        return list(host.routes)
+
+    return look
+
+
+def test_of_several_destinations_those_without_weight_get_nothing(k8s: SimpleNamespace, routes: Any) -> None:
+    (route,) = routes([{"route": [k8s.to("a", "v1", weight=3), k8s.to("a", "v2"), k8s.to("a", "v3", weight=1)]}])
+    shares = [(share.name, share.weight.value) for share in route.route.weighted_clusters.clusters]
+    assert shares == [(f"outbound|80|v1|{A}", 3), (f"outbound|80|v3|{A}", 1)]
+    (alone,) = routes([{"route": [k8s.to("a", "v1")]}])
+    assert alone.route.cluster == f"outbound|80|v1|{A}"
+
+
+def test_a_match_that_names_gateways_asks_nothing_about_the_caller(k8s: SimpleNamespace, routes: Any) -> None:
+    source = {"sourceLabels": {"app": "x"}, "sourceNamespace": "elsewhere"}
+    for named, expected in (({"gateways": ["mesh"]}, "v2"), ({"gateways": ["edge"]}, ""), ({}, "")):
+        first, *_ = routes([{"match": [source | named], "route": [k8s.to("a", "v2")]}], app="y")
+        assert first.route.cluster == f"outbound|80|{expected}|{A}", named
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"method": {"exact": "GET"}},
+        {"scheme": {"exact": "https"}},
+        {"authority": {"exact": "a"}},
+        {"headers": {"x": {"exact": "1"}}},
+        {"withoutHeaders": {"x": {"exact": "1"}}},
+        {"queryParams": {"x": {"exact": "1"}}},
+        {"uri": {"exact": "/"}},
+        {"uri": {"prefix": "/a"}},
+    ],
+)
+def test_only_what_no_request_gets_past_ends_the_list(
+    k8s: SimpleNamespace, routes: Any, condition: dict[str, Any]
+) -> None:
+    rest = {"route": [k8s.to("a", "v2")]}
+    for uri in ({}, {"uri": {"prefix": "/"}}):
+        assert len(routes([{"match": [uri | condition], "route": [k8s.to("a", "v1")]}, rest])) == 2
+    for everything in ({"uri": {"prefix": "/"}}, {"uri": {"regex": ".*"}}, {"name": "all"}):
+        assert len(routes([{"match": [everything], "route": [k8s.to("a", "v1")]}, rest])) == 1
+
+
+def test_no_attempts_means_no_retries(k8s: SimpleNamespace, routes: Any) -> None:
+    for retries, attempts in ((None, 2), ({"attempts": 5}, 5), ({"attempts": 0}, None)):
+        (route,) = routes([{"route": [k8s.to("a")], **({"retries": retries} if retries is not None else {})}])
+        policy = route.route.retry_policy if route.route.HasField("retry_policy") else None
+        assert (policy.num_retries.value if policy else None) == attempts
+        assert policy is None or list(policy.retriable_status_codes) == [503]
+
+
+def test_a_subset_that_two_rules_define_is_the_older_rules(k8s: SimpleNamespace) -> None:
+    old = k8s.destination_rule("old", host="a", created="2026-01-01")
+    new = k8s.destination_rule("new", host="a", created="2026-01-02")
+    for rule, version, limit in ((old, "1", 11), (new, "2", 22)):
+        policy = {"connectionPool": {"tcp": {"maxConnections": limit}}}
+        rule["spec"]["subsets"] = [{"name": "v", "labels": {"version": version}, "trafficPolicy": policy}]
+    world = [
+        k8s.service("a"),
+        k8s.pod("a-1", ip="10.42.0.11", app="a", version="1"),
+        k8s.pod("a-2", ip="10.42.0.12", app="a", version="2"),
+        k8s.endpoints("a", pods={"a-1": "10.42.0.11", "a-2": "10.42.0.12"}),
+        new,
+        old,
+    ]
+    updates = k8s.view_of(world, k8s.sidecar())
+    cluster = k8s.read(updates, cluster_pb2, "Cluster")[f"outbound|80|v|{A}"]
+    assert cluster.circuit_breakers.thresholds[0].max_connections.value == 11
+    (group,) = k8s.read(updates, endpoint_pb2, "ClusterLoadAssignment")[f"outbound|80|v|{A}"].endpoints
+    assert [each.endpoint.address.socket_address.address for each in group.lb_endpoints] == ["10.42.0.11"]
