@@ -132,3 +132,21 @@ def test_another_envoy_is_run(mesh: Mesh, tmp_path: Path) -> None:
     other.symlink_to(BIN / "envoy")
     mesh.plait("up", "--ports", "auto", "--envoy", str(other))
     assert mesh.status()["ready"] is True
+
+
+def test_a_narrow_umask_and_an_odd_place_are_no_obstacle(mesh: Mesh) -> None:
+    """What pods run from is not theirs, and may be unpacked by who lets nobody read his files."""
+    mesh.plait("down", "--wipe")
+    odd = Mesh("t-odd", mesh.home / "a ü")
+    before = os.umask(0o077)
+    try:
+        done = odd.plait("up", "--ports", "auto")
+        odd.kubectl("run", "a", "--image=busybox", "--command", "--", "sleep", "1000")
+        odd.kubectl("wait", "--for=condition=Ready", "pod/a", "--timeout=60s")
+        assert "uid=" in odd.kubectl("exec", "a", "--", "id").stdout
+        line = done.stdout.splitlines()[-1]
+        told = subprocess.run(["sh", "-c", f"{line}; echo $KUBECONFIG"], capture_output=True, text=True, check=True)
+        assert told.stdout == f"{odd.state / 'kubeconfig'}\n"
+    finally:
+        os.umask(before)
+        odd.plait("down", "--wipe", code=None)

@@ -50,6 +50,9 @@ def start(
 
     Raises PortTakenError, DamagedStoreError, DamagedKeysError, TableError, OSError, before anything is started.
     """
+    # Pods have uids of their own, which must pass the folders of a mesh and read what is unpacked there. What others
+    # must not read has a mode of its own.
+    os.umask(0o022)
     store_copies.examine(state.store)
     pki_examination.examine(state.pki)
     sockets = ports.bind(wanted, auto=auto)

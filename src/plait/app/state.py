@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,7 +19,13 @@ from plait.machine.cgroups.ground import Ground
 from plait.machine.host_sockets import Reach
 from plait.machine.settings import RungName
 
+#: Longer ones cannot be bound (unix(7): 108 bytes with the zero at the end).
+_SOCKET_PATH = 107
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+class StateHomeError(ValueError):
+    """The environment names no place for state folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +37,16 @@ class State:
 
     @classmethod
     def of(cls, name: str) -> State:
-        """The state of a mesh by name; raises ValueError for a name that cannot be a folder and a context."""
+        """The state of a mesh by name.
+
+        Raises ValueError for a name that cannot be a folder and a context, and StateHomeError.
+        """
         if not _NAME.fullmatch(name):
             raise ValueError(f"mesh name {name!r}: use lower-case letters, digits and '-', at most 32")
         base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        if not Path(base).is_absolute():
+            # Its commands would find the mesh in one folder only.
+            raise StateHomeError(f"XDG_STATE_HOME={base} is not an absolute path, which it has to be")
         return cls(name, Path(base) / "plait" / name)
 
     @property
@@ -81,8 +94,21 @@ class State:
         """Init's socket, reachable from the host; mode 0600."""
         return self.root / "init.sock"
 
+    @property
+    def fetch_socket(self) -> Path:
+        """The launcher's socket, by which the node has packages fetched; mode 0600."""
+        return self.root / "fetch.sock"
+
     def make(self) -> None:
-        """Create the folders. The root can be passed but not listed by others: the API server runs as its own user."""
+        """Create the folders. The root can be passed but not listed by others: the API server runs as its own user.
+
+        Raises OSError.
+        """
+        longest = max(map(len, map(os.fsencode, (self.init_socket, self.fetch_socket))))
+        if longest > _SOCKET_PATH:
+            raise OSError(
+                errno.ENAMETOOLONG, f"paths of sockets in it have {longest} bytes, {_SOCKET_PATH} are possible"
+            )
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o711)
         for folder in (self.logs, self.images, self.images / "layers", self.volumes):

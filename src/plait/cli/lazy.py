@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,6 +26,18 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.sections = sections
         self._lazy = {name: entry.place for section in sections.values() for name, entry in section.items()}
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line. That its output cannot be written, or some file, is no fault of the program."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"plait: {where}{error.strerror or error}", err=True)
+            # What is still in a buffer would be tried again at the end.
+            if sys.stdout is sys.__stdout__:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, without importing anything."""

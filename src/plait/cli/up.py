@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,7 +108,7 @@ def up(
             stop(str(error), FAILED)
     for name, url in urls(state.ports()).items():
         click.echo(f"{name:9} {url}")
-    click.echo(f"\nexport KUBECONFIG={state.kubeconfig}")
+    click.echo(f"\nexport KUBECONFIG={shlex.quote(str(state.kubeconfig))}")
 
 
 def _launch(

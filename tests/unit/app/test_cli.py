@@ -141,3 +141,18 @@ def test_seconds_are_written_as_a_number_or_as_for_kubectl(text: str, wanted: fl
 def test_other_seconds_are_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="write seconds"):
         seconds(text)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("image", "list")])
+def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "plait.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "plait: No space left on device\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.app.state import State
+from plait.app.state import State, StateHomeError
 
 
 def test_a_second_command_waits_and_sees_what_the_first_has_left(tmp_path: Path) -> None:
@@ -53,3 +53,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError), State("a", tmp_path / "file" / "a").alone():  # noqa: PT011
         pass
+
+
+def test_a_place_that_changes_with_the_folder_one_is_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    with pytest.raises(StateHomeError, match="not an absolute path"):
+        State.of("a")
+
+
+def test_a_folder_too_deep_for_sockets_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    state = State("a", tmp_path / ("x" * 120))
+    with pytest.raises(OSError, match="107 are possible"):
+        state.make()
+    assert list(tmp_path.iterdir()) == []
