@@ -7,7 +7,6 @@ tells what is different from the last `take`. The cost of one change is what dep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plait.api.decode import decode, decoded_kinds
@@ -24,12 +23,13 @@ from plait.snapshot.snapshot import ObjectChange, Snapshot, advance, entries_of
 from plait.xds.blame import common_path, patch_path, path_in
 from plait.xds.carriage import Carriage, Carried
 from plait.xds.changes import Change, CredentialStatus, Remove, Upsert
-from plait.xds.fragments import VIEW_TYPES, Fragments, list_key
-from plait.xds.moves import Moves, Picture
+from plait.xds.fragments import Fragments
+from plait.xds.live import LiveViews
+from plait.xds.moves import Moves
 from plait.xds.patch.fragments import OUT_OF_SERVICE, out_of_service
 from plait.xds.patch.problems import patch_problems
 from plait.xds.patch.withdrawals import Withdrawals
-from plait.xds.resource import SDS, Resource, ViewUpdate
+from plait.xds.resource import Resource, ViewUpdate
 from plait.xds.tls import WantedCredential
 from plait.xds.views import PLACING, ViewKey, views_of
 
@@ -39,28 +39,15 @@ _POD_FACTS: Final = "pod-facts"
 _GROUPS: Final = frozenset(decoded_kinds())
 
 
-@dataclass(slots=True)
-class _ViewPart:
-    """One type of one view as delivery knows it. `members` maps names to fragments, `sent` to what was last told."""
-
-    view: ViewKey
-    type_url: str
-    members: dict[str, Key] = field(default_factory=dict)
-    sent: dict[str, Resource] = field(default_factory=dict)
-    told: bool = False
-
-
 class Engine:
-    """The mesh's configuration, kept up to date.
-
-    Fragments are pinned by the lists of live views, so that what no view needs is dropped.
-    """
+    """The mesh's configuration, kept up to date for the views of attached proxies."""
 
     def __init__(self, mesh: MeshConfig | None = None) -> None:
         self.mesh = mesh or MeshConfig()
         self._tell: Callable[[frozenset[Key]], None] = lambda _: None
         self.snapshot = Snapshot(self.mesh.domain, root_namespace=self.mesh.root_namespace)
         self._memo = Memo(Fragments(self.mesh).compute, self._read)
+        self._live = LiveViews(self._memo)
         self._withdrawals = Withdrawals()
         self._halves = Halves(self.mesh.domain)
         self._carriage = Carriage()
@@ -69,13 +56,7 @@ class Engine:
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
         self._nodes: dict[ProxyNode, int] = {}
         self._views: dict[ProxyNode, tuple[ViewKey, ...]] = {}
-        self._uses: dict[ViewKey, int] = {}
-        self._parts: dict[Key, _ViewPart] = {}
-        self._users: dict[Key, dict[tuple[Key, str], None]] = {}
         self._moved: dict[ProxyNode, None] = {}
-        self._untold: dict[Key, None] = {}
-        #: The lists of secrets that have any: of proxies that ask for credentials.
-        self._asking: set[Key] = set()
 
     def _read(self, key: Key) -> Any:
         if key[0] == OUT_OF_SERVICE and isinstance(key[1], ObjectKey):
@@ -163,7 +144,7 @@ class Engine:
         """
         suspects: dict[ObjectKey, None] = {}
         for name, version in resources:
-            for fragment in self._fragments(type_url, name):
+            for fragment in self._live.makers(type_url, name):
                 now: Resource | None = self._memo.get(fragment)
                 if now is not None and (not version or now.version == version):
                     suspects.update(dict.fromkeys(self._patched_by(fragment)))
@@ -172,14 +153,6 @@ class Engine:
             return ""
         self._memo.invalidate((out_of_service(chosen),))
         return str(chosen)
-
-    def _fragments(self, type_url: str, name: str, version: str = "") -> Iterator[Key]:
-        """What makes a resource of this name in live views; with a `version`, in those that were told it."""
-        for part in self._parts.values():
-            fragment = part.members.get(name) if part.type_url == type_url else None
-            sent = part.sent.get(name)
-            if fragment is not None and (not version or (sent is not None and sent.version == version)):
-                yield fragment
 
     def _patched_by(self, fragment: Key) -> tuple[ObjectKey, ...]:
         """The EnvoyFilters that changed a resource."""
@@ -210,7 +183,7 @@ class Engine:
             del self._nodes[node]
             self._moved.pop(node, None)
             for view in self._views.pop(node):
-                self._release(view)
+                self._live.release(view)
             self._memo.sweep()
 
     def _place(self, node: ProxyNode) -> bool:
@@ -219,38 +192,18 @@ class Engine:
         views = views_of(Reader(self.snapshot.get, self.mesh.domain), node, self.mesh.root_namespace)
         if views == before:
             return False
-        self._moves.note(before, views, self._picture)
+        self._moves.note(before, views, self._live.picture)
         self._views[node] = views
         for view in views:
-            if view not in self._uses:
-                self._uses[view] = 0
-                for type_url in VIEW_TYPES:
-                    key = list_key(view, type_url)
-                    self._parts[key] = _ViewPart(view, type_url)
-                    self._untold[key] = None
-            self._uses[view] += 1
+            self._live.use(view)
         for view in before:
-            self._release(view)
+            self._live.release(view)
         return True
 
     def _place_again(self, nodes: Iterable[ProxyNode]) -> None:
         for node in nodes:
             if self._place(node):
                 self._moved[node] = None
-
-    def _release(self, view: ViewKey) -> None:
-        self._uses[view] -= 1
-        if self._uses[view]:
-            return
-        del self._uses[view]
-        for type_url in VIEW_TYPES:
-            key = list_key(view, type_url)
-            part = self._parts.pop(key)
-            self._asking.discard(key)
-            for name in list(part.members):
-                self._drop_member(key, part, name)
-            if part.told:
-                self._memo.unpin(key)
 
     # --- out -----------------------------------------------------------------------------------------------------
 
@@ -268,22 +221,13 @@ class Engine:
         The first update of a view is complete: one for each type, even an empty one.
         """
         touched = self._memo.take_touched()
-        pending: dict[Key, dict[str, None]] = {}
-        untold, self._untold = self._untold, {}
-        for key in (*untold, *(key for key in touched if key not in untold)):
-            if (part := self._parts.get(key)) is not None:
-                self._relist(key, part, pending)
-        for fragment in touched:
-            for key, name in self._users.get(fragment, ()):
-                pending.setdefault(key, {})[name] = None
-        updates = [update for key, names in pending.items() if (update := self._update(key, names)) is not None]
-        moves = self._moves.take(self._picture)
+        updates = self._live.updates(touched)
+        moves = self._moves.take(self._live.picture)
         self._carried += self._carriage.take(
-            self._memo, touched, updates, self._views_with, held=self.held, moves=moves
+            self._memo, touched, updates, self._live.holding, held=self.held, moves=moves
         )
         self._memo.sweep()
-        order = {type_url: place for place, type_url in enumerate(VIEW_TYPES)}
-        return tuple(sorted(updates, key=lambda update: (update.view, order[update.type_url])))
+        return tuple(updates)
 
     def carried(self) -> tuple[Carried, ...]:
         """The objects that changed before the last `take`, with the views it told of because of them; told once."""
@@ -293,105 +237,30 @@ class Engine:
     def concerned(self, key: ObjectKey) -> frozenset[str]:
         """The live views that an object has a part in, as of the last `take`; an EnvoyFilter: that it changes."""
         if key.kind == "EnvoyFilter":
-            parts = self._parts.values()
-            return frozenset(part.view.name for part in parts if any(map(self._patcher(key), part.members.values())))
+            return self._live.having(self._patcher(key))
         found = self._memo.standing_on(entries_of(self.snapshot, key))
-        return frozenset(view for fragment in found for view in self._views_with(fragment))
+        return frozenset(view for fragment in found for view in self._live.holding(fragment))
 
     def _patcher(self, key: ObjectKey) -> Callable[[Key], bool]:
         return lambda fragment: key in self._patched_by(fragment)
-
-    def _picture(self, view: ViewKey) -> Picture:
-        parts = (self._parts.get(list_key(view, type_url)) for type_url in VIEW_TYPES)
-        return {
-            part.type_url: {name: resource.version for name, resource in part.sent.items()}
-            for part in parts
-            if part is not None and part.told
-        }
-
-    def _views_with(self, fragment: Key) -> Iterator[str]:
-        part = self._parts.get(fragment)
-        if part is not None:
-            yield part.view.name
-        for key, _ in self._users.get(fragment, ()):
-            yield self._parts[key].view.name
-
-    def _relist(self, key: Key, part: _ViewPart, pending: dict[Key, dict[str, None]]) -> None:
-        """Bring the list of a part up to date; what joined or left it is pending."""
-        if not part.told:
-            self._memo.pin(key)
-        members: dict[str, Key] = dict(self._memo.get(key))
-        known = part.members
-        others = [name for name, fragment in members.items() if known.get(name) is not fragment]
-        gone = known.keys() - members.keys()
-        if part.told and not others and not gone:
-            return
-        waiting = pending.setdefault(key, {})
-        for name in others:
-            fragment, before = members[name], known.get(name)
-            if before == fragment:
-                continue
-            waiting[name] = None
-            self._memo.pin(fragment)
-            if before is not None:
-                self._drop_member(key, part, name)
-            known[name] = fragment
-            self._users.setdefault(fragment, {})[key, name] = None
-        for name in gone:
-            waiting[name] = None
-            self._drop_member(key, part, name)
-        if part.type_url == SDS:
-            (self._asking.add if part.members else self._asking.discard)(key)
-
-    def _drop_member(self, key: Key, part: _ViewPart, name: str) -> None:
-        fragment = part.members.pop(name)
-        users = self._users[fragment]
-        del users[key, name]
-        if not users:
-            del self._users[fragment]
-        self._memo.unpin(fragment)
-
-    def _update(self, key: Key, waiting: Iterable[str]) -> ViewUpdate | None:
-        part = self._parts[key]
-        upserts: list[Resource] = []
-        removed: list[str] = []
-        for name in sorted(waiting):
-            fragment = part.members.get(name)
-            resource: Resource | None = self._memo.get(fragment) if fragment is not None else None
-            before = part.sent.get(name)
-            if resource is None:
-                if before is not None:
-                    del part.sent[name]
-                    removed.append(name)
-            elif before is None or before.version != resource.version:
-                part.sent[name] = resource
-                upserts.append(resource)
-        first, part.told = not part.told, True
-        if not first and not upserts and not removed:
-            return None
-        return ViewUpdate(part.view.name, part.type_url, tuple(upserts), tuple(removed))
 
     # --- questions -----------------------------------------------------------------------------------------------
 
     def views(self) -> tuple[str, ...]:
         """The names of the live views."""
-        return tuple(sorted(view.name for view in self._uses))
+        return self._live.names()
 
     def resources(self, view: str, type_url: str) -> tuple[Resource, ...]:
         """What a live view has as of the last `take`, sorted by name; empty for an unknown view."""
-        for part in self._parts.values():
-            if part.view.name == view and part.type_url == type_url:
-                return tuple(part.sent[name] for name in sorted(part.sent))
-        return ()
+        return self._live.told(view, type_url)
 
     def credentials(self) -> tuple[CredentialStatus, ...]:
         """The credentials that attached proxies ask for, as of the last `take`."""
         found: list[CredentialStatus] = []
-        for key in sorted(self._asking, key=str):
-            part = self._parts[key]
-            namespace = part.view.namespace
-            kind = "gateway-credentials" if part.view.side == "gw" else "sidecar-credentials"
-            wanted: tuple[WantedCredential, ...] = self._memo.get((kind, part.view))
+        for view in self._live.asking():
+            namespace = view.namespace
+            kind = "gateway-credentials" if view.side == "gw" else "sidecar-credentials"
+            wanted: tuple[WantedCredential, ...] = self._memo.get((kind, view))
             for item in wanted:
                 credential: Credential = self._memo.get(("credential", namespace, item.name))
                 secrets = tuple((namespace, name) for name in secret_names(item.name, namespace))
@@ -427,7 +296,7 @@ class Engine:
     def path_of(self, key: ObjectKey, type_url: str, name: str, version: str = "") -> str:
         """The path in `key` that a resource of a live view comes from; empty where that is not known."""
         paths: set[str] = set()
-        for fragment in self._fragments(type_url, name, version):
+        for fragment in self._live.makers(type_url, name, version):
             if key.kind == "EnvoyFilter":
                 paths.add(patch_path(self._memo.get, fragment, key))
             elif (made := self._memo.get(fragment)) is not None:
@@ -435,7 +304,7 @@ class Engine:
         return common_path(paths - {""})
 
     def _origin_keys(self, type_url: str, name: str, version: str) -> Iterator[ObjectKey]:
-        for fragment in self._fragments(type_url, name, version):
+        for fragment in self._live.makers(type_url, name, version):
             if fragment[0] == "patched":
                 # Of the EnvoyFilters that might have changed it only those that did.
                 yield from self._patched_by(fragment)

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection of a client as a protocol of asyncio: frames in, calls out."""
+"""One HTTP/2 connection of a client as a protocol of asyncio: frames in, calls out. `outgoing` is what it sends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from plait.delivery.http2.call import STATUS, WINDOW, Call
 from plait.delivery.http2.fields import MalformedFieldsError, request, trailers
 from plait.delivery.http2.frames import (
     DEFAULT_WINDOW,
-    LARGEST_FRAME,
     LARGEST_WINDOW,
     Code,
     ConnectionFault,
@@ -29,15 +28,13 @@ from plait.delivery.http2.frames import (
     settings,
     unpadded,
 )
+from plait.delivery.http2.outgoing import Outgoing
 
 #: Bytes a peer may send ahead on all its streams together.
 _CONNECTION_WINDOW: Final = 16 << 20
 _STREAMS: Final = 100
 _FIELDS: Final = 64 << 10
-#: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
-_AT_ONCE: Final = 128 << 10
-_HIGH_WATER: Final = 64 << 10
-#: Frames that cost the peer nothing: empty ones, resets, and answers it does not read.
+#: Frames that cost the peer nothing: empty ones and resets.
 _NUISANCES: Final = 1000
 #: Numbers of closed streams that are remembered, to tell late frames from wrong ones.
 _CLOSED: Final = 100
@@ -59,21 +56,16 @@ class Connection(asyncio.Protocol):
         self._method = method
         self._start = start
         self._closed = closed
-        self._transport: asyncio.Transport | None = None
+        self._out = Outgoing()
         self._cutter = Cutter()
         self._decoder = Decoder(max_header_list_size=_FIELDS)
         self._calls: dict[int, Call] = {}
         self._ended: deque[int] = deque(maxlen=_CLOSED)
         self._last = 0
         self._block: tuple[int, int, bytearray] | None = None
-        self._window = DEFAULT_WINDOW
         self._initial = DEFAULT_WINDOW
-        self._largest = LARGEST_FRAME
         self._left = _CONNECTION_WINDOW
         self._nuisances = 0
-        self._paused = False
-        self._failed = False
-        self._queue: deque[Call] = deque()
         self._take: dict[int, Callable[[Frame], None]] = {
             Type.DATA: self._data,
             Type.HEADERS: self._headers,
@@ -90,14 +82,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        self._transport.write(_HELLO)
+        self._out.begin(cast("asyncio.Transport", transport))
+        self._out.write(_HELLO)
 
     def data_received(self, data: bytes) -> None:
         """Frames, whole or in part."""
         self.heard = True
-        if self._failed:
+        if self._out.ended:
             return
         try:
             for frame in self._cutter.feed(data):
@@ -110,55 +101,42 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- why it ended makes no difference
         """End every call."""
-        self._transport = None
-        self._queue.clear()
+        self._out.lost()
         for call in (*self._calls.values(),):
             self._forget(call)
         self._closed(self)
 
     def pause_writing(self) -> None:
         """The network has to catch up."""
-        self._paused = True
+        self._out.pause()
 
     def resume_writing(self) -> None:
         """It has."""
-        self._paused = False
         self._nuisances = 0
-        self._pump()
+        self._out.resume()
 
     # for calls
 
     def try_send(self, call: Call, message: bytes) -> bool:
         """See Carrier."""
-        transport = self._transport
-        if transport is None or self._paused or self._queue or len(message) > _AT_ONCE:
-            return False
-        framed = framing.framed(message, call.number, self._largest)
-        if framed.size > self._window or framed.size > call.window:
-            return False
-        self._begin(call)
-        self._window -= framed.size
-        call.window -= framed.size
-        transport.write(framed.data)
-        return True
+        return self._out.try_send(call, message)
 
     def send_later(self, call: Call) -> None:
         """See Carrier."""
-        self._queue.append(call)
-        self._pump()
+        self._out.send_later(call)
 
     def finish(self, call: Call, code: int, message: str) -> None:
         """See Carrier."""
         if call.gone:
             return
-        self._write(framing.status(call.number, code, message, alone=not call.begun))
+        self._out.write(framing.status(call.number, code, message, alone=not call.begun))
         if not call.ended:
-            self._write(framing.reset(call.number, Code.NO_ERROR))
+            self._out.write(framing.reset(call.number, Code.NO_ERROR))
         self._forget(call)
 
     def grant(self, stream: int, size: int) -> None:
         """See Carrier."""
-        self._write(framing.window_update(stream, size))
+        self._out.write(framing.window_update(stream, size))
 
     # for the transport
 
@@ -169,19 +147,15 @@ class Connection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Ask whether the peer is there."""
-        self._write(framing.frame(Type.PING, 0, 0, bytes(8)))
+        self._out.write(framing.frame(Type.PING, 0, 0, bytes(8)))
 
     def close(self, code: Code = Code.NO_ERROR, reason: str = "") -> None:
         """Say goodbye; what is written still goes out."""
-        if self._transport is not None and not self._failed:
-            self._failed = True
-            self._transport.write(framing.goaway(self._last, code, reason))
-            self._transport.close()
+        self._out.end(self._last, code, reason)
 
     def abort(self) -> None:
         """The peer is not there."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._out.abort()
 
     # frames
 
@@ -204,7 +178,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than was allowed")
         # The connection's window is only against one frame too many: what waits is bounded stream by stream.
         if _CONNECTION_WINDOW - self._left >= _CONNECTION_WINDOW // 4:
-            self._write(framing.window_update(0, _CONNECTION_WINDOW - self._left))
+            self._out.write(framing.window_update(0, _CONNECTION_WINDOW - self._left))
             self._left = _CONNECTION_WINDOW
         payload = unpadded(frame)
         call = self._calls.get(frame.stream)
@@ -303,7 +277,7 @@ class Connection(asyncio.Protocol):
         """The peer has said all."""
         call.end()
         if call.unserved:
-            self._write(call.unserved)
+            self._out.write(call.unserved)
             self._forget(call)
 
     def _reset_by_peer(self, frame: Frame) -> None:
@@ -322,24 +296,21 @@ class Connection(asyncio.Protocol):
                     call.window += difference
                     if call.window > LARGEST_WINDOW:
                         raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window became too large")
-            elif key == Setting.MAX_FRAME_SIZE:
-                # A larger frame is no gain: what is framed for one peer then fits the others too.
-                self._largest = LARGEST_FRAME
-        self._reply(framing.SETTINGS_ACK)
-        self._pump()
+        self._out.reply(framing.SETTINGS_ACK)
+        self._out.pump()
 
     def _push_promise(self, _frame: Frame) -> None:
         raise ConnectionFault(Code.PROTOCOL_ERROR, "a client does not push")
 
     def _ping(self, frame: Frame) -> None:
         if not frame.flags & Flag.ACK:
-            self._reply(framing.frame(Type.PING, Flag.ACK, 0, frame.payload))
+            self._out.reply(framing.frame(Type.PING, Flag.ACK, 0, frame.payload))
 
     def _window_update(self, frame: Frame) -> None:
         size = int.from_bytes(frame.payload) & LARGEST_WINDOW
         if frame.stream == 0:
-            self._window += size
-            if not size or self._window > LARGEST_WINDOW:
+            self._out.window += size
+            if not size or self._out.window > LARGEST_WINDOW:
                 code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
                 raise ConnectionFault(code, "WINDOW_UPDATE by nothing or too much")
         else:
@@ -351,41 +322,12 @@ class Connection(asyncio.Protocol):
                 call.window += size
                 if call.window > LARGEST_WINDOW:
                     raise StreamFault(frame.stream, Code.FLOW_CONTROL_ERROR, "WINDOW_UPDATE by too much")
-        self._pump()
+        self._out.pump()
 
-    # out
-
-    def _begin(self, call: Call) -> None:
-        if not call.begun:
-            call.begun = True
-            self._write(framing.response(call.number))
-
-    def _pump(self) -> None:
-        """Send of what waits as much as the peer and the network allow, the streams in turn."""
-        stuck = 0
-        while self._queue and not self._paused and self._transport is not None and stuck < len(self._queue):
-            call = self._queue.popleft()
-            left = call.outgoing
-            if left is None:
-                continue
-            size = min(len(left), self._window, call.window, self._largest)
-            if size <= 0:
-                self._queue.append(call)
-                stuck += 1
-                continue
-            stuck = 0
-            self._begin(call)
-            self._window -= size
-            call.window -= size
-            self._transport.write(framing.frame(Type.DATA, 0, call.number, bytes(left[:size])))
-            call.outgoing = left[size:]
-            if call.outgoing:
-                self._queue.append(call)
-            else:
-                call.written()
+    # ends
 
     def _reset(self, number: int, code: Code) -> None:
-        self._reply(framing.reset(number, code))
+        self._out.reply(framing.reset(number, code))
         if (call := self._calls.get(number)) is not None:
             self._forget(call)
         elif number not in self._ended:
@@ -404,13 +346,3 @@ class Connection(asyncio.Protocol):
         self._nuisances += 1
         if self._nuisances > _NUISANCES:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many frames that do nothing")
-
-    def _reply(self, data: bytes) -> None:
-        """An answer that the peer caused without cost: bounded while it does not read."""
-        if self._paused:
-            self._nuisance()
-        self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._failed:
-            self._transport.write(data)

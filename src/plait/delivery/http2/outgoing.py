@@ -1,0 +1,138 @@
+"""What a connection sends: frames and messages, as far as the peer and the network let it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from plait.delivery.http2 import framing
+from plait.delivery.http2.frames import DEFAULT_WINDOW, LARGEST_FRAME, Code, ConnectionFault, Type
+
+if TYPE_CHECKING:
+    from plait.delivery.http2.call import Call
+
+#: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
+_AT_ONCE: Final = 128 << 10
+_HIGH_WATER: Final = 64 << 10
+#: Answers that a peer may cause and not read.
+_UNREAD: Final = 1000
+
+
+class Outgoing:
+    """The sending half of a connection. `window` is what the peer takes on all streams together."""
+
+    def __init__(self) -> None:
+        self.window = DEFAULT_WINDOW
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._ended = False
+        self._unread = 0
+        self._queue: deque[Call] = deque()
+
+    # the connection's life
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """There is a connection."""
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._transport = transport
+
+    def end(self, last: int, code: Code, reason: str) -> None:
+        """Say goodbye, once; what is written still goes out, and nothing after it."""
+        if self._transport is not None and not self._ended:
+            self._ended = True
+            self._transport.write(framing.goaway(last, code, reason))
+            self._transport.close()
+
+    def abort(self) -> None:
+        """The peer is not there."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._transport = None
+        self._queue.clear()
+
+    @property
+    def ended(self) -> bool:
+        """Whether goodbye was said."""
+        return self._ended
+
+    def pause(self) -> None:
+        """The network has to catch up."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """It has."""
+        self._paused = False
+        self._unread = 0
+        self.pump()
+
+    # frames
+
+    def write(self, data: bytes) -> None:
+        """Whole frames."""
+        if self._transport is not None and not self._ended:
+            self._transport.write(data)
+
+    def reply(self, data: bytes) -> None:
+        """An answer that the peer caused without cost: bounded while it does not read. Raises ConnectionFault."""
+        if self._paused:
+            self._unread += 1
+            if self._unread > _UNREAD:
+                raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many answers that nobody reads")
+        self.write(data)
+
+    # messages
+
+    def try_send(self, call: Call, message: bytes) -> bool:
+        """Send a message now; False where the peer, or the network, has to catch up first."""
+        transport = self._transport
+        if transport is None or self._ended or self._paused or self._queue or len(message) > _AT_ONCE:
+            return False
+        framed = framing.framed(message, call.number, LARGEST_FRAME)
+        if framed.size > self.window or framed.size > call.window:
+            return False
+        if not call.begun:
+            self._head(call)
+        self.window -= framed.size
+        call.window -= framed.size
+        transport.write(framed.data)
+        return True
+
+    def send_later(self, call: Call) -> None:
+        """`call.outgoing` is to be sent as the peer gives leave."""
+        self._queue.append(call)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send of what waits as much as the peer and the network allow, the streams in turn."""
+        stuck = 0
+        while self._queue and not self._paused and self._transport is not None and stuck < len(self._queue):
+            call = self._queue.popleft()
+            left = call.outgoing
+            if left is None:
+                continue
+            # A larger frame is no gain: what is framed for one peer then fits the others too.
+            size = min(len(left), self.window, call.window, LARGEST_FRAME)
+            if size <= 0:
+                self._queue.append(call)
+                stuck += 1
+                continue
+            stuck = 0
+            if not call.begun:
+                self._head(call)
+            self.window -= size
+            call.window -= size
+            self._transport.write(framing.frame(Type.DATA, 0, call.number, bytes(left[:size])))
+            call.outgoing = left[size:]
+            if call.outgoing:
+                self._queue.append(call)
+            else:
+                call.written()
+
+    def _head(self, call: Call) -> None:
+        """The headers before the first message."""
+        call.begun = True
+        self.write(framing.response(call.number))
