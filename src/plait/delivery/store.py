@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from plait.delivery.transport import Message
 from plait.delivery.wire import encode_response
@@ -43,16 +43,19 @@ class Snapshot:
 EMPTY = Snapshot(0, MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Difference:
-    """What turns one snapshot into a later one; `adds` when a name is new."""
+    """What turns one snapshot into a later one; `adds` when a name is new. Not to be changed, but for `push`: the
+    response that brings it, as long as somebody has still to acknowledge it.
+    """
 
     upserts: tuple[Resource, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
     adds: bool = False
+    push: ref[Push] | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
 class Push:
     """One response, shared by all streams it goes to: `versions` are those of its resources by name.
 
@@ -270,6 +273,14 @@ class ViewStore:
             _, dropped = self._pushes.popitem(last=False)
             self._bytes -= len(dropped.body)
         return push
+
+    def push_of(self, type_url: str, lacking: Difference) -> Push:
+        """The response that brings what a change made different, to those who lack nothing else and lose nothing."""
+        found = lacking.push() if lacking.push is not None else None
+        if found is None or found.revision != self._revision:
+            found = self.push(type_url, lacking.upserts, (), caused=True)
+            lacking.push = ref(found)
+        return found
 
     def share(self, names: frozenset[str]) -> frozenset[str]:
         """An equal set that other streams hold too: proxies of a view subscribe to the same names."""

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from plait.delivery.store import Difference, View
-from plait.delivery.subscription import Sent, Subscription
+from plait.delivery.subscription import NOWHERE, UNCLEAR, Sent, Subscription
 from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from plait.delivery.store import Push, ViewStore
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource, ViewUpdate
+
+#: Types that refer to clusters.
+_REFERRING = frozenset({LDS, RDS})
 
 State = Literal["SYNCED", "STALE", "NOT SENT", "NACK"]
 
@@ -52,8 +55,7 @@ class TypeStatus:
     rejected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reaction:
+class Reaction(NamedTuple):
     """What a request said about an earlier push: `refused` names the resources of a NACK.
 
     A NACK that does not say yet which resource is bad is no reaction: they are sent again one by one.
@@ -113,11 +115,12 @@ class ProxyStream:
         reaction = None
         if request.nonce and (push := subscription.settle(request)) is not None:
             self.unacknowledged -= 1
-            refused = tuple(name for name in push.versions if name in subscription.rejected)
             if request.error is None:
-                reaction = Reaction(push=push)
-            elif refused or not push.versions:
-                reaction = Reaction(push=push, error=request.error, refused=refused)
+                reaction = Reaction(push)
+            else:
+                refused = tuple(name for name in push.versions if name in subscription.rejected)
+                if refused or not push.versions:
+                    reaction = Reaction(push, request.error, refused)
         if request.error is not None:
             self._open.add(request.type_url)
         if request.subscribe or request.unsubscribe:
@@ -154,12 +157,16 @@ class ProxyStream:
         for subscription in self._sequence:
             if due is not None and subscription.type_url not in due and not subscription.forced:
                 continue
-            if subscription.idle(views):
+            place = subscription.moved(views)
+            if place == NOWHERE:
                 subscription.waiting = False
-            else:
+            elif place == UNCLEAR or not self._follow(subscription, views, place, out):
                 self._send(subscription, views, out, patience_over=patience_over)
                 subscription.sent_all()
-            if subscription.held or not subscription.idle(views):
+                if not subscription.idle(views):
+                    self._open.add(subscription.type_url)
+                    continue
+            if subscription.held:
                 self._open.add(subscription.type_url)
             else:
                 self._open.discard(subscription.type_url)
@@ -210,12 +217,45 @@ class ProxyStream:
         """Something waits for another type, which should come soon: flush with `patience_over` when it does not."""
         return self._blocked
 
+    def _follow(self, subscription: Subscription, views: tuple[View, ...], place: int, out: list[Push]) -> bool:
+        """Send what a change made different in one view, to a proxy that has nothing special about it: `_send` for the
+        usual case. False, and nothing done, in others.
+        """
+        type_url, view = subscription.type_url, views[place]
+        if subscription.outstanding or subscription.ahead or subscription.held or view is self._own:
+            return False
+        if type_url in _REFERRING and self._clusters_coming():
+            return False
+        base = subscription.bases[place]
+        if subscription.wildcard:
+            lacking = view.difference(type_url, base)
+        else:
+            lacking = view.wanted(type_url, base, subscription.names)
+        own = self._own.head(type_url).resources
+        if lacking.removed or (own and any(resource.name in own for resource in lacking.upserts)):
+            return False
+        subscription.follow(view, place, self._store.batch)
+        if lacking.upserts:
+            push = self._store.push_of(type_url, lacking)
+            self._sent(subscription, push, lacking.adds, out)
+            if type_url == CDS:
+                self._endpoints_too(lacking.upserts)
+        subscription.sent_all()
+        return True
+
+    def _endpoints_too(self, clusters: Iterable[Resource]) -> None:
+        """The endpoints of these clusters must follow."""
+        endpoints = self._types.get(EDS)
+        if endpoints is not None:
+            names = endpoints.names
+            endpoints.forced.update(dict.fromkeys(cluster.name for cluster in clusters if cluster.name in names))
+
     def _send(
         self, subscription: Subscription, views: tuple[View, ...], out: list[Push], *, patience_over: bool
     ) -> None:
         in_step = subscription.own is None
         lacking = subscription.lacks(views)
-        clusters_first = subscription.type_url in {LDS, RDS} and not patience_over and self._clusters_coming()
+        clusters_first = subscription.type_url in _REFERRING and not patience_over and self._clusters_coming()
         busy = bool(subscription.outstanding) and not subscription.forced
         subscription.waiting = (busy or clusters_first) and not subscription.fresh
         upserts: dict[str, Resource] = {}
@@ -258,8 +298,8 @@ class ProxyStream:
             self._emit(subscription, alone, (), out, caused=False, adds=False)
         if upserts or removed or must:
             self._emit(subscription, tuple(upserts.values()), removed, out, caused=caused, adds=adds)
-            if subscription.type_url == CDS and (endpoints := self._types.get(EDS)) is not None:
-                endpoints.forced.update(dict.fromkeys(name for name in upserts if name in endpoints.names))
+            if subscription.type_url == CDS:
+                self._endpoints_too(upserts.values())
 
     def _clusters_coming(self) -> bool:
         clusters = self._types.get(CDS)
@@ -292,6 +332,9 @@ class ProxyStream:
         adds: bool,
     ) -> None:
         push = self._store.push(subscription.type_url, upserts, removed, caused=caused)
+        self._sent(subscription, push, adds, out)
+
+    def _sent(self, subscription: Subscription, push: Push, adds: bool, out: list[Push]) -> None:
         subscription.outstanding.append(Sent(push, adds))
         subscription.sent = push.mark
         subscription.shown = None

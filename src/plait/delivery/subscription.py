@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plait.delivery.store import Difference, Push, Snapshot
 from plait.delivery.wire import WILDCARD
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 _WILDCARD_TYPES = frozenset((CDS, LDS))
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A push that is not acknowledged yet; `adds` when it brings names the proxy did not have."""
 
     push: Push
     adds: bool
+
+
+NOWHERE: Final = -1
+UNCLEAR: Final = -2
 
 
 @dataclass(slots=True)
@@ -103,15 +106,19 @@ class Subscription:
 
     def settle(self, request: Request) -> Push | None:
         """Note an ACK or NACK; the push it is about, None for a nonce that is not (or no longer) outstanding."""
-        place = next((i for i, sent in enumerate(self.outstanding) if sent.push.nonce == request.nonce), None)
-        if place is None:
+        for sent in self.outstanding:
+            if sent.push.nonce == request.nonce:
+                break
+        else:
             return None
-        push = self.outstanding.pop(place).push
+        self.outstanding.remove(sent)
+        push = sent.push
         self.shown = None
         if request.error is None:
             self.acked = push.mark
-            for name in ("", *push.versions, *push.removed):
-                self.rejected.pop(name, None)
+            if self.rejected:
+                for name in ("", *push.versions, *push.removed):
+                    self.rejected.pop(name, None)
         elif len(push.versions) > 1 and self.type_url not in _WILDCARD_TYPES:
             # Of several route tables in a response Envoy applies those before the bad one and skips the rest, and it
             # does not say which one is bad. Sent one by one, the good ones apply and the bad one is known.
@@ -151,12 +158,22 @@ class Subscription:
 
     def idle(self, views: Sequence[View]) -> bool:
         """Whether there is certainly nothing to send: the usual case for most types of most changes."""
+        return self.moved(views) == NOWHERE
+
+    def moved(self, views: Sequence[View]) -> int:
+        """Which view alone is a newer one than the proxy was told; NOWHERE: there is certainly nothing to send;
+        UNCLEAR: there may be something else.
+        """
         if self.fresh or self.urgent or self.forced or self.single or self.own is not None:
-            return False
-        for view, base in zip(views, self.bases, strict=True):  # noqa: SIM110  (called for every type of every ACK)
-            if base is not view.head(self.type_url):
-                return False
-        return True
+            return UNCLEAR
+        type_url, found, place = self.type_url, NOWHERE, 0
+        for base in self.bases:
+            if base is not views[place].head(type_url):
+                if found != NOWHERE:
+                    return UNCLEAR
+                found = place
+            place += 1  # noqa: SIM113  (called for every type of every ACK)
+        return found
 
     def lacks(self, views: Sequence[View]) -> Difference:
         """What changed since the proxy was last told, as far as it is subscribed."""
@@ -207,6 +224,12 @@ class Subscription:
         self.bases = tuple(view.head(self.type_url) for view in views)
         self.own = None
         self.ahead = {}
+
+    def follow(self, view: View, place: int, batch: int) -> None:
+        """The proxy has been sent what is new in the one view that moved."""
+        self.waiting = False
+        self.told = batch
+        self.bases = (*self.bases[:place], view.head(self.type_url), *self.bases[place + 1 :])
 
     def answered(self, name: str, version: str | None) -> None:
         """A name was answered before the rest of the type could be sent."""

@@ -31,6 +31,8 @@ LARGEST_MESSAGE: Final = 16 << 20
 WINDOW: Final = 1 << 20
 #: Bytes that are owed before leave to send as many more is worth a frame.
 _WORTH: Final = 32 << 10
+#: What a message begins with that is not compressed.
+_PLAIN: Final = b"\0"
 
 
 class RefusedError(Exception):
@@ -145,6 +147,29 @@ class Call:
 
     # from the connection
 
+    def take_whole(self, data: bytes) -> bool:
+        """Payload of DATA that is one message for who listens; False, and nothing taken, where it is something else."""
+        size = len(data)
+        take = self._take
+        if (
+            take is None
+            or self._partial
+            or self.ended
+            or size > self.left
+            or data[:1] != _PLAIN
+            or int.from_bytes(data[1:5]) + 5 != size
+        ):
+            return False
+        self.left -= size
+        self._bytes += size
+        try:
+            take(data[5:])
+        except Exception as error:  # noqa: BLE001 -- see _failed
+            self._failed(error)
+        if WINDOW - self.left >= _WORTH:
+            self._give_back()
+        return True
+
     def feed(self, data: bytes, counted: int) -> None:
         """Payload of DATA; `counted` is its size with padding. Raises StreamFault."""
         self.left -= counted
@@ -198,10 +223,14 @@ class Call:
             self._unread -= len(message) + 5
             try:
                 self._take(message)
-            except Exception as error:  # noqa: BLE001 -- raised again where the handler waits
-                self._take = None
-                if self._reading and not self._reading.done():
-                    self._reading.set_exception(error)
+            except Exception as error:  # noqa: BLE001 -- see _failed
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """A failure of the listener is raised again where the handler waits: it is not the connection's."""
+        self._take = None
+        if self._reading and not self._reading.done():
+            self._reading.set_exception(error)
 
     def _wake(self) -> None:
         if self._reading and not self._reading.done():

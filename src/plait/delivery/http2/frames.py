@@ -109,6 +109,11 @@ class Cutter:
         self._rest = b""
         self._preface = True
 
+    @property
+    def between(self) -> bool:
+        """Whether what comes next begins a frame."""
+        return not self._rest and not self._preface
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """The frames that `data` completes, for `check`. Raises ConnectionFault."""
         buffer = self._rest + data if self._rest else data

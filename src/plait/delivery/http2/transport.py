@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from plait.delivery.http2.call import STATUS, Call, RefusedError
-from plait.delivery.http2.connection import Connection
+from plait.delivery.http2.connection import RECEIVED, Connection
 from plait.delivery.wire import METHOD
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Http2Transport:
     async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
         """See Transport; raises OSError when the address cannot be bound."""
         loop = asyncio.get_running_loop()
+        into = memoryview(bytearray(RECEIVED))
 
         def start(call: Call) -> None:
             task = loop.create_task(_serve(handler, call), name=f"call {call.number}")
@@ -48,7 +49,7 @@ class Http2Transport:
             task.add_done_callback(self._tasks.discard)
 
         def connect() -> Connection:
-            made = Connection(METHOD, start, closed)
+            made = Connection(METHOD, start, closed, into)
             self._connections[made] = _Quiet()
             return made
 
