@@ -13,7 +13,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,15 @@ class TimedEngine(Engine):
         super().apply(changes, **how)
         self.worked += time.monotonic() - began
 
-    def take(self) -> tuple[ViewUpdate, ...]:
-        began = time.monotonic()
-        result = super().take()
-        self.worked += time.monotonic() - began
-        return result
+    def taking(self) -> Iterator[ViewUpdate]:
+        updates = super().taking()
+        while True:
+            began = time.monotonic()
+            update = next(updates, None)
+            self.worked += time.monotonic() - began
+            if update is None:
+                return
+            yield update
 
 
 async def intake(client: Client, builder: Builder, objects: Objects) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from plait.api.meta import ObjectKey
 from plait.delivery.debounce import Debounce
 from plait.delivery.follower import Follower, Refusal, Registers
@@ -31,8 +33,9 @@ from plait.delivery.frames import (
     Serving,
 )
 from plait.delivery.proxies import Proxies, Proxy
+from plait.delivery.splices import Spliced, splice
 from plait.delivery.store import ViewStore
-from plait.xds.resource import ViewUpdate
+from plait.xds.resource import Resource, ViewUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,24 +48,49 @@ __all__ = ["Builder", "Outlet", "Refusal", "Totals"]
 log = logging.getLogger(__name__)
 
 
-#: Bytes of resources after which a frame is large enough, so that delivery works on it while the next is made.
+#: Bytes of resources, and views, after which a frame is large enough: delivery works on it while the next is made.
 _PIECE = 256 << 10
+_VIEWS = 8
 #: Refusals remembered, for proxies that are slower to refuse the same.
 _TRACES = 64
 
 
-def pieces(updates: Iterable[ViewUpdate]) -> Iterator[tuple[ViewUpdate, ...]]:
-    """A publication in pieces, at least one, each of whole views; `updates` have those of a view together."""
+def pieces(updates: Iterable[ViewUpdate], known: ViewStore, since: float | None) -> Iterator[Fill]:
+    """A publication in pieces, at least one, each of whole views, with large resources as they differ from those in
+    `known`, which is brought up to date. `updates` have those of a view together.
+    """
     piece: list[ViewUpdate] = []
-    size = 0
-    for _, of_view in groupby(updates, key=lambda update: update.view):
-        if size > _PIECE:
-            yield tuple(piece)
-            piece, size = [], 0
-        whole = tuple(of_view)
-        piece += whole
-        size += sum(len(resource.encoded) for update in whole for resource in update.upserts)
-    yield tuple(piece)
+    parts: list[Spliced] = []
+    size = views = 0
+    for view, of_view in groupby(updates, key=lambda update: update.view):
+        if size > _PIECE or views >= _VIEWS:
+            yield Fill(tuple(piece), since, spliced=tuple(parts))
+            piece, parts, size, views = [], [], 0, 0
+        views += 1
+        for update in of_view:
+            before = known.view(view).head(update.type_url).resources
+            whole: list[Resource] = []
+            for resource in update.upserts:
+                old = before.get(resource.name)
+                if old is not None and (part := splice(view, old, resource)) is not None:
+                    parts.append(part)
+                    size += len(part.middle)
+                else:
+                    whole.append(resource)
+                    size += len(resource.encoded)
+            known.apply((update,))
+            if len(whole) == len(update.upserts):
+                piece.append(update)
+            elif whole or update.removed:
+                piece.append(ViewUpdate(view, update.type_url, tuple(whole), update.removed))
+    yield Fill(tuple(piece), since, spliced=tuple(parts))
+
+
+def _noted(updates: Iterable[ViewUpdate], into: list[ViewUpdate]) -> Iterator[ViewUpdate]:
+    """The updates as they come, which are kept too."""
+    for update in updates:
+        into.append(update)
+        yield update
 
 
 class Outlet(Protocol):
@@ -223,9 +251,16 @@ class Builder:
     def _publish(self, since: float | None) -> None:
         began = time.perf_counter()
         moved = self._engine.moved()
-        updates = self._engine.take()
+        revision = self.mirror.revision
+        updates: list[ViewUpdate] = []
+        last: Fill | None = None
+        for piece in pieces(_noted(self._engine.taking(), updates), self.mirror, since):
+            if last is not None:
+                # Delivery has the first views while the engine is at the next.
+                self._post(last)
+            last = piece
         self.totals.build_seconds += time.perf_counter() - began
-        changed = bool(updates) and bool(self.mirror.apply(updates))
+        changed = self.mirror.revision != revision
         if changed or moved:
             self._batch += 1
         unused: list[str] = []
@@ -237,12 +272,9 @@ class Builder:
                 assigns.append(Assign(proxy.connection, views))
                 if self._follower is not None:
                     self._follower.placed(proxy, self._batch)
-        if changed or assigns:
+        if last is not None and (changed or assigns):
             self.totals.publications += changed
-            *first, last = pieces(updates)
-            for piece in first:
-                self._post(Fill(piece, since))
-            self._post(Fill(last, since, self._batch, tuple(assigns)))
+            self._post(msgspec.structs.replace(last, batch=self._batch, assigns=tuple(assigns)))
         carried = self._engine.carried()
         if self._follower is not None:
             self._follower.published(self._batch, updates, carried)

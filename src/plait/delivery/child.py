@@ -26,6 +26,7 @@ from plait.delivery.frames import (
 )
 from plait.delivery.metrics import BUCKETS, bucket
 from plait.delivery.server import Delivery, Limits
+from plait.delivery.splices import restored
 from plait.delivery.store import ViewStore
 
 if TYPE_CHECKING:
@@ -109,14 +110,16 @@ async def run_delivery(
 ) -> None:
     """Serve until the builder is gone; proxies are let in when it says Serve. Raises OSError when it cannot listen."""
     reporter = Reporter(channel)
-    delivery = Delivery(ViewStore(secrets.token_hex(3)), authenticator, reporter, limits=limits or Limits())
+    store = ViewStore(secrets.token_hex(3))
+    delivery = Delivery(store, authenticator, reporter, limits=limits or Limits())
     async with asyncio.TaskGroup() as tasks:
         owned = [tasks.create_task(reporter.run(delivery), name="report")]
         while (frame := await channel.receive()) is not None:
             match frame:
                 case Fill():
                     # One step: nobody is at this batch before being told of its views.
-                    delivery.apply(frame.updates, since=frame.since, batch=frame.batch)
+                    updates = (*frame.updates, *(restored(store, each) for each in frame.spliced))
+                    delivery.apply(updates, since=frame.since, batch=frame.batch)
                     for each in frame.assigns:
                         delivery.assign(each.connection, each.views)
                 case Assign():

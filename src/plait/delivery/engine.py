@@ -39,11 +39,13 @@ class Engine(Protocol):
         ...
 
     def moved(self) -> tuple[tuple[ProxyNode, tuple[str, ...]], ...]:
-        """Attached proxies whose views are others since the last call; to be called before `take`."""
+        """Attached proxies whose views are others since the last call; to be called before `taking`."""
         ...
 
-    def take(self) -> tuple[ViewUpdate, ...]:
-        """What changed in live views since the last take; the first for a view is complete."""
+    def taking(self) -> Iterable[ViewUpdate]:
+        """What changed in live views since the last take, those of a view together and as they become known; the first
+        for a view is complete. To be used up before anything else is asked.
+        """
         ...
 
     def carried(self) -> tuple[Carried, ...]:

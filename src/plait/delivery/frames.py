@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from plait.delivery.splices import Spliced
 from plait.delivery.stream import TypeStatus
 from plait.delivery.wire import Caller
 from plait.xds.resource import ViewUpdate
@@ -29,13 +30,14 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
     """Builder: views changed. The first for a view is complete.
 
     A large publication comes in pieces, of which the last has its number (`batch`), and `assigns`: proxies whose views
-    became others with it.
+    became others with it. `spliced` are further resources, as they differ from those before.
     """
 
     updates: tuple[ViewUpdate, ...]
     since: float | None = None
     batch: int = 0
     assigns: tuple[Assign, ...] = ()
+    spliced: tuple[Spliced, ...] = ()
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):

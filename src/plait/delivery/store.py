@@ -52,7 +52,7 @@ class Difference:
     upserts: tuple[Resource, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
     adds: bool = False
-    push: ref[Push] | None = field(default=None, compare=False, repr=False)
+    push: tuple[int, ref[Push] | None] = field(default=(0, None), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
@@ -200,6 +200,8 @@ class ViewStore:
         self._bytes = 0
         self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
         self._since: float | None = None
+        #: Rises when pushes made before are not to be sent any more.
+        self._made = 0
         # One value for all views that have it: each view's update brings its own.
         self._resources: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
         #: The publication that is in here as a whole.
@@ -230,10 +232,12 @@ class ViewStore:
             if self.view(update.view).apply(shared, self._revision + 1):
                 self._revision += 1
                 changed.add(update.view)
-        if changed:
+        if changed and (since is None or since != self._since):
+            # What earlier pieces of the same publication led to still holds.
             self._since = since
             self._pushes.clear()
             self._bytes = 0
+            self._made += 1
         return frozenset(changed)
 
     def amend(self, view: View, updates: Iterable[ViewUpdate]) -> None:
@@ -247,7 +251,7 @@ class ViewStore:
             self._views.pop(name, None)
 
     def push(self, type_url: str, upserts: Sequence[Resource], removed: Sequence[str], *, caused: bool) -> Push:
-        """The response with these resources, made once between two changes of the store.
+        """The response with these resources, made once between two publications.
 
         `caused` says that the store's last change caused it, rather than a proxy's question.
         """
@@ -276,10 +280,11 @@ class ViewStore:
 
     def push_of(self, type_url: str, lacking: Difference) -> Push:
         """The response that brings what a change made different, to those who lack nothing else and lose nothing."""
-        found = lacking.push() if lacking.push is not None else None
-        if found is None or found.revision != self._revision:
+        made, kept = lacking.push
+        found = kept() if made == self._made and kept is not None else None
+        if found is None:
             found = self.push(type_url, lacking.upserts, (), caused=True)
-            lacking.push = ref(found)
+            lacking.push = self._made, ref(found)
         return found
 
     def share(self, names: frozenset[str]) -> frozenset[str]:

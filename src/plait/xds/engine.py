@@ -210,7 +210,7 @@ class Engine:
     def moved(self) -> tuple[tuple[ProxyNode, tuple[str, ...]], ...]:
         """Attached proxies whose views are others since the last call (a rule began to look at their labels).
 
-        Call it before `take`, whose updates are of the new views.
+        Call it before `take` or `taking`, whose updates are of the new views.
         """
         nodes, self._moved = self._moved, {}
         return tuple((node, tuple(view.name for view in self._views[node])) for node in nodes)
@@ -220,14 +220,20 @@ class Engine:
 
         The first update of a view is complete: one for each type, even an empty one.
         """
+        return tuple(self.taking())
+
+    def taking(self) -> Iterator[ViewUpdate]:
+        """The same as it becomes known, view by view. To be used up before anything else is asked of the engine."""
         touched = self._memo.take_touched()
-        updates = self._live.updates(touched)
+        updates = []
+        for update in self._live.updates(touched):
+            updates.append(update)
+            yield update
         moves = self._moves.take(self._live.picture)
         self._carried += self._carriage.take(
             self._memo, touched, updates, self._live.holding, held=self.held, moves=moves
         )
         self._memo.sweep()
-        return tuple(updates)
 
     def carried(self) -> tuple[Carried, ...]:
         """The objects that changed before the last `take`, with the views it told of because of them; told once."""

@@ -17,6 +17,7 @@ class _Part:
     """One type of one view. `members` maps names to fragments, `sent` to what was last told."""
 
     view: ViewKey
+    name: str
     type_url: str
     members: dict[str, Key] = field(default_factory=dict)
     sent: dict[str, Resource] = field(default_factory=dict)
@@ -39,9 +40,10 @@ class LiveViews:
         """One more has the view; wants its `release`."""
         if view not in self._uses:
             self._uses[view] = 0
+            name = view.name
             for type_url in VIEW_TYPES:
                 key = list_key(view, type_url)
-                self._parts[key] = _Part(view, type_url)
+                self._parts[key] = _Part(view, name, type_url)
                 self._untold[key] = None
         self._uses[view] += 1
 
@@ -60,23 +62,35 @@ class LiveViews:
             if part.told:
                 self._memo.unpin(key)
 
-    def updates(self, touched: set[Key]) -> list[ViewUpdate]:
-        """What is different since the last call; `touched` are the fragments that may be. In the order of delivery for
-        each view. The first update of a view is complete: one for each type, even an empty one.
+    def updates(self, touched: set[Key]) -> Iterator[ViewUpdate]:
+        """What is different since the last call, view by view and made as it is asked for; `touched` are the fragments
+        that may be different. In the order of delivery for each view. The first update of a view is complete: one for
+        each type, even an empty one.
         """
-        pending: dict[Key, dict[str, None]] = {}
+        # A view's lists that may be others, and what may be other in its parts.
+        due: dict[str, dict[Key, dict[str, None]]] = {}
         untold, self._untold = self._untold, {}
-        for key in (*untold, *(key for key in touched if key not in untold)):
-            if (part := self._parts.get(key)) is not None:
-                self._relist(key, part, pending)
+        lists = {key for key in (*untold, *touched) if key in self._parts}
+        for key in lists:
+            due.setdefault(self._parts[key].name, {})[key] = {}
         for fragment in touched:
             for key, name in self._users.get(fragment, ()):
-                pending.setdefault(key, {})[name] = None
-        updates = [update for key, names in pending.items() if (update := self._update(key, names)) is not None]
-        return sorted(updates, key=lambda update: (update.view, _ORDER[update.type_url]))
+                due.setdefault(self._parts[key].name, {}).setdefault(key, {})[name] = None
+        for _, found in sorted(due.items()):
+            for key in sorted(found, key=self._place):
+                waiting = found[key]
+                if key in lists:
+                    self._relist(key, self._parts[key], waiting)
+                update = self._update(key, waiting)
+                if update is not None:
+                    yield update
 
-    def _relist(self, key: Key, part: _Part, pending: dict[Key, dict[str, None]]) -> None:
-        """Bring the list of a part up to date; what joined or left it is pending."""
+    def _place(self, key: Key) -> int:
+        """Where a part stands in the order of delivery."""
+        return _ORDER[self._parts[key].type_url]
+
+    def _relist(self, key: Key, part: _Part, waiting: dict[str, None]) -> None:
+        """Bring the list of a part up to date; what joined or left it is waiting."""
         if not part.told:
             self._memo.pin(key)
         members: dict[str, Key] = dict(self._memo.get(key))
@@ -85,7 +99,6 @@ class LiveViews:
         gone = known.keys() - members.keys()
         if part.told and not others and not gone:
             return
-        waiting = pending.setdefault(key, {})
         for name in others:
             fragment, before = members[name], known.get(name)
             if before == fragment:
@@ -128,7 +141,7 @@ class LiveViews:
         first, part.told = not part.told, True
         if not first and not upserts and not removed:
             return None
-        return ViewUpdate(part.view.name, part.type_url, tuple(upserts), tuple(removed))
+        return ViewUpdate(part.name, part.type_url, tuple(upserts), tuple(removed))
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -144,9 +157,9 @@ class LiveViews:
         """The names of the views that a fragment is in, or whose list it is."""
         part = self._parts.get(fragment)
         if part is not None:
-            yield part.view.name
+            yield part.name
         for key, _ in self._users.get(fragment, ()):
-            yield self._parts[key].view.name
+            yield self._parts[key].name
 
     def having(self, wanted: Callable[[Key], bool]) -> frozenset[str]:
         """The names of the views that have such a fragment."""
@@ -172,7 +185,7 @@ class LiveViews:
     def told(self, view: str, type_url: str) -> tuple[Resource, ...]:
         """What a view was told of a type so far, sorted by name; empty for an unknown view."""
         for part in self._parts.values():
-            if part.view.name == view and part.type_url == type_url:
+            if part.name == view and part.type_url == type_url:
                 return tuple(part.sent[name] for name in sorted(part.sent))
         return ()
 

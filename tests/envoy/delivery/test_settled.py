@@ -63,7 +63,7 @@ class Core:
     def moved(self):
         return ()
 
-    def take(self):
+    def taking(self):
         updates, self.updates = self.updates, []
         return tuple(updates)
 

@@ -67,7 +67,7 @@ class Core:
         moved, self.relocated = tuple(self.relocated), []
         return moved
 
-    def take(self):
+    def taking(self):
         updates, self.updates = tuple(self.updates), []
         return updates
 

@@ -48,7 +48,7 @@ class Tokens:
 
 
 class Nothing:
-    def take(self):
+    def taking(self):
         return ()
 
     def moved(self):

@@ -10,23 +10,58 @@ from hypothesis import strategies as st
 
 from plait.delivery.builder import pieces
 from plait.delivery.frames import Channel, Down, Drop, Fill, Up
-from plait.xds.resource import CDS, EDS, Resource, ViewUpdate
+from plait.delivery.splices import restored, splice
+from plait.delivery.store import ViewStore
+from plait.delivery.wire import encode_element
+from plait.xds.resource import CDS, EDS, RDS, Resource, ViewUpdate
 
 
 def update(view: str, size: int, type_url: str = CDS) -> ViewUpdate:
     return ViewUpdate(view, type_url, (Resource(type_url, "a", "1", bytes(size)),))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 400_000)), max_size=12))
-def test_pieces_are_the_publication_and_no_view_is_in_two(found: list[tuple[str, int]]) -> None:
-    updates = tuple(update(view, size, type_url) for view, size in sorted(found) for type_url in (CDS, EDS))
-    made = list(pieces(updates))
+@given(st.dictionaries(st.sampled_from("abcdefghijkl"), st.integers(0, 400_000)))
+def test_pieces_are_the_publication_and_no_view_is_in_two(found: dict[str, int]) -> None:
+    updates = tuple(update(view, size, type_url) for view, size in sorted(found.items()) for type_url in (CDS, EDS))
+    known = ViewStore("builder")
+    made = list(pieces(updates, known, 1.5))
     assert made
-    assert tuple(each for piece in made for each in piece) == updates
+    assert {piece.since for piece in made} == {1.5}
+    assert tuple(each for piece in made for each in piece.updates) == updates
     places = {
-        view: {place for place, piece in enumerate(made) for each in piece if each.view == view} for view, _ in found
+        view: {place for place, piece in enumerate(made) for each in piece.updates if each.view == view}
+        for view in found
     }
     assert all(len(found) == 1 for found in places.values())
+    assert {view.name for view in known.views()} == set(found)
+
+
+def hosts(names: list[int], version: str) -> Resource:
+    """A route table with a virtual host of some size for each number."""
+    value = b"".join(f"{number:04}".encode() * 400 for number in names)
+    return Resource(RDS, "80", version, encode_element(type_url=RDS, name="80", version=version, value=value))
+
+
+@given(st.lists(st.lists(st.integers(0, 30), unique=True, max_size=20).map(sorted), min_size=2, max_size=6))
+def test_a_large_resource_is_whole_again_on_the_other_side(tables: list[list[int]]) -> None:
+    builder, delivery = ViewStore("builder"), ViewStore("delivery")
+    for number, names in enumerate(tables):
+        change = ViewUpdate("out", RDS, (hosts(names, f"v{number}"),))
+        for piece in pieces([change], builder, None):
+            delivery.apply((*piece.updates, *(restored(delivery, each) for each in piece.spliced)))
+        assert delivery.view("out").head(RDS).resources == {"80": change.upserts[0]}
+        assert builder.view("out").head(RDS).resources == {"80": change.upserts[0]}
+
+
+def test_of_a_large_resource_only_what_is_new_is_sent() -> None:
+    known = ViewStore("builder")
+    known.apply([ViewUpdate("out", RDS, (hosts([*range(20)], "v1"),))])
+    (piece,) = pieces([ViewUpdate("out", RDS, (hosts([*range(5), 7, *range(5, 20)], "v2"),))], known, None)
+    (part,) = piece.spliced
+    assert not piece.updates
+    assert len(part.middle) == 1600
+    assert splice("out", hosts([1], "v1"), hosts([1], "v2")) is None
+    assert splice("out", hosts([*range(10)], "v1"), hosts([*range(10, 20)], "v2")) is None
 
 
 async def test_frames_that_wait_for_a_slow_reader_come_in_order() -> None:
