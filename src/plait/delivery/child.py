@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Statuses are gathered this long, in seconds: a push to a hundred proxies is one frame, not three hundred.
 _GATHER = 0.02
+#: As long at most, where a publication is not complete.
+_PATIENCE = 0.2
 
 
 class Reporter:
@@ -86,11 +88,22 @@ class Reporter:
 
     async def run(self, delivery: Delivery) -> None:
         """Send statuses as they change, until cancelled."""
+        late: frozenset[int] = frozenset()
         while True:
             await self._signal.wait()
             await asyncio.sleep(_GATHER)
+            waited = _GATHER
+            while delivery.incomplete and waited < _PATIENCE:
+                # With the rest of the publication there is the same again to be said of those who have its beginning.
+                await asyncio.sleep(_GATHER)
+                waited += _GATHER
             self._signal.clear()
             dirty, self._dirty = self._dirty, {}
+            # Who is about to answer is asked when it has, once.
+            late = frozenset([each for each in dirty if each not in late and delivery.awaits(each)])
+            for connection in late:
+                del dirty[connection]
+                self.progressed(connection)
             alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], int, list[int]]] = {}
             for connection in dirty:
                 status, level = delivery.standing(connection)
