@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Statuses are gathered this long, in seconds: a push to a hundred proxies is one frame, not three hundred.
 _GATHER = 0.02
-#: As long at most, where a publication is not complete.
-_PATIENCE = 0.2
+#: So many times at most, for those that are about to answer.
+_ROUNDS = 10
 
 
 class Reporter:
@@ -88,22 +88,20 @@ class Reporter:
 
     async def run(self, delivery: Delivery) -> None:
         """Send statuses as they change, until cancelled."""
-        late: frozenset[int] = frozenset()
+        late: dict[int, int] = {}
         while True:
             await self._signal.wait()
             await asyncio.sleep(_GATHER)
-            waited = _GATHER
-            while delivery.incomplete and waited < _PATIENCE:
-                # With the rest of the publication there is the same again to be said of those who have its beginning.
-                await asyncio.sleep(_GATHER)
-                waited += _GATHER
             self._signal.clear()
             dirty, self._dirty = self._dirty, {}
-            # Who is about to answer is asked when it has, once.
-            late = frozenset([each for each in dirty if each not in late and delivery.awaits(each)])
-            for connection in late:
-                del dirty[connection]
-                self.progressed(connection)
+            # Who is about to answer is looked at when it has, and who has the beginning of a publication with its end.
+            late = {each: late.get(each, 0) + 1 for each in dirty if delivery.unsettled(each)}
+            for connection, rounds in late.items():
+                if rounds < _ROUNDS:
+                    del dirty[connection]
+                    self.progressed(connection)
+            if not dirty:
+                continue
             alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], int, list[int]]] = {}
             for connection in dirty:
                 status, level = delivery.standing(connection)

@@ -156,15 +156,12 @@ class Delivery:
         """How many proxies are connected."""
         return len(self._sessions)
 
-    @property
-    def incomplete(self) -> bool:
-        """Whether a part of a publication is to come."""
-        return bool(self._partly)
-
-    def awaits(self, connection: int) -> bool:
-        """Whether a proxy has a response that it has not answered."""
+    def unsettled(self, connection: int) -> bool:
+        """Whether there will soon be something else to say of a proxy: it has not answered, or is to be sent more."""
         session = self._sessions.get(connection)
-        return session is not None and session.state.unacknowledged > 0
+        return session is not None and (
+            session.state.unacknowledged > 0 or connection in self._due or connection in self._partly
+        )
 
     def standing(self, connection: int) -> tuple[tuple[TypeStatus, ...], int]:
         """Where a stream stands, and the batch that it has acknowledged whole; empty and -1 when it is over."""
