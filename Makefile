@@ -51,6 +51,7 @@ bench: install ## figures, each as a ratio against something real measured in th
 fuzz: install ## a million generated inputs for validation, and longer property tests
 	PLAIT_FUZZ=1000000 $(BIN)/python -m pytest tests/unit/validation_of_files/test_fuzz.py
 	$(BIN)/python -m pytest tests/unit --hypothesis-profile=fuzz
+	PLAIT_WORLDS=1000 $(BIN)/python -m pytest tests/envoy/xds/test_any_objects.py
 	$(BIN)/python -m tests.unit.validation_of_files.guided # with atheris, where it is installed
 
 lock: ## resolve the dependencies anew

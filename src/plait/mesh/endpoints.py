@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from plait.api.kubernetes import EndpointSlice, SliceEndpoint
 from plait.mesh.entry_endpoints import EntryEndpoint, entry_endpoints, workloads_of_service
 from plait.mesh.locality import NETWORK_LABEL, of_pod
 from plait.snapshot.keys import SERVICE, Labels, PodFacts, ServiceHost
 from plait.snapshot.reader import Reader
+
+_WEIGHTS: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,7 +71,10 @@ def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: 
 
 
 def _in_order(found: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
-    return tuple(sorted(found, key=lambda e: (e.region, e.zone, e.subzone, e.address, e.port)))
+    """Sorted; the weights of all of them together must be a number that Envoy takes."""
+    known = sorted(found, key=lambda e: (e.region, e.zone, e.subzone, e.address, e.port))
+    most = _WEIGHTS // max(1, len(known))
+    return tuple(each if each.weight <= most else replace(each, weight=most) for each in known)
 
 
 def _entries(reader: Reader, host: str, service: ServiceHost, port: int) -> Iterator[EntryEndpoint]:

@@ -14,7 +14,7 @@ from plait.mesh.locality import NETWORK_LABEL, of_pod
 from plait.snapshot.contribution import sorted_labels
 from plait.snapshot.entries import workload_labels
 from plait.snapshot.hosts import is_wildcard
-from plait.snapshot.keys import PodFacts, ServiceHost
+from plait.snapshot.keys import PodFacts, Resolution, ServiceHost
 from plait.snapshot.reader import Reader
 
 UNIX: Final = "unix://"
@@ -44,13 +44,18 @@ def entry_endpoints(reader: Reader, host: str, service: ServiceHost, port: int) 
         declared = next((p for p in entry.spec.ports if p.number == port), None) if entry is not None else None
         if entry is None or declared is None:
             continue
-        yield from _listed(entry, declared)
-        yield from _selected(reader, entry, declared)
+        found = [*_listed(entry, declared), *_selected(reader, entry, declared)]
         if _by_its_own_name(entry, host):
-            facts = PodFacts((), "", name)
-            yield EntryEndpoint(
-                address=host, port=declared.target_port or port, workload=facts, namespace=service.namespace
-            )
+            facts, number = PodFacts((), "", name), declared.target_port or port
+            found.append(EntryEndpoint(address=host, port=number, workload=facts, namespace=service.namespace))
+        yield from (each for each in found if _suits(each.address, service.resolution))
+
+
+def _suits(address: str, resolution: Resolution) -> bool:
+    """Whether an address can stand in the host's cluster, of which the oldest entry that defines the host decides."""
+    if resolution in {Resolution.ENDPOINTS, Resolution.NONE}:
+        return address.startswith(UNIX) or is_ip(address)
+    return not (address.startswith(UNIX) and resolution in {Resolution.DNS, Resolution.ROUND_ROBIN})
 
 
 def _by_its_own_name(entry: ServiceEntry, host: str) -> bool:

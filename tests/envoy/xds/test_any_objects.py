@@ -6,6 +6,7 @@ Objects are drawn at random from texts and numbers that are likely to hurt; thos
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -23,6 +24,11 @@ TEXTS = [
 NUMBERS = [0, 1, 2, 80, 100, 503, -1, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63]
 DURATIONS = ["1s", "0s", "1ms", "0.0001s", "100h", "-1s", "9000000000s", "1us", "32768s", "10000h"]
 SHARES = [0, 1, 50.5, 100, 101, -1, 0.0001, 99.99999]
+
+
+PROTOCOLS = ["HTTP", "TCP", "TLS", "HTTPS", "GRPC", "HTTP_PROXY", "MONGO"]
+#: Worlds that are tried; `make fuzz` tries more.
+WORLDS = int(os.environ.get("PLAIT_WORLDS", "30"))
 
 
 class Draw:
@@ -212,6 +218,84 @@ class Draw:
         subset = {"name": "v1", "labels": {"a": self.text()}, "trafficPolicy": self.policy()}
         return {"host": self.one(["web", "db"]), "trafficPolicy": self.policy(), "subsets": [subset]}
 
+    def gateway(self) -> dict[str, Any]:
+        text, one = self.text, self.one
+        names = lambda: [one(["SECRET", "a", text()])]  # noqa: E731
+        versions = ["TLS_AUTO", "TLSV1_0", "TLSV1_2", "TLSV1_3"]
+        ciphers = ["ECDHE-ECDSA-AES256-GCM-SHA384", "AES128-SHA", text()]
+
+        def secure() -> dict[str, Any]:
+            return {"mode": one(["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "PASSTHROUGH"])} | self.some(
+                credentialName=lambda: one(["a", text()]),
+                credentialNames=names,
+                serverCertificate=lambda: one(["/c.pem", text()]),
+                privateKey=lambda: one(["/k.pem", text()]),
+                caCertificates=lambda: one(["/ca.pem", text()]),
+                subjectAltNames=lambda: [text()],
+                verifyCertificateSpki=lambda: [one(["NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A=", text()])],
+                verifyCertificateHash=lambda: [one(["ab" * 32, text()])],
+                minProtocolVersion=lambda: one(versions),
+                maxProtocolVersion=lambda: one(versions),
+                cipherSuites=lambda: [one(ciphers)],
+            )
+
+        def server() -> dict[str, Any]:
+            protocol = one(["HTTP", "HTTPS", "TLS", "TCP", "GRPC", "HTTP2", "MONGO"])
+            port = {"number": one([80, 81, 443, 8443, self.number()]), "name": one(["a", "b", text()])}
+            hosts = [one(["*", "*.example", "a.example", "./*", "shop/web.example", text()]) for _ in "ab"]
+            made = {"port": port | {"protocol": protocol}, "hosts": hosts}
+            if protocol in {"HTTPS", "TLS"}:
+                made["tls"] = secure()
+            elif self.random.random() < 0.2:
+                made["tls"] = {"httpsRedirect": True}
+            return made | self.some(bind=lambda: one(["0.0.0.0", "127.0.0.1", text()]), name=text)
+
+        return {"selector": one([{}, {"app": "web"}]), "servers": [server() for _ in range(one([1, 3]))]}
+
+    def service_entry(self) -> dict[str, Any]:
+        text, one = self.text, self.one
+        port = lambda: {"number": one([80, 443, 3306, self.number()]), "name": one(["p", text()])}  # noqa: E731
+        protocols = ["HTTP", "TCP", "TLS", "HTTPS", "GRPC", "MONGO", "UDP", ""]
+        ports = [port() | {"protocol": one(protocols)} | self.some(targetPort=self.number) for _ in range(one([1, 2]))]
+
+        def place() -> dict[str, Any]:
+            return {"address": one(["1.2.3.4", "a.example", "unix:///s", text()])} | self.some(
+                locality=lambda: one(["a/b/c", text()]), weight=self.number, labels=lambda: {"v": text()}, network=text
+            )
+
+        kinds = ["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
+        hosts = [one(["out.example", "*.out.example", "b.example", text()])]
+        return {"hosts": hosts, "ports": ports, "resolution": one(kinds)} | self.some(
+            addresses=lambda: [one(["240.0.0.1", "10.0.0.0/8", "::1", text()])],
+            endpoints=lambda: [place() for _ in range(one([1, 2]))],
+            location=lambda: one(["MESH_INTERNAL", "MESH_EXTERNAL"]),
+            subjectAltNames=lambda: [text()],
+        )
+
+    def sidecar(self) -> dict[str, Any]:
+        text, one = self.text, self.one
+        port = lambda: {"number": one([9080, 9443, self.number()]), "name": text(), "protocol": one(PROTOCOLS)}  # noqa: E731
+        modes = ["DEFAULT", "IPTABLES", "NONE"]
+        hosts = lambda: [one(["*/*", "./*", "shop/web.shop.svc.cluster.local", text()])]  # noqa: E731
+
+        def egress() -> dict[str, Any]:
+            return {"hosts": hosts()} | self.some(
+                port=port, bind=lambda: one(["127.0.0.1", "unix:///s", text()]), captureMode=lambda: one(modes)
+            )
+
+        ends = ["127.0.0.1:80", "0.0.0.0:80", "unix:///a", ":80", text()]
+
+        def ingress() -> dict[str, Any]:
+            return {"port": port(), "defaultEndpoint": one(ends)} | self.some(
+                bind=lambda: one(["127.0.0.1", text()]), captureMode=lambda: one(modes), connectionPool=dict
+            )
+
+        return self.some(
+            egress=lambda: [egress() for _ in range(one([1, 2]))],
+            ingress=lambda: [ingress() for _ in range(one([1, 2]))],
+            outboundTrafficPolicy=lambda: {"mode": one(["ALLOW_ANY", "REGISTRY_ONLY"])},
+        )
+
     def accepted(self, kind: str, name: str, spec: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         while True:
             obj = istio(kind, name, spec())
@@ -250,6 +334,9 @@ class Draw:
             self.settings(),
             *(self.accepted("VirtualService", f"rule-{n}", self.rule) for n in range(8)),
             *(self.accepted("DestinationRule", f"policy-{n}", self.destination_rule) for n in range(3)),
+            *(self.accepted("Gateway", f"gate-{n}", self.gateway) for n in range(2)),
+            *(self.accepted("ServiceEntry", f"out-{n}", self.service_entry) for n in range(2)),
+            *(self.accepted("Sidecar", "default", self.sidecar) for _ in range(self.one([0, 1]))),
         ]
 
 
@@ -264,7 +351,7 @@ def istio(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.envoy
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(WORLDS))
 def test_envoy_takes_whatever_is_made_of_accepted_objects(
     seed: int, mesh: SimpleNamespace, accepted_by_envoy: Callable[[dict[str, Any]], None]
 ) -> None:

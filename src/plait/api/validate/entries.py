@@ -188,6 +188,7 @@ def validate_workload(
             findings.error(where, f"the service has no port {name!r}", fix=f"one of {', '.join(sorted(ports))}")
         findings.port_name(where, name)
         findings.port(where, number)
+    findings.integer(f"{path}.weight", workload.weight, low=0, high=2**32 - 1)
     validate_labels(f"{path}.labels", workload.labels, findings)
 
 

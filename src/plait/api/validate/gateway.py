@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -33,6 +34,9 @@ CURVES: Final = frozenset(
 #: Modes that need the certificates of the mesh itself.
 MESH_MODES: Final = frozenset({"ISTIO_MUTUAL", "AUTO_PASSTHROUGH"})
 _MAX_CERTIFICATES: Final = 2
+#: The forms that Envoy takes.
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}")
+_KEY_HASH: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 _OLD_TLS: Final = frozenset({"TLSV1_0", "TLSV1_1"})
 
 
@@ -176,6 +180,21 @@ def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
             )  # fmt: skip
         return
     _certificates(path, mode, tls, findings)
+    if mode != "SIMPLE":
+        _pinned(path, tls, findings)
+
+
+def _pinned(path: str, tls: ServerTLS, findings: Findings) -> None:
+    """Whose clients' certificates are taken: in another form Envoy serves nothing on the whole port."""
+    for index, text in enumerate(tls.verify_certificate_hash):
+        if not _HASH.fullmatch(text):
+            fix = "64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints them"
+            where = f"{path}.verifyCertificateHash[{index}]"
+            findings.error(where, "is not the SHA-256 of a certificate", fix=fix, value=text)
+    for index, text in enumerate(tls.verify_certificate_spki):
+        if not _KEY_HASH.fullmatch(text):
+            where = f"{path}.verifyCertificateSpki[{index}]"
+            findings.error(where, "is not the SHA-256 of a public key", fix="32 bytes in base64", value=text)
 
 
 def _one_source(path: str, tls: ServerTLS, findings: Findings) -> None:
