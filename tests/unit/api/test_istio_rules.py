@@ -173,6 +173,11 @@ ROWS = [
     (REFUSED, "tls", f"mode: SIMPLE, {CA}, caCrl: /crl"),
     (WARNED, "tls", "mode: PASSTHROUGH, caCrl: /crl"),
     (WARNED, "tls", "mode: SIMPLE, credentialName: c, cipherSuites: [none-such]"),
+    (REFUSED, "tls", "mode: MUTUAL, credentialName: c, verifyCertificateHash: [abcd]"),
+    (REFUSED, "tls", "mode: OPTIONAL_MUTUAL, credentialName: c, verifyCertificateSpki: [abcd]"),
+    (TAKEN, "tls", f"mode: MUTUAL, credentialName: c, verifyCertificateHash: [{'ab' * 32}, '{':'.join(['AB'] * 32)}']"),
+    (TAKEN, "tls", f"mode: MUTUAL, credentialName: c, verifyCertificateSpki: [{'A' * 43}=]"),
+    (TAKEN, "tls", "mode: SIMPLE, credentialName: c, verifyCertificateHash: [abcd]"),
     (TAKEN, "tls", "mode: SIMPLE, credentialName: c, cipherSuites: ['-ECDHE-ECDSA-AES128-SHA', ALL]"),
     # --- DestinationRule
     (REFUSED, "policy", ""),

@@ -305,3 +305,25 @@ def test_registry_only_refuses_unknown_hosts(k8s: SimpleNamespace) -> None:
     (last,) = (host for host in routes.virtual_hosts if host.domains[0] == "*")
     assert last.name == "block_all"
     assert last.routes[0].direct_response.status == 502
+
+
+def test_entries_of_one_host_that_differ_give_only_what_its_cluster_can_have(k8s: SimpleNamespace, see: Any) -> None:
+    """The oldest says how the host is resolved; Envoy would refuse all endpoints with a name among addresses."""
+    listed = [{"address": "10.1.0.1"}]
+    sockets = [{"address": "unix:///s"}]
+    static = k8s.service_entry("a", hosts=["x.example"], resolution="STATIC", endpoints=listed)
+    dns = k8s.service_entry("b", hosts=["x.example"], resolution="DNS")
+    name = "outbound|80||x.example"
+    assert addresses(see([static, dns], k8s.sidecar(), EDS)[name]) == ["10.1.0.1"]
+    first = k8s.service_entry("a", hosts=["x.example"], resolution="DNS")
+    unix = k8s.service_entry("b", hosts=["x.example"], resolution="STATIC", endpoints=sockets)
+    assert addresses(see([first, unix], k8s.sidecar(), CDS)[name].load_assignment) == ["x.example"]
+
+
+def test_weights_are_what_envoy_can_add_up(k8s: SimpleNamespace, see: Any) -> None:
+    most = 2**32 - 1
+    listed = [{"address": f"10.1.0.{n}", "weight": most} for n in range(1, 4)]
+    entry = k8s.service_entry("a", hosts=["x.example"], resolution="STATIC", endpoints=listed)
+    (group,) = see([entry], k8s.sidecar(), EDS)["outbound|80||x.example"].endpoints
+    assert group.load_balancing_weight.value <= most
+    assert len({member.load_balancing_weight.value for member in group.lb_endpoints}) == 1
