@@ -89,3 +89,10 @@ async def shows(cluster: Any, path: str, body: Any, cells: dict[str, Any]) -> No
     shown = dict(zip(names, row["cells"], strict=True))
     assert {name: shown[name] for name in cells} == cells
     assert shown["Name"] == "x"
+
+
+async def test_an_autoscaler_is_among_all(cluster: Any) -> None:
+    await cluster.kubectl("create", "deployment", "web", "--image=x:1")
+    await cluster.kubectl("autoscale", "deployment", "web", "--max=3")
+    out, _ = await cluster.kubectl("get", "all", "-o", "name")
+    assert "horizontalpodautoscaler.autoscaling/web" in out.split()

@@ -162,6 +162,7 @@ def _inert(
     *short: str,
     namespaced: bool = True,
     older: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
     columns: tuple[Column, ...] = (NAME, _AGED),
 ) -> ServedKind:
     return built_in(
@@ -171,6 +172,7 @@ def _inert(
         plural,
         namespaced=namespaced,
         short_names=short,
+        categories=categories,
         acts=False,
         columns=columns,
         served_versions=(version, *older),
@@ -191,6 +193,7 @@ STORED: tuple[ServedKind, ...] = (
         "horizontalpodautoscalers",
         "hpa",
         older=("v1",),
+        categories=("all",),
         columns=_AUTOSCALER,
     ),
     _inert(
