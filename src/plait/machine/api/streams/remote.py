@@ -6,7 +6,6 @@ client is answered, so that what cannot be done is refused with a Status.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from plait.machine import frames, hangup
 from plait.machine.api.errors import StatusError, bad_request
 from plait.machine.api.objects import at_path, metadata
 from plait.machine.api.query import flag
+from plait.machine.api.streams.conversation import converse
 from plait.machine.api.streams.logs import choose_container
 from plait.machine.api.streams.node import pieces_of
 from plait.machine.api.streams.spdyremote import STREAMS, SpdyRemote
@@ -101,16 +101,7 @@ async def _channels(request: web.Request, pipe: Pipe) -> web.StreamResponse:
     socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, compress=False)
     await socket.prepare(request)
     text = (socket.ws_protocol or "").endswith(_BASE64)
-    outward = asyncio.create_task(_outward(socket, pipe, text=text), name="exec to client")
-    inward = asyncio.create_task(_inward(socket, pipe, request, text=text), name="exec from client")
-    try:
-        await asyncio.wait((outward, inward), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (outward, inward):
-            task.cancel()
-        for result in await asyncio.gather(outward, inward, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, (OSError, frames.FrameError)):
-                raise result
+    await converse(_outward(socket, pipe, text=text), _inward(socket, pipe, request, text=text))
     await socket.close()
     return socket
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from plait.machine import frames, hangup
 from plait.machine.api.streams import spdy
+from plait.machine.api.streams.conversation import converse
 from plait.machine.api.streams.node import pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from plait.machine.api.streams.node import Pipe
+    from plait.machine.api.streams.conversation import converse
+from plait.machine.api.streams.node import Pipe
 
 #: The version of the streams' protocol that is spoken: with a Status as last word, and sizes of terminals.
 STREAMS = "v4.channel.k8s.io"
@@ -48,17 +50,7 @@ class SpdyRemote:
 
     async def serve(self, pieces: AsyncIterator[bytes]) -> None:
         """Until the program ends or the client goes."""
-        outward = asyncio.create_task(self._outward(), name="exec to client")
-        inward = asyncio.create_task(self._inward(pieces), name="exec from client")
-        try:
-            await asyncio.wait((outward, inward), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (outward, inward):
-                task.cancel()
-            for result in await asyncio.gather(outward, inward, return_exceptions=True):
-                usual = (OSError, spdy.SpdyError, frames.FrameError)
-                if isinstance(result, Exception) and not isinstance(result, usual):
-                    raise result
+        await converse(self._outward(), self._inward(pieces), usual=(spdy.SpdyError,))
 
     async def _inward(self, pieces: AsyncIterator[bytes]) -> None:
         async for piece in pieces:
