@@ -5,7 +5,9 @@ With whatever controller there is in version 2; the rules are the same for all t
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -48,11 +50,21 @@ def own_group() -> Path | None:
 
 
 @pytest.fixture
-def group(lacking: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
-    """A group that takes processes and has a controller to share out: a child of the one this runs in."""
+def mine(lacking: Callable[[str], None]) -> Iterator[Path]:
+    """The group that this runs in; whoever else runs these tests in it waits."""
     own = own_group()
     if own is None:
         lacking("no control groups of version 2 are mounted")
+    held = os.open(own, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    yield own
+    os.close(held)
+
+
+@pytest.fixture
+def group(mine: Path, lacking: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
+    """A group that takes processes and has a controller to share out: a child of the one this runs in."""
+    own = mine
     shared = (own / "cgroup.subtree_control").read_text().split()
     there = [name for name in (own / "cgroup.controllers").read_text().split() if name not in THREADED]
     if not there:

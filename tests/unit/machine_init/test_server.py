@@ -30,7 +30,9 @@ Init(services, [Path(sys.argv[1])]).run()
 
 @contextmanager
 def running(socket: Path, services: str = "[]") -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PROGRAM), str(socket), services])
+    # Started as by nohup, and with & in a script.
+    deaf = ("sh", "-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh")
+    process = subprocess.Popen([*deaf, sys.executable, "-c", textwrap.dedent(PROGRAM), str(socket), services])
     try:
         yield process
     finally:
@@ -155,3 +157,12 @@ async def test_on_sigterm_everything_gets_its_chance_and_ends(socket: Path, tmp_
         process.wait(20)
         assert mark.read_text() == "bye\n"
         assert not Path(f"/proc/{started.pid}").exists()
+
+
+async def test_signals_do_what_they_usually_do_however_the_mesh_was_started(socket: Path) -> None:
+    with running(socket):
+        async with connected(socket) as client:
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+                await client.spawn(shell(str(number), f"kill -{number} $$; echo it lives"))
+                ended = await ended_named(client, str(number))
+                assert (ended.exit_code, ended.signal) == (128 + number, number)

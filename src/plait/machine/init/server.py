@@ -26,6 +26,8 @@ from plait.machine.init.protocol import Answer, Attach, Forget, List, Process, R
 #: Seconds before an ended process of plait is started again: doubled up to the last. One that lived for the third
 #: had begun well: its end is news, not a loop.
 RESTART_FIRST, RESTART_LAST, RESTART_RESET = 0.1, 10.0, 5.0
+#: What Python ignores for itself.
+_PYTHONS = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 #: Seconds that pods get to end after SIGTERM when the mesh stops.
 STOP_GRACE = 10.0
 #: An answer that a client does not read grows no further than this; the client is dropped.
@@ -80,6 +82,12 @@ class Init:
         self._shutdown()
 
     def _signals(self) -> socket.socket:
+        # What was ignored or blocked where the mesh was started (by `nohup`, or with `&` in a script) would be so in
+        # every container. Of what Python itself ignores each process that is started is relieved anyway.
+        for number in signal.valid_signals() - _PYTHONS:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)

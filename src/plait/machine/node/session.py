@@ -165,8 +165,8 @@ def start(place: Place, command: Sequence[str], *, stdin: bool, stdout: bool, st
                 *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
                 *((os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate([*ends, script, report])),
             ],
-            # Python ignores these, and programs would inherit it.
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            # What Python ignores, or whoever started it had it ignore, programs would inherit.
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             setsigmask=(),
         )
         ours.pop_all()
