@@ -142,10 +142,12 @@ async def test_a_config_map_that_comes_later_and_changes(cluster):
 
 async def test_a_failing_container_is_restarted_with_growing_waits(cluster):
     await cluster.start("crash", shell("echo run $$; echo why > /dev/termination-log; exit 7"))
-    pod = await cluster.when("crash", lambda p: container(p).get("restartCount", 0) >= 2)
-    pod = await cluster.when("crash", lambda p: "waiting" in container(p).get("state", {}))
-    status = container(pod)
-    assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    await cluster.when("crash", lambda p: container(p).get("restartCount", 0) >= 2)
+
+    def waits(pod):
+        return container(pod).get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
+
+    status = container(await cluster.when("crash", waits))
     ended = status["lastState"]["terminated"]
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (7, "Error", "why")
     assert (await cluster.log("crash", previous=True)).startswith("run ")
