@@ -99,11 +99,11 @@ async def judged(
     """
     faults: list[str] = []
     warnings: list[str] = []
-    left = list(changed)
+    left, now = list(changed), mesh
     try:
         async with asyncio.timeout(PATIENCE):
             # Envoy stops at the first fault: what is left without its object is asked about again.
-            while found := await objections(mesh.again(), [Upsert(new) for _, new in left], proofs):
+            while found := await objections(now, [Upsert(new) for _, new in left], proofs):
                 (each,) = found
                 # The rules of users come first: a Service is seldom to blame.
                 makers = [pair for pair in left if _key(pair[1]) in each.objects and concerns_envoy(pair[1])]
@@ -113,7 +113,7 @@ async def judged(
                 item, new, each = await _guilty(mesh, makers, each, proofs)
                 path = await _path(mesh.again(), new, proofs)
                 faults.append(f"{item.given.where(path)}: {item.title}: {path + ': ' if path else ''}{each}")
-                left = [pair for pair in left if pair[1] is not new]
+                left, now = [pair for pair in left if pair[1] is not new], mesh.again()
     except TimeoutError:
         tried = "not everything was tried" if faults else "not tried"
         warnings.append(f"{tried} on a scratch Envoy: that would have taken longer than {PATIENCE:g} s")

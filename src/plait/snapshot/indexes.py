@@ -255,7 +255,8 @@ def _priority_labels(setting: LocalitySetting | ZoneAwareSetting | None) -> Iter
 def _mesh_settings(settings: ConfigMap, result: Contribution) -> None:
     found = read_settings(settings.data.get(MESH_SETTINGS, "")).settings
     owner = (settings.metadata.namespace, "ConfigMap/" + settings.metadata.name)
-    for label in set(_priority_labels(found.locality_lb_setting)):
+    places = (found.locality_lb_setting, found.zone_aware_lb_setting)
+    for label in {label for setting in places for label in _priority_labels(setting)}:
         result.members.add((keys.source_labels(EVERYBODY), (label, *owner)))
 
 

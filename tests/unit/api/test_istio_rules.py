@@ -196,7 +196,11 @@ ROWS = [
     (WARNED, "policy", ("loadBalancer: {simple: RANDOM, localityLbSetting: "
      "{distribute: [{from: a, to: {b: 100}}], failoverPriority: [x]}}")),
     (REFUSED, "policy", "loadBalancer: {simple: RANDOM, localityLbSetting: {distribute: [{from: a}]}}"),
+    (WARNED, "policy", "loadBalancer: {consistentHash: {useSourceIp: true}, zoneAwareLbSetting: {minClusterSize: 2}}"),
+    (TAKEN, "policy", "loadBalancer: {simple: RANDOM, zoneAwareLbSetting: {minClusterSize: 2}}"),
+    (WARNED, "policy", "loadBalancer: {zoneAwareLbSetting: {failover: [{from: a, to: b}]}}"),
     # --- ServiceEntry, WorkloadEntry
+    (REFUSED, "workload", "address: 10.0.0.1, weight: -1"),
     (WARNED, "entry", "hosts: [a.com], resolution: NONE, workloadSelector: {labels: {a: b}}"),
     (TAKEN, "entry", "hosts: [a.com], resolution: DNS, workloadSelector: {labels: {a: b}}"),
     (WARNED, "entry", "hosts: [a.com], resolution: DNS, workloadSelector: {}"),

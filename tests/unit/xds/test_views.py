@@ -327,3 +327,18 @@ def test_weights_are_what_envoy_can_add_up(k8s: SimpleNamespace, see: Any) -> No
     (group,) = see([entry], k8s.sidecar(), EDS)["outbound|80||x.example"].endpoints
     assert group.load_balancing_weight.value <= most
     assert len({member.load_balancing_weight.value for member in group.lb_endpoints}) == 1
+
+
+def test_labels_of_callers_that_the_meshs_zones_look_at_tell_views_apart(k8s: SimpleNamespace, see: Any) -> None:
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": "zoneAwareLbSetting: {failoverPriority: [rack]}"},
+    }
+    pods = [k8s.pod("x", ip="10.42.0.21", rack="1"), k8s.pod("y", ip="10.42.0.22", rack="2")]
+    slices = k8s.endpoints("a", pods={"x": "10.42.0.21", "y": "10.42.0.22"})
+    found = see([settings, k8s.service("a"), slices, *pods], k8s.sidecar(rack="2"), EDS)
+    groups = found["outbound|80||a.shop.svc.cluster.local"].endpoints
+    first = {group.priority: group.lb_endpoints[0].endpoint.address.socket_address.address for group in groups}
+    assert first == {0: "10.42.0.22", 1: "10.42.0.21"}
