@@ -118,7 +118,8 @@ class Routes:
             case "present":
                 matcher.present_match = pick((True, False))
             case "range":
-                matcher.range_match.start, matcher.range_match.end = -5, 16
+                # Both ends are values that calls have.
+                matcher.range_match.start, matcher.range_match.end = -3, 15
             case "string":
                 self._string(matcher.string_match)
         matcher.invert_match = chance() < 0.3

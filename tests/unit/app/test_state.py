@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -66,3 +67,21 @@ def test_a_folder_too_deep_for_sockets_is_said_before_anything_is_made(tmp_path:
     with pytest.raises(OSError, match="107 are possible"):
         state.make()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_launcher_of_this_mesh_counts_as_one(tmp_path: Path) -> None:
+    state, other = State("a", tmp_path / "a"), State("b", tmp_path / "b")
+    state.make()
+    assert state.launcher_pid() is None
+    state.pid_file.write_text("no number")
+    assert state.launcher_pid() is None
+    for program, counts in (
+        (["plait.app.launcher", str(state.plan)], True),
+        (["plait.app.launcher", str(other.plan)], False),
+        (["something", str(state.plan)], False),
+    ):
+        with subprocess.Popen(["sh", "-c", "read line", *program], stdin=subprocess.PIPE) as process:
+            state.pid_file.write_text(f"{process.pid}\n")
+            assert state.launcher_pid() == (process.pid if counts else None)
+            process.kill()
+        assert state.launcher_pid() is None

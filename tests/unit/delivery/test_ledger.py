@@ -111,6 +111,7 @@ def test_a_lost_stream_is_waited_for_and_then_leaves_the_count():
     (verdict,) = ledger.verdicts(12.9).values()
     assert (verdict.state, verdict.examples) == ("Progressing", ("p2 (lost its stream)",))
     ledger.roll.connected(3, "p2", ("a",))
+    assert state(ledger, now=12.9) == ("Progressing", 2, 1, 1), "it is counted once"
     assert state(ledger, now=13.1) == ("Progressing", 2, 1, 1)
     ledger.disconnected(3, now=20.0)
     assert state(ledger, now=23.0) == ("Settled", 1, 1, 1)
@@ -125,6 +126,26 @@ def test_levels_about_other_views_do_not_count():
     ledger.roll.acknowledged({1: 5})
     assert state(ledger) == ("Progressing", 1, 0, 0)
     ledger.roll.acknowledged({1: 6})
+    assert state(ledger) == ("Progressing", 1, 1, 0)
+
+
+def test_what_a_proxy_has_of_its_views_before_counts_for_nothing_in_the_next():
+    ledger = begun("a")
+    ledger.published(5, [carried(2, "b")])
+    ledger.roll.placed(1, ("b",), 6)
+    ledger.roll.acknowledged({1: 5})
+    assert state(ledger) == ("Progressing", 1, 0, 0)
+
+
+def test_a_proxy_of_two_views_needs_the_later_of_what_the_two_bring():
+    ledger = begun("a")
+    ledger.roll.placed(1, ("a", "b"))
+    ledger.published(1, [carried(2, "a", "b")])
+    for view in ("a", "b"):
+        ledger.published(ledger.batch + 1, [carried(2, view)])
+        ledger.roll.acknowledged({1: ledger.batch - 1})
+        assert state(ledger) == ("Progressing", 1, 0, 0)
+    ledger.roll.acknowledged({1: 3})
     assert state(ledger) == ("Progressing", 1, 1, 0)
 
 

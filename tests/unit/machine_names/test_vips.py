@@ -33,6 +33,12 @@ def test_a_port_leads_to_the_ready_endpoints_target_ports():
     assert places(vip) == ["10.42.0.7:8080", "10.42.0.8:8080"]
 
 
+def test_a_service_may_want_endpoints_that_are_not_ready():
+    unready = {"addresses": ["10.42.0.9"], "conditions": {"ready": False}}
+    (vip,) = vips_of(service(publishNotReadyAddresses=True), slices("10.42.0.8", unready))
+    assert places(vip) == ["10.42.0.8:8080", "10.42.0.9:8080"]
+
+
 def test_terminating_endpoints_serve_where_no_other_does():
     last = {"addresses": ["10.42.0.9"], "conditions": {"ready": False, "serving": True, "terminating": True}}
     assert places(vips_of(service(), slices(last))[0]) == ["10.42.0.9:8080"]

@@ -1,5 +1,7 @@
 import base64
 import stat
+import time
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import msgspec
@@ -21,8 +23,9 @@ class TokenApi:
 
     async def request(self, method, path, *, json=None):
         self.asked.append((method, path, json))
-        token = {"status": {"token": f"token-{len(self.asked)}", "expirationTimestamp": "2126-11-22T10:00:00Z"}}
-        return msgspec.json.encode(token)
+        end = datetime.now(UTC) + timedelta(seconds=json["spec"]["expirationSeconds"])
+        token = {"token": f"token-{len(self.asked)}", "expirationTimestamp": end.isoformat()}
+        return msgspec.json.encode({"status": token})
 
 
 @pytest.fixture
@@ -62,6 +65,16 @@ async def test_every_pod_has_its_token(cluster):
     assert (method, path) == ("POST", "/api/v1/namespaces/n/serviceaccounts/default/token")
     assert body["spec"]["boundObjectRef"]["uid"] == "u"
     assert volumes.renew_at is not None
+
+
+@pytest.mark.parametrize("seconds", [(600, 7200), (7200, 600)])
+async def test_of_several_tokens_the_one_that_ends_first_says_when_to_renew(cluster, seconds):
+    sources = [{"serviceAccountToken": {"path": str(each), "expirationSeconds": each}} for each in seconds]
+    volume = {"name": "tokens", "projected": {"sources": sources}}
+    volumes, _ = volumes_of(cluster, [volume], [{"name": "tokens", "mountPath": "/t"}], **NO_TOKEN)
+    before = time.time()
+    await volumes.write(NODE)
+    assert before + 0.8 * 600 <= volumes.renew_at < before + 0.8 * 7200
 
 
 async def test_no_token_where_none_is_wanted(cluster):

@@ -105,6 +105,32 @@ def test_gateway_names_are_completed_in_the_rules_namespace() -> None:
         assert [entry.name for entry in reader.virtual_services(gateway, "istio-system")] == ["a"]
 
 
+def test_a_pod_that_has_ended_has_its_address_no_more() -> None:
+    def pod(name: str, phase: str) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": "shop"}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "status": {"podIP": "10.42.0.9", "phase": phase},
+        }
+
+    phases = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+    reader, _ = recording(world(*(pod(phase.lower(), phase) for phase in phases)))
+    assert [name for _, name in reader.pods_on("10.42.0.9")] == ["pending", "running", "unknown"]
+
+
+def test_ports_of_udp_are_none_of_the_meshs() -> None:
+    ports = [
+        {"name": "http", "port": 80},
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+        {"name": "udp-quic", "port": 443},
+        {"name": "sctp", "port": 7000, "protocol": "SCTP"},
+    ]
+    reader, _ = recording(world(service("a", ports=ports)))
+    assert [port.port for port in reader.ports("shop")] == [80]
+
+
 def test_services_select_by_all_their_labels() -> None:
     snapshot = world(service("a", selector={"app": "a", "tier": "web"}), service("b", selector={"app": "a"}))
     reader, _ = recording(snapshot)

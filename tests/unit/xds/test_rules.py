@@ -91,3 +91,35 @@ def test_a_subset_that_two_rules_define_is_the_older_rules(k8s: SimpleNamespace)
     assert cluster.circuit_breakers.thresholds[0].max_connections.value == 11
     (group,) = k8s.read(updates, endpoint_pb2, "ClusterLoadAssignment")[f"outbound|80|v|{A}"].endpoints
     assert [each.endpoint.address.socket_address.address for each in group.lb_endpoints] == ["10.42.0.11"]
+
+
+def test_a_copy_of_no_request_is_none(k8s: SimpleNamespace, routes: Any) -> None:
+    for percentage, expected in ((None, [100]), ({"value": 50}, [50]), ({"value": 0}, [])):
+        shares = {"mirrorPercentage": percentage} if percentage is not None else {}
+        listed = [{"destination": {"host": "a", "subset": "v3"}, **({"percentage": percentage} if percentage else {})}]
+        for copies in ({"mirror": {"host": "a", "subset": "v2"}, **shares}, {"mirrors": listed}):
+            (route,) = routes([{"route": [k8s.to("a", "v1")], **copies}])
+            found = [
+                each.runtime_fraction.default_value.numerator
+                / {0: 1, 1: 100, 2: 10_000}[each.runtime_fraction.default_value.denominator]
+                for each in route.route.request_mirror_policies
+            ]
+            assert found == expected, (percentage, copies)
+
+
+def test_at_a_gateway_the_rule_that_leaves_nothing_over_comes_last(k8s: SimpleNamespace) -> None:
+    """Rules of several VirtualServices for one host are one list: the oldest's first, but for what catches all."""
+    everything = k8s.virtual_service(
+        "old", hosts=["shop.example"], gateways=["edge"], http=[{"route": [k8s.to("a", "rest")]}], created="2026-01-01"
+    )
+    narrow = k8s.virtual_service(
+        "new",
+        hosts=["shop.example"],
+        gateways=["edge"],
+        http=[{"match": [{"uri": {"prefix": "/b"}}], "route": [k8s.to("a", "b")]}],
+        created="2026-01-02",
+    )
+    world = [k8s.service("a"), k8s.gateway(), everything, narrow]
+    found = k8s.read(k8s.view_of(world, k8s.router()), route_pb2, "RouteConfiguration")["http.80"]
+    (host,) = found.virtual_hosts
+    assert [route.route.cluster.split("|")[2] for route in host.routes] == ["b", "rest"]
