@@ -80,7 +80,10 @@ def test_only_a_launcher_of_this_mesh_counts_as_one(tmp_path: Path) -> None:
         (["plait.app.launcher", str(other.plan)], False),
         (["something", str(state.plan)], False),
     ):
-        with subprocess.Popen(["sh", "-c", "read line", *program], stdin=subprocess.PIPE) as process:
+        command = ["sh", "-c", "echo here; read line", *program]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
             state.pid_file.write_text(f"{process.pid}\n")
             assert state.launcher_pid() == (process.pid if counts else None)
             process.kill()
