@@ -47,6 +47,9 @@ __all__ = ["Builder", "Outlet", "Refusal", "Totals"]
 
 log = logging.getLogger(__name__)
 
+#: Envoy's words for a port that it cannot have.
+_TAKEN = "cannot bind"
+
 
 #: Bytes of resources, and views, after which a frame is large enough: delivery works on it while the next is made.
 _PIECE = 256 << 10
@@ -361,7 +364,9 @@ class Builder:
             origins = self._follower.culprits(frame.type_url, found, origins)
         paths = {origin: self._path(origin, frame.type_url, found) for origin in known}
         message = " ".join(frame.message.split())
-        if withdrawn := self._engine.refused(frame.type_url, found, message):
+        # A port that somebody else has is no fault of what is said about it.
+        taken = _TAKEN in message
+        if withdrawn := "" if taken else self._engine.refused(frame.type_url, found, message):
             message += f" ({withdrawn} is out of service until it changes)"
             origins = (withdrawn,)
             self._debounce.note(self._clock(), endpoints_only=False)

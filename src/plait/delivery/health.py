@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -85,7 +84,7 @@ async def ask(asked: Question) -> str:
                 return "" if answer.status in _ANSWERED else f"the probe was answered with {answer.status}"
     except TimeoutError:
         return f"the probe got no answer within {asked.timeout} s"
-    except (OSError, ValueError, aiohttp.ClientError) as error:
+    except Exception as error:  # noqa: BLE001 -- whatever it is, this program could not be asked, and others can
         return f"the probe failed: {error}"
 
 
@@ -157,9 +156,7 @@ class Health:
         row, last = 0, None
         await asyncio.sleep(asked.delay)
         while True:
-            said = ""
-            with suppress(TimeoutError):
-                said = await self._asking(asked)
+            said = await self._asking(asked)
             row = row + 1 if last == (not said) else 1
             last = not said
             if row >= (asked.successes if last else asked.failures):

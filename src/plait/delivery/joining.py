@@ -192,10 +192,17 @@ class Registrar:
                 del self._programs[key]
                 await self._remove(key)
         except ApiError as error:
-            program.failures += 1
-            log.warning("%s: %s", key, error)
-            if key in self._programs:
-                self._soon(key, self._backoff.wait(program.failures))
+            self._fails(key, program, error)
+        except Exception as error:
+            # What one program says of itself must not keep others out.
+            log.exception("%s cannot be registered", key)
+            self._fails(key, program, error)
+
+    def _fails(self, key: ObjectKey, program: _Program, error: Exception) -> None:
+        program.failures += 1
+        log.warning("%s: %s", key, error)
+        if key in self._programs:
+            self._soon(key, self._backoff.wait(program.failures))
 
     async def _joined(self, key: ObjectKey, program: _Program) -> None:
         annotations = {CONTROLLER: self._istiod, CONNECTED: _now(), DISCONNECTED: None}

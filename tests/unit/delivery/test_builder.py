@@ -78,8 +78,8 @@ class Core:
     def path_of(self, _key, _type_url, _name, _version=""):
         return "spec.trafficPolicy"
 
-    def refused(self, _type_url, _resources, _reason):
-        return ""
+    def refused(self, _type_url, resources, _reason):
+        return "EnvoyFilter/shop/f" if ("patched", "") in resources else ""
 
     def origin_of(self, _type_url, name, _version=""):
         return (f"DestinationRule/shop/{name}",) if self.origins is None else self.origins.get(name, ())
@@ -282,6 +282,15 @@ async def test_a_refusal_names_its_objects(builder, outlet, refusals):
     builder.receive(connected(1))
     builder.receive(Refused(1, CDS, ("a",), "no"))
     assert [(r.proxy, r.names, r.origins) for r in refusals] == [("a-1.shop", ("a",), ("DestinationRule/shop/a",))]
+
+
+async def test_a_port_that_somebody_else_has_takes_no_patch_out_of_service(builder, outlet, refusals):
+    builder.synced()
+    builder.connect(outlet)
+    builder.receive(connected(1))
+    builder.receive(Refused(1, CDS, ("patched",), "no such field"))
+    builder.receive(Refused(1, CDS, ("patched",), "cannot bind '0.0.0.0:15001': Address already in use"))
+    assert [refusal.withdrawn for refusal in refusals] == [True, False]
 
 
 async def test_of_a_slower_proxy_the_objects_are_named_too(builder, core, outlet, refusals):

@@ -178,7 +178,12 @@ class Settling:
         self._words.put(key, Told(verdict, self._engine.problems_of(key)))
 
     def connected(self, proxy: Proxy) -> tuple[ViewUpdate, ...]:
-        """A proxy came; the resources that are its own."""
+        """A proxy came; the resources that are its own.
+
+        One that is in no pod is not waited for: what it listens on is its machine's affair, and nobody can ask it.
+        """
+        if proxy.caller.group:
+            return ()
         self.ledger.roll.connected(proxy.connection, proxy.id, proxy.views)
         self._wake.set()
         address = proxy.caller.node.ip
