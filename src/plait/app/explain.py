@@ -142,16 +142,16 @@ async def ask_envoy(mesh: Mesh, node: ProxyNode, answer: Answer) -> Answer:
 
 def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
     url = question.url
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port if parts.port is not None else {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError as error:
+        raise ExplainError(f"{url!r}: {error}") from error
     if parts.scheme not in {"http", "https", "tcp", "tls"} or not parts.hostname:
         raise ExplainError(
             f"{url!r} is not the address of a call; write for example http://reviews:9080/path, https://shop.example/, "
             "tcp://mysql:3306 or tls://db.example:5432"
         )
-    try:
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError as error:
-        raise ExplainError(f"{url!r}: {error}") from error
     if not port:
         raise ExplainError(f"{url!r} has no port; write for example {parts.scheme}://{parts.hostname}:3306")
     given: dict[str, tuple[str, ...]] = {}

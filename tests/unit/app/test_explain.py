@@ -194,6 +194,8 @@ def test_a_name_that_nobody_has_brings_the_nearest(mesh: Mesh) -> None:
         ("tcp://reviews", "no port"),
         ("http://reviews:x/", "'http://reviews:x/'"),
         ("http://reviews:99999/", "99999"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("http://reviews:0/", "has no port"),
     ],
 )
 def test_addresses_that_are_none_are_refused(mesh: Mesh, url: str, words: str) -> None:
