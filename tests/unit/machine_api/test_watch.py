@@ -187,3 +187,10 @@ async def test_all_namespaces_and_one(cluster: Any) -> None:
         await cluster.made(MAPS, config_map("here"))
         assert await everywhere.names(2) == [("ADDED", "there"), ("ADDED", "here")]
         assert await here.names(1) == [("ADDED", "here")]
+
+
+async def test_a_head_of_a_watch_has_no_body(cluster: Any) -> None:
+    """What follows on the connection would be taken for the next answer."""
+    for _ in range(2):
+        status, body, _ = await cluster.ask("HEAD", f"{MAPS}?watch=true")
+        assert (status, body) == (200, "")

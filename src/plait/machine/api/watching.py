@@ -90,6 +90,8 @@ class Watch:
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
+            if request.method == "HEAD":
+                return response
             await self._serve(response)
         except ConnectionError:
             return response  # the client went away while we were writing to it
