@@ -189,6 +189,20 @@ def test_a_credential_is_judged_by_its_certificate_its_time_and_its_key() -> Non
     assert credential(crt, certificate(days=1)[1]) == ["PLT0013"]
 
 
+def test_every_secret_that_a_server_names_is_looked_for() -> None:
+    server = {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["*"]}
+    server["tls"] = {"mode": "MUTUAL", "credentialNames": ["a", "b"], "caCertCredentialName": "c"}
+    pod = obj("Pod", "edge", {"containers": []}, "istio-system", labels={"istio": "edge"})
+    gateway = obj("Gateway", "g", {"selector": {"istio": "edge"}, "servers": [server]})
+    world = World(map(Item, [pod, gateway]))
+    found = analyze(world, [BY_NAME["gateway.SecretAnalyzer"]])
+    assert {(one.code, one.path) for one in found} == {
+        ("IST0101", "spec.servers[0].tls.credentialNames[0]"),
+        ("IST0101", "spec.servers[0].tls.credentialNames[1]"),
+        ("IST0101", "spec.servers[0].tls.caCertCredentialName"),
+    }
+
+
 @pytest.mark.parametrize(
     ("spec", "metadata", "wanted"),
     [

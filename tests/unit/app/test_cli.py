@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from plait.cli.context import seconds
+from plait.cli.istioctl import main as istioctl
 from plait.cli.main import main
 
 
@@ -156,3 +158,41 @@ def test_output_that_cannot_be_written_is_said_in_a_line(arguments: tuple[str, .
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "plait: No space left on device\n")
+
+
+def test_a_workload_group_is_written_from_words(run) -> None:
+    words = ("--name", "ledger", "-n", "shop", "-l", "app=ledger,tier=back", "--ports", "http=5400", "-p", "tcp=5401")
+    done = run("workload", "group", "create", *words, "--annotations", "a=b", "--serviceAccount", "robot")
+    assert yaml.safe_load(done.output) == {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadGroup",
+        "metadata": {"name": "ledger", "namespace": "shop"},
+        "spec": {
+            "metadata": {"labels": {"app": "ledger", "tier": "back"}, "annotations": {"a": "b"}},
+            "template": {"ports": {"http": 5400, "tcp": 5401}, "serviceAccount": "robot"},
+        },
+    }
+    same = CliRunner().invoke(istioctl, ["x", "workload", "group", "create", *words], prog_name="istioctl")
+    assert same.exit_code == 0, same.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--ports", "http=0"), "http=0: a port is a number from 1 to 65535"),
+        (("--ports", "http"), "'http' is not NAME=VALUE"),
+        (("--labels", "a=b c"), "spec.metadata.labels"),
+    ],
+)
+def test_a_workload_group_that_would_be_refused_is_not_written(run, words: tuple[str, ...], said: str) -> None:
+    done = run("workload", "group", "create", "--name", "ledger", "-n", "shop", *words)
+    assert done.exit_code != 0
+    assert said in done.output
+    assert "kind: WorkloadGroup" not in done.output
+
+
+def test_files_of_a_program_need_a_group_and_one_address(run, tmp_path: Path) -> None:
+    out = ("-o", str(tmp_path / "out"))
+    assert "say a file with a WorkloadGroup" in run("workload", "entry", "configure", *out).output
+    both = ("--internalIP", "10.0.0.1", "--externalIP", "10.0.0.2")
+    assert "exclude each other" in run("workload", "entry", "configure", "-f", "x", *both, *out).output
