@@ -166,3 +166,18 @@ async def test_signals_do_what_they_usually_do_however_the_mesh_was_started(sock
                 await client.spawn(shell(str(number), f"kill -{number} $$; echo it lives"))
                 ended = await ended_named(client, str(number))
                 assert (ended.exit_code, ended.signal) == (128 + number, number)
+
+
+async def test_what_ends_again_and_again_is_started_ever_later(socket: Path) -> None:
+    services = json.dumps([{"name": "s", "argv": ["false"], "env": {"PATH": os.environ["PATH"]}}])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(PROGRAM), str(socket), services, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            said = [(await process.stderr.readline()).decode().strip() for _ in range(3)]
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert [line.rpartition("again in ")[2] for line in said] == ["0.1 s", "0.2 s", "0.4 s"]

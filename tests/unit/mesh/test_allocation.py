@@ -80,3 +80,17 @@ def test_a_beginning_allocator_sees_those_with_addresses_first() -> None:
     young = entry("a", status=said("a.example", "240.240.0.7"), metadata={"creationTimestamp": "2026-02-01T00:00:00Z"})
     old = entry("b", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
     assert [key.name for key, _ in in_order([old, young])] == ["a", "b"]
+
+
+def test_an_address_that_is_none_of_ours_is_replaced() -> None:
+    """Somebody else's allocator, or a hand, has written it; another host may well have it."""
+    changed = Allocator().put(*entry("a", status=said("a.example", "10.0.0.7")))
+    assert changed is not None
+    assert changed == Allocator().put(*entry("a"))
+
+
+def test_in_the_beginning_who_has_an_address_comes_first_and_then_the_oldest() -> None:
+    has = entry("z", status=said("z.example", "240.240.0.7"), metadata={"creationTimestamp": "2026-01-03T00:00:00Z"})
+    young = entry("a", metadata={"creationTimestamp": "2026-01-02T00:00:00Z"})
+    old = entry("b", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
+    assert [key.name for key, _ in in_order([young, old, has])] == ["z", "b", "a"]

@@ -138,3 +138,14 @@ def test_destinations_the_mesh_does_not_know() -> None:
         '[2026-11-22T23:51:09.002Z] "- - -" 0 UH - - "-" 0 0 0 - "-" "-" "-" "-" "-" BlackHoleCluster - 1.2.3.4:443 - -'
     )
     assert any("REGISTRY_ONLY" in text for text in Explainer("a.b").explain(line))
+
+
+def test_only_a_whole_value_is_an_origin() -> None:
+    for last, expected in (
+        ("VirtualService/s/f spec.http[0]", "VirtualService/s/f spec.http[0]"),
+        ("DestinationRule/s/f", "DestinationRule/s/f"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", ""),
+    ):
+        record = read_record(f'{PASSED} "{last}"')
+        assert record is not None
+        assert record.origin == expected
