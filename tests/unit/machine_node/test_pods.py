@@ -186,6 +186,28 @@ async def test_liveness_and_startup_probes(cluster):
     assert any(message.startswith("Liveness probe failed") for message in events["Unhealthy"])
 
 
+async def test_a_probe_may_have_a_grace_of_its_own(cluster):
+    sick = {
+        "exec": {"command": ["false"]},
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "terminationGracePeriodSeconds": 1,
+    }
+    script = "trap '' TERM; while :; do sleep 0.1; done"
+    await cluster.start("stubborn", shell(script, livenessProbe=sick), terminationGracePeriodSeconds=100_000)
+    pod = await cluster.when("stubborn", lambda p: container(p).get("restartCount", 0) >= 1)
+    assert container(pod)["lastState"]["terminated"]["exitCode"] == 137
+
+
+async def test_a_sidecar_without_probes_is_up_when_it_runs_and_ends_after_the_work(cluster):
+    beside = shell("echo beside; exec sleep 1000") | {"name": "beside", "restartPolicy": "Always"}
+    await cluster.start("work", shell("echo done"), initContainers=[beside], restartPolicy="Never")
+    pod = await cluster.phase("work", "Succeeded")
+    assert container(pod)["state"]["terminated"]["reason"] == "Completed"
+    assert "terminated" in container(pod, "beside")["state"]
+    assert await cluster.log("work", container="beside") == "beside\n"
+
+
 async def test_a_pod_that_stops_being_ready_says_so(cluster):
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
     script = "python -m http.server 8080 & sleep 3; kill $!; sleep 1000"
