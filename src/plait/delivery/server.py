@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedError, bearer, check
+from plait.delivery.patience import Patience
 from plait.delivery.stream import ProxyStream
 from plait.delivery.transport import Refusal
 from plait.delivery.wire import MalformedRequestError, decode_caller, decode_request
@@ -38,8 +39,8 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds a proxy may take: to send its first request, to read one response, and to let a type that others wait
-    for be acknowledged before they stop waiting.
+    """Seconds a proxy may take: to send its first request, to read one response (both without the time in which we were
+    too busy to look), and to let a type that others wait for be acknowledged before they stop waiting.
     """
 
     first: float = 10.0
@@ -199,7 +200,7 @@ class Delivery:
 
     async def _first(self, stream: Stream) -> bytes | None:
         try:
-            async with asyncio.timeout(self._limits.first):
+            async with Patience(self._limits.first):
                 return await stream.receive()
         except TimeoutError:
             await stream.refuse(Refusal.INVALID_ARGUMENT, f"no request within {self._limits.first:g} s")
@@ -294,7 +295,7 @@ class Delivery:
         try:
             while pushes:
                 for push in pushes:
-                    async with asyncio.timeout(self._limits.write):
+                    async with Patience(self._limits.write):
                         await session.stream.send(push.body)
                     self._observer.pushed(push)
                 pushes = session.state.flush()

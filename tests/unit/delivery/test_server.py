@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
 from plait.delivery.auth import AuthenticationUnavailableError, Identity, UnauthenticatedError
+from plait.delivery.patience import Patience
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import encode_element
@@ -139,6 +141,50 @@ async def test_who_is_not_let_in(serve, token, node, code):
 async def test_who_says_nothing_is_sent_away(serve):
     with pytest.raises(RefusedError, match="no request within"):
         await serve[0].handle(Stream())
+
+
+async def test_what_came_while_we_were_busy_came_in_time(serve):
+    stream = Stream()
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def read():
+            ours.recv(1)
+            stream.ask(CDS)
+
+        def busy():
+            over = loop.time() + 0.2
+            theirs.send(b"x")
+            while loop.time() < over:
+                pass
+
+        loop.add_reader(ours, read)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve[0].handle(stream))
+            # The handler waits for its first request, for less time than this takes.
+            loop.call_soon(busy)
+            await stream.sent.get()
+            stream.inbox.put_nowait(None)
+        loop.remove_reader(ours)
+
+
+async def test_patience_is_lost_once_and_only_by_its_own_task():
+    async with Patience(10.0):
+        pass
+    with pytest.raises(TimeoutError):
+        async with Patience(0.02):
+            await asyncio.Event().wait()
+    waiting = asyncio.create_task(_patient())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def _patient():
+    async with Patience(10.0):
+        await asyncio.Event().wait()
 
 
 async def test_rubbish_ends_the_stream(serve):
