@@ -20,8 +20,8 @@ from plait.app.istiod import transport as istiod_transport
 from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
-from plait.delivery.http2.frames import LARGEST_FRAME, PREFACE, Flag, Type
-from plait.delivery.http2.framing import Framed, frame
+from plait.delivery.http2.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
+from plait.delivery.http2.framing import Framed, frame, prefixed
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACE = "shop"
@@ -130,7 +130,8 @@ def literal(name: bytes, value: bytes) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """One proxy. It reads whole messages of stream 1 and gives leave for more far ahead.
+    """One proxy. It reads whole messages of stream 1 and gives leave for more far ahead; it sends as much as the server
+    gives leave for (gRPC's takes 64 KiB at first, which the versions of a thousand resources exceed).
 
     `held` are versions by type and name, from a connection before.
     """
@@ -144,6 +145,8 @@ class Client(asyncio.Protocol):
         self.message = bytearray()
         self.started: set[str] = set()
         self.unseen = 0
+        self.room = self.room_of_all = self.initial = DEFAULT_WINDOW
+        self.unsent = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -181,7 +184,36 @@ class Client(asyncio.Protocol):
         self.started = {CDS, EDS, LDS, RDS}
 
     def send(self, request: DeltaDiscoveryRequest) -> None:
-        self.transport.write(Framed(request.SerializeToString(), 1, LARGEST_FRAME).data)
+        message = request.SerializeToString()
+        framed = Framed(message, 1, LARGEST_FRAME)
+        if self.unsent or framed.size > min(self.room, self.room_of_all):
+            self.unsent += prefixed(message)
+            self.pump()
+        else:
+            self.room -= framed.size
+            self.room_of_all -= framed.size
+            self.transport.write(framed.data)
+
+    def pump(self) -> None:
+        while size := min(len(self.unsent), self.room, self.room_of_all, LARGEST_FRAME):
+            if size < 0:
+                return
+            self.room -= size
+            self.room_of_all -= size
+            self.transport.write(frame(Type.DATA, 0, 1, self.unsent[:size]))
+            self.unsent = self.unsent[size:]
+
+    def more_room(self, kind: int, stream: int, payload: bytes) -> None:
+        if kind == Type.WINDOW_UPDATE and stream:
+            self.room += int.from_bytes(payload)
+        elif kind == Type.WINDOW_UPDATE:
+            self.room_of_all += int.from_bytes(payload)
+        else:
+            for key, value in settings(payload):
+                if key == Setting.INITIAL_WINDOW_SIZE:
+                    self.room += value - self.initial
+                    self.initial = value
+        self.pump()
 
     def data_received(self, data: bytes) -> None:
         buffer = self.frames + data
@@ -194,7 +226,11 @@ class Client(asyncio.Protocol):
             if kind == Type.DATA:
                 self.message += buffer[at + 9 : end]
                 self.unseen += end - at - 9
+            elif kind == Type.WINDOW_UPDATE:
+                self.more_room(kind, int.from_bytes(buffer[at + 5 : at + 9]), buffer[at + 9 : end])
             elif kind in {Type.SETTINGS, Type.PING} and not flags & Flag.ACK:
+                if kind == Type.SETTINGS:
+                    self.more_room(kind, 0, buffer[at + 9 : end])
                 self.transport.write(frame(Type(kind), Flag.ACK, 0, buffer[at + 9 : end] if kind == Type.PING else b""))
             elif kind in {Type.GOAWAY, Type.RST_STREAM}:
                 sys.exit(f"the server ended: {buffer[at:end]!r}")

@@ -16,6 +16,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from plait.kit.alike import alike
+
 Key: TypeAlias = tuple[Hashable, ...]
 """Names a fragment or an entry of the source; the first element is its kind."""
 
@@ -265,7 +267,5 @@ class Memo:
 
 def differing(before: tuple[Key, ...], now: tuple[Key, ...]) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
     """Both without what they begin and end with alike."""
-    most = min(len(before), len(now))
-    start = next((place for place in range(most) if before[place] != now[place]), most)
-    end = next((place for place in range(most - start) if before[-1 - place] != now[-1 - place]), most - start)
+    start, end = alike(before, now)
     return before[start : len(before) - end], now[start : len(now) - end]

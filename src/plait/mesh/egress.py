@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from plait.api.sidecar import EgressListener, Sidecar
@@ -57,9 +59,14 @@ def _chosen(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
 
 def imports(listeners: Iterable[EgressListener], namespace: str, domain: str) -> tuple[Import, ...]:
     """What `hosts` say, in full, each once."""
+    return _imports(tuple(item.hosts for item in listeners), namespace, domain)
+
+
+@lru_cache(maxsize=2048)
+def _imports(told: tuple[tuple[str, ...], ...], namespace: str, domain: str) -> tuple[Import, ...]:
     result: set[Import] = set()
-    for item in listeners:
-        for text in item.hosts:
+    for hosts in told:
+        for text in hosts:
             owner, _, host = text.rpartition("/")
             owner = namespace if owner == "." else owner or EVERYBODY
             if owner != NOBODY:
@@ -99,12 +106,20 @@ def scope_ports(reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
     """The ports of the hosts that a scope imports, sorted."""
     if scope.sidecar is None:
         return reader.ports(scope.namespace)
-    found: set[HostPort] = set()
+    parts: list[Iterable[HostPort]] = []
+    owners: list[str] = []
     for item in _chosen(reader, scope):
         number = _port_of(item)
         for wanted in imports((item,), scope.namespace, reader.domain):
-            found.update(p for p in _imported(reader, scope.namespace, wanted) if number is None or p.port == number)
-    return undisputed(tuple(sorted(found)), scope.namespace)
+            ports = _imported(reader, scope.namespace, wanted)
+            parts.append(ports if number is None else [port for port in ports if port.port == number])
+            owners.append(wanted.namespace)
+    if len(parts) == 1 or (EVERYBODY not in owners and len(set(owners)) == len(owners)):
+        # Of as many namespaces: none is in two parts. Ports cost more to hash than to compare.
+        found = sorted(chain.from_iterable(parts))
+    else:
+        found = sorted({port for part in parts for port in part})
+    return undisputed(tuple(found), scope.namespace)
 
 
 def routed_ports(
@@ -150,7 +165,11 @@ def all_ports(
     imported: Iterable[tuple[HostPort, ...]], routed: Iterable[tuple[HostPort, ...]], namespace: str
 ) -> tuple[HostPort, ...]:
     """The ports of several listeners together; what any imports comes before what rules send to."""
-    first = undisputed(tuple(sorted({port for part in imported for port in part})), namespace)
+    parts = [part for part in imported if part]
+    routed = [part for part in routed if part]
+    if len(parts) == 1 and not routed:
+        return parts[0]
+    first = undisputed(tuple(sorted({port for part in parts for port in part})), namespace)
     named = {port.host: port[4:6] for port in first}
     rest = {port for part in routed for port in part if named.get(port.host, port[4:6]) == port[4:6]}
     return undisputed(tuple(sorted({*first, *rest})), namespace)

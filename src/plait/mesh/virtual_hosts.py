@@ -6,9 +6,9 @@ Services come first, then hosts that exist only in rules, then short forms and a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from plait.mesh.rules import MeshRules
 from plait.snapshot.hosts import host_matches, is_wildcard
@@ -51,19 +51,42 @@ def service_domains(  # noqa: PLR0917 (by position: calls with names are remembe
     return (host, *names)
 
 
+EachPort: TypeAlias = Callable[[tuple[HostPort, ...], Callable[[HostPort], HostClaim]], tuple[HostClaim, ...]]
+
+
+def _each(ports: tuple[HostPort, ...], make: Callable[[HostPort], HostClaim]) -> tuple[HostClaim, ...]:
+    return tuple(map(make, ports))
+
+
+def _claim(port: HostPort, rules: MeshRules, namespace: str, domain: str) -> HostClaim:
+    """The virtual host of a port that shares no name with others, where no rule is for hosts by a wildcard."""
+    local = port.namespace == namespace
+    domains = service_domains(port.host, port.service, port.addresses, domain, local, port.headless)
+    viewer = namespace if local and port.kind != SERVICE else ""
+    return HostClaim(port.host, domains, rules.exact.get(port.host), viewer)
+
+
 def claims(
-    ports: Collection[HostPort],
+    ports: tuple[HostPort, ...],
     rules: MeshRules,
-    foreign: Iterable[str],
+    foreign: Collection[str],
     *,
     namespace: str,
     domain: str,
-    aliases: Iterable[tuple[Alias, str]] = (),
+    aliases: Collection[tuple[Alias, str]] = (),
+    each: EachPort = _each,
 ) -> tuple[HostClaim, ...]:
-    """The virtual hosts of one port for callers in `namespace`, sorted by host; each domain belongs to one.
+    """The virtual hosts of one port for callers in `namespace`, sorted by host, as `ports` are; each domain belongs to
+    one.
 
     `foreign` are hosts of rules that no Service has, `aliases` other names of hosts, each with the host it means.
+    `each` makes the claims of ports by themselves, or remembers them.
     """
+    if not (foreign or aliases or rules.wildcards):
+        found = each(ports, lambda port: _claim(port, rules, namespace, domain))
+        if len(set[str]().union(*[claim.domains for claim in found])) == sum([len(claim.domains) for claim in found]):
+            # Nearly always: nobody wants what another has.
+            return found
     domains = {
         port.host: service_domains(
             port.host, port.service, port.addresses, domain, port.namespace == namespace, port.headless

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from plait.kit.alike import alike
 from plait.kit.memo import Key, Memo
 from plait.xds.fragments import VIEW_TYPES, list_key
 from plait.xds.moves import Picture
@@ -14,11 +15,14 @@ from plait.xds.views import ViewKey
 
 @dataclass(slots=True)
 class _Part:
-    """One type of one view. `members` maps names to fragments, `sent` to what was last told."""
+    """One type of one view. `listed` is the list as last read, `members` maps names to fragments, `sent` to what was
+    last told.
+    """
 
     view: ViewKey
     name: str
     type_url: str
+    listed: tuple[tuple[str, Key], ...] = ()
     members: dict[str, Key] = field(default_factory=dict)
     sent: dict[str, Resource] = field(default_factory=dict)
     told: bool = False
@@ -93,14 +97,16 @@ class LiveViews:
         """Bring the list of a part up to date; what joined or left it is waiting."""
         if not part.told:
             self._memo.pin(key)
-        members: dict[str, Key] = dict(self._memo.get(key))
+        listed, now = part.listed, self._memo.get(key)
+        part.listed = now
+        start, end = alike(listed, now)
+        members: dict[str, Key] = dict(now[start : len(now) - end])
         known = part.members
-        others = [name for name, fragment in members.items() if known.get(name) is not fragment]
-        gone = known.keys() - members.keys()
-        if part.told and not others and not gone:
+        gone = [name for name, _ in listed[start : len(listed) - end] if name not in members]
+        if part.told and not members and not gone:
             return
-        for name in others:
-            fragment, before = members[name], known.get(name)
+        for name, fragment in members.items():
+            before = known.get(name)
             if before == fragment:
                 continue
             waiting[name] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +12,7 @@ import msgspec
 
 from plait.api.destinationrule import ConsistentHash, DestinationRule, LoadBalancer, PortPolicy, TrafficPolicy
 from plait.api.meta import ObjectKey
+from plait.kit.alike import Mapped
 from plait.kit.memo import Key, Tracker
 from plait.mesh import endpoints as mesh_endpoints
 from plait.mesh.config import MeshConfig, mesh_config
@@ -48,6 +49,9 @@ Maker: TypeAlias = Callable[..., Any]
 Entries: TypeAlias = Iterable[tuple[str, Key]]
 """(resource name, fragment) of what a view consists of."""
 
+Remembered: TypeAlias = tuple[Mapped[Destination, tuple[str, Key]], ViewKey]
+"""Entries of before, and whose."""
+
 Lister: TypeAlias = Callable[[Tracker, Reader, ViewKey], Entries]
 
 
@@ -67,18 +71,25 @@ def rules_of(
 ) -> Callable[[str, str], tuple[ObjectKey, ...]]:
     """Finds the DestinationRules for (host, namespace of its Service), seen by callers in `namespace` with `labels`."""
     known: dict[str, Steps] = {}
+    local: RuleTable | None = None
+    tables: dict[str, RuleTable] = {}
+
+    def exported(place: str) -> RuleTable:
+        table = tables.get(place)
+        if table is None:
+            table = tables[place] = tracker.need(("exported-rules", place, namespace))
+        return table
 
     def find(host: str, owner: str) -> tuple[ObjectKey, ...]:
+        nonlocal local
         chain = known.get(owner)
         if chain is None:
+            if local is None:
+                local = tracker.need(("local-rules", namespace))
             chain = known[owner] = steps(
-                owner,
-                local=tracker.need(("local-rules", namespace)),
-                exported=lambda place: tracker.need(("exported-rules", place, namespace)),
-                root_namespace=mesh.root_namespace,
-                labels=labels,
+                owner, local=local, exported=exported, root_namespace=mesh.root_namespace, labels=labels
             )
-        return find_rules(host, chain)
+        return find_rules(host, chain) if chain else ()
 
     return find
 
@@ -95,13 +106,21 @@ def listener_resource(message: Any) -> Resource:
 
 
 def cluster_entries(
-    found: Sequence[Destination], caller: Caller, *, gateway: bool, resolved: AbstractSet[str] | None = None
+    found: tuple[Destination, ...],
+    caller: Caller,
+    *,
+    gateway: bool,
+    resolved: AbstractSet[str] | None = None,
+    remembered: Remembered | None = None,
 ) -> Entries:
     """The clusters of a view, as `caller` sees them.
 
     `resolved` are the hosts whose clusters may differ by caller, since they hold their endpoints; None: any may be.
     """
     if caller == Caller():
+        if remembered is not None and not gateway:
+            entries, view = remembered
+            return entries.get(view, found, _sidecar_cluster)
         return [_cluster_entry(item, gateway) for item in found]
     return [
         (names.outbound_cluster(item.host, item.port, item.subset), ("placed-cluster", item, gateway, caller))
@@ -111,7 +130,14 @@ def cluster_entries(
     ]
 
 
-def endpoint_entries(found: Sequence[Destination], caller: Caller, reader: Reader, mesh: MeshConfig) -> Entries:
+def endpoint_entries(
+    found: tuple[Destination, ...],
+    caller: Caller,
+    reader: Reader,
+    mesh: MeshConfig,
+    *,
+    remembered: Remembered | None = None,
+) -> Entries:
     """The endpoint sets of a view, as `caller` sees them.
 
     Of one whose place and labels nobody knows that is what everybody sees, but where a rule prefers some endpoints all
@@ -119,6 +145,9 @@ def endpoint_entries(found: Sequence[Destination], caller: Caller, reader: Reade
     """
     if caller == Caller() and not _places(mesh):
         rules = reader.placing_rules()
+        if remembered is not None and not rules:
+            entries, view = remembered
+            return entries.get(view, found, _endpoints_entry)
         return [
             _endpoints_entry(item) if rules.isdisjoint(item.rules) else _placed_entry(item, caller) for item in found
         ]
@@ -141,6 +170,10 @@ def _placed_entry(item: Destination, caller: Caller) -> tuple[str, Key]:
 @lru_cache(maxsize=16384)
 def _cluster_entry(item: Destination, gateway: bool) -> tuple[str, Key]:
     return names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway)
+
+
+def _sidecar_cluster(item: Destination) -> tuple[str, Key]:
+    return _cluster_entry(item, False)
 
 
 @lru_cache(maxsize=16384)

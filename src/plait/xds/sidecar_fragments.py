@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from plait.api.meta import ObjectKey
+from plait.kit.alike import Mapped
 from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import subset_labels
@@ -70,11 +71,19 @@ class Telling(NamedTuple):
     not_at_all: frozenset[str]
 
 
+#: Lists of which the elements are remembered: a few for each view.
+_REMEMBERED: Final = 1024
+
+
 class SidecarFragments:
     """Makers of these fragments, and the lists of outbound views but for listeners."""
 
     def __init__(self, mesh: MeshConfig) -> None:
         self.mesh = mesh
+        self._parts: Mapped[HostClaim, tuple[str, Key]] = Mapped(_REMEMBERED)
+        self._clusters_of: Mapped[Destination, tuple[str, Key]] = Mapped(_REMEMBERED)
+        self._endpoints_of: Mapped[Destination, tuple[str, Key]] = Mapped(_REMEMBERED)
+        self._claims: Mapped[HostPort, HostClaim] = Mapped(_REMEMBERED)
 
     def makers(self) -> dict[str, Maker]:
         """By kind."""
@@ -182,8 +191,8 @@ class SidecarFragments:
             if scope.sidecar is None
             else tuple(item for item in tracker.need(("scope-ports", scope)) if item.port == port)
         )
-        ports = [item for item in numbered if item.protocol.may_be_http]
-        rules = tracker.need(("mesh-rules", scope))
+        ports = tuple([item for item in numbered if item.protocol.may_be_http])
+        rules: MeshRules = tracker.need(("mesh-rules", scope))
         return claims(
             ports,
             rules,
@@ -191,6 +200,7 @@ class SidecarFragments:
             namespace=scope.namespace,
             domain=self.mesh.domain,
             aliases=[(alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace)],
+            each=lambda each, make: self._claims.get((scope, port), each, make, rules),
         )
 
     def virtual_host(  # noqa: PLR0917 (the elements of a fragment's key)
@@ -216,15 +226,14 @@ class SidecarFragments:
         """(host, fragment of the encoded virtual host) of each virtual host of a port: its structure, made once."""
         found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, port))
         caller, anybody, own = Source(scope.namespace, labels), Source(""), Source(scope.namespace)
-        # Callers that no rule tells apart share the content.
-        return tuple(
-            [
-                _host_part(host, domains, port, rule, own if viewer else anybody)
-                if rule is None or not rule.looks_at_source
-                else _host_part(host, domains, port, rule, caller)
-                for host, domains, rule, viewer in found
-            ]
-        )
+
+        def of_claim(claim: HostClaim) -> tuple[str, Key]:
+            # Callers that no rule tells apart share the content.
+            looks = claim.rule is not None and claim.rule.looks_at_source
+            source = caller if looks else own if claim.viewer else anybody
+            return _host_part(claim.host, claim.domains, port, claim.rule, source)
+
+        return self._parts.get((scope, labels, port), found, of_claim)
 
     def host_element(self, tracker: Tracker, _reader: Reader, head: bytes, content: Key) -> Part:
         """A virtual host as an element of route configurations; empty where it has no route."""
@@ -277,16 +286,19 @@ class SidecarFragments:
             yield names.DYNAMIC_DNS_CLUSTER, ("fixed-cluster", names.DYNAMIC_DNS_CLUSTER)
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         telling: Telling = tracker.need(("telling", view.scope))
-        yield from cluster_entries(found, view.caller, gateway=False, resolved=telling.within)
+        yield from cluster_entries(
+            found, view.caller, gateway=False, resolved=telling.within, remembered=(self._clusters_of, view)
+        )
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         untold = tracker.need(("telling", view.scope)).not_at_all
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         yield from endpoint_entries(
-            [item for item in found if item.host not in untold] if untold else found,
+            tuple([item for item in found if item.host not in untold]) if untold else found,
             view.caller,
             reader,
             mesh_of(tracker),
+            remembered=(self._endpoints_of, view),
         )
 
     def sidecar_credentials(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> tuple[WantedCredential, ...]:
