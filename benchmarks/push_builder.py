@@ -9,7 +9,6 @@ Standard input gives it the API server first: `server`, `ca` and `token` as JSON
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 from plait.delivery.builder import Builder
 from plait.delivery.objects import Objects
 from plait.delivery.supervisor import CHANNEL_FD, Supervisor
+from plait.kit.calm import collect_in_calm
 from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.sources.kubernetes import follow
@@ -64,8 +64,6 @@ async def intake(client: Client, builder: Builder, objects: Objects) -> None:
             builder.apply(step.changes, endpoints_only=step.endpoints_only)
             if step.complete and not builder.ready:
                 builder.synced()
-                gc.collect()
-                gc.freeze()
 
 
 async def questions() -> AsyncIterator[bytes]:
@@ -91,7 +89,13 @@ async def serve(transport: str) -> None:
         builder = Builder(engine, refused=lambda refusal: print("NACK", refusal, file=sys.stderr), published=published)
         supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", transport, CHANNEL_FD])
         async with asyncio.TaskGroup() as tasks:
-            work = (supervisor.run(), builder.publishing(), secrets.run(), intake(client, builder, Objects()))
+            work = (
+                supervisor.run(),
+                builder.publishing(),
+                secrets.run(),
+                intake(client, builder, Objects()),
+                collect_in_calm(builder.work),
+            )
             running = [tasks.create_task(each) for each in work]
             async with asyncio.timeout(60):
                 while not builder.ready:  # noqa: ASYNC110  (nobody waits for this in production)

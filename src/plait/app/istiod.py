@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -104,6 +103,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
     from plait.delivery.settled.settling import Settling  # noqa: PLC0415
     from plait.delivery.settled.writer import StatusWriter  # noqa: PLC0415
     from plait.delivery.supervisor import CHANNEL_FD, Supervisor  # noqa: PLC0415
+    from plait.kit.calm import collect_in_calm  # noqa: PLC0415
     from plait.kube.recorder import Recorder  # noqa: PLC0415
     from plait.sources.addresses import AddressWriter  # noqa: PLC0415
     from plait.sources.secrets import SecretSource  # noqa: PLC0415
@@ -163,6 +163,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
             tasks.create_task(settling.run(), name="settling")
             tasks.create_task(writer.run(), name="status")
             tasks.create_task(analyst.run(), name="analysis")
+            tasks.create_task(collect_in_calm(builder.work), name="collect")
             tasks.create_task(registrar.run(), name="registration")
             tasks.create_task(health.run(), name="health")
             addresses = AddressWriter(client)
@@ -222,9 +223,6 @@ async def intake(client: Client, to: Sinks) -> None:
                 synced = True
                 to.builder.synced()
                 to.analyst.begin()
-                # The mesh as first read mostly stays: keep the garbage collector from walking it again and again.
-                gc.collect()
-                gc.freeze()
 
 
 async def serve_http(app: web.Application, address: str) -> None:

@@ -183,6 +183,10 @@ class Builder:
         self._users: Counter[str] = Counter()
         self._counted = Counters()
 
+    def work(self) -> int:
+        """A number that rises with what is done: with changes, publications and proxies that come."""
+        return self.totals.changes + self.mirror.revision + sum(self._attached.values())
+
     @property
     def ready(self) -> bool:
         """The first full state is in, and proxies are being served."""

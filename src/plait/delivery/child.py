@@ -28,6 +28,7 @@ from plait.delivery.metrics import BUCKETS, bucket
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.splices import restored
 from plait.delivery.store import ViewStore
+from plait.kit.calm import collect_in_calm
 
 if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator
@@ -124,7 +125,10 @@ async def run_delivery(
     store = ViewStore(secrets.token_hex(3))
     delivery = Delivery(store, authenticator, reporter, limits=limits or Limits())
     async with asyncio.TaskGroup() as tasks:
-        owned = [tasks.create_task(reporter.run(delivery), name="report")]
+        owned = [
+            tasks.create_task(reporter.run(delivery), name="report"),
+            tasks.create_task(collect_in_calm(lambda: store.work + delivery.connections), name="collect"),
+        ]
         while (frame := await channel.receive()) is not None:
             match frame:
                 case Fill():

@@ -153,6 +153,11 @@ class Delivery:
         self._store.drop(views)
 
     @property
+    def connections(self) -> int:
+        """How many proxies have connected so far."""
+        return self._connections
+
+    @property
     def streams(self) -> int:
         """How many proxies are connected."""
         return len(self._sessions)

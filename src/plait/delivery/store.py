@@ -212,6 +212,11 @@ class ViewStore:
         """Rises with every change."""
         return self._revision
 
+    @property
+    def work(self) -> int:
+        """Rises with every change and every push."""
+        return self._revision + self._nonces
+
     def views(self) -> tuple[View, ...]:
         """All views."""
         return tuple(self._views.values())

@@ -132,6 +132,8 @@ class Connection(asyncio.BufferedProtocol):
         self._out.lost()
         for call in (*self._calls.values(),):
             self._forget(call)
+        # They hold the connection: without a circle it goes at once.
+        self._take.clear()
         self._closed(self)
 
     def pause_writing(self) -> None:
