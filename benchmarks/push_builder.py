@@ -20,7 +20,7 @@ from typing import Any
 from plait.delivery.builder import Builder
 from plait.delivery.objects import Objects
 from plait.delivery.supervisor import CHANNEL_FD, Supervisor
-from plait.kit.calm import collect_in_calm
+from plait.kit.aio.calm import collect_in_calm
 from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.sources.kubernetes import follow

@@ -103,7 +103,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
     from plait.delivery.settled.settling import Settling  # noqa: PLC0415
     from plait.delivery.settled.writer import StatusWriter  # noqa: PLC0415
     from plait.delivery.supervisor import CHANNEL_FD, Supervisor  # noqa: PLC0415
-    from plait.kit.calm import collect_in_calm  # noqa: PLC0415
+    from plait.kit.aio.calm import collect_in_calm  # noqa: PLC0415
     from plait.kube.recorder import Recorder  # noqa: PLC0415
     from plait.sources.addresses import AddressWriter  # noqa: PLC0415
     from plait.sources.secrets import SecretSource  # noqa: PLC0415

@@ -28,7 +28,7 @@ from plait.delivery.metrics import BUCKETS, bucket
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.splices import restored
 from plait.delivery.store import ViewStore
-from plait.kit.calm import collect_in_calm
+from plait.kit.aio.calm import collect_in_calm
 
 if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from plait.kit.calm import collect_in_calm
+from plait.kit.aio.calm import collect_in_calm
 
 
 class Node:

@@ -1,0 +1,1 @@
+"""What has an event loop: nothing of the core imports it."""
