@@ -81,8 +81,8 @@ def kinds_page() -> str:
     """Every kind that the machine's API serves, and the fields that have no effect."""
     kinds = load_schemas().kinds
     istio = [kind for kind in kinds if kind.custom]
-    requests = [kind for kind in kinds if not kind.stored and "create" in kind.verbs]
-    made = [kind for kind in kinds if not kind.stored and "create" not in kind.verbs]
+    requests = [kind for kind in kinds if not kind.stored and "list" not in kind.verbs]
+    made = [kind for kind in kinds if not kind.stored and "list" in kind.verbs]
     kubernetes = [kind for kind in kinds if kind.stored and not kind.custom]
     columns = ("kind", "API versions, preferred first", "name", "short", "scope", "subresources")
     return "\n".join(
@@ -101,7 +101,7 @@ def kinds_page() -> str:
             _table(columns[:-1], (_row(kind)[:-1] for kind in requests)),
             f"Verbs of each: {_verbs(requests)}.\n",
             "## Kinds that are made when asked for\n",
-            "PodMetrics and NodeMetrics are measured, Endpoints are put together from EndpointSlices.\n",
+            "PodMetrics and NodeMetrics are measured; Endpoints are made of EndpointSlices, and kept as such.\n",
             _table((*columns[:-1], "verbs"), ((*_row(kind)[:-1], _verbs([kind])) for kind in made)),
             "## Fields without effect\n",
             "These fields of served kinds are accepted and stored. Who writes one gets a Warning with these words.\n",

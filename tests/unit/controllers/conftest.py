@@ -219,7 +219,7 @@ class FakeApi:
                         "resource": kind.plural,
                         "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
                         "scope": "Namespaced" if kind.namespaced else "Cluster",
-                        "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+                        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
                     }
                 )
         items = [

@@ -76,12 +76,99 @@ async def test_lists_are_selected_from(web: Any) -> None:
     assert status == 404
 
 
-@pytest.mark.parametrize(("method", "where"), [("POST", ""), ("PUT", "/web"), ("DELETE", "/web")])
-async def test_who_writes_them_is_told_what_to_use(web: Any, method: str, where: str) -> None:
-    body = None if method == "DELETE" else {"metadata": {"name": "web"}}
-    status, answer, _ = await web.ask(method, f"{CORE}/endpoints{where}", body)
-    assert (status, answer["reason"]) == (405, "MethodNotAllowed")
-    assert "EndpointSlices" in answer["message"]
+WRITTEN = """
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: db, labels: {app: db}}
+subsets:
+- addresses: [{ip: 192.0.2.7, hostname: one}, {ip: "2001:db8::7"}]
+  notReadyAddresses: [{ip: 192.0.2.8}]
+  ports: [{port: 5432, protocol: TCP}]
+- addresses: [{ip: 192.0.2.9}]
+  ports: [{port: 5433, name: other, protocol: TCP}]
+"""
+
+
+async def test_endpoints_of_a_service_without_a_selector_can_be_written(cluster: Any) -> None:
+    """kubectl applies, changes, edits and deletes them as it does on any cluster."""
+    out, _ = await cluster.kubectl("apply", "-f", "-", stdin=WRITTEN)
+    assert out == "service/db created\nendpoints/db created\n"
+    out, _ = await cluster.kubectl("apply", "-f", "-", stdin=WRITTEN)
+    assert out == "service/db unchanged\nendpoints/db unchanged\n"
+    _, slices, _ = await cluster.ask("GET", f"{SLICES}?labelSelector=kubernetes.io/service-name%3Ddb")
+    found = {
+        item["metadata"]["name"]: [(e["addresses"][0], e["conditions"]["ready"]) for e in item["endpoints"]]
+        for item in slices["items"]
+    }
+    assert found == {
+        "db-mirrored-0": [("192.0.2.7", True), ("192.0.2.8", False)],
+        "db-mirrored-0-ipv6": [("2001:db8::7", True)],
+        "db-mirrored-1": [("192.0.2.9", True)],
+    }
+    assert slices["items"][0]["ports"] == [{"port": 5432, "protocol": "TCP", "name": ""}]
+    shorter = WRITTEN[: WRITTEN.index("- addresses: [{ip: 192.0.2.9}]")]
+    out, _ = await cluster.kubectl("apply", "-f", "-", stdin=shorter)
+    assert out == "service/db unchanged\nendpoints/db configured\n"
+    await cluster.kubectl("annotate", "endpoints", "db", "note=x")
+    _, seen, _ = await cluster.ask("GET", f"{CORE}/endpoints/db")
+    assert (seen["metadata"]["labels"], seen["metadata"]["annotations"]["note"]) == ({"app": "db"}, "x")
+    assert [subset["ports"][0]["port"] for subset in seen["subsets"]] == [5432]
+    _, err = await cluster.kubectl("create", "-f", "-", stdin=shorter.partition("---")[2], code=1)
+    assert 'endpoints "db" already exists' in err
+    await cluster.kubectl("delete", "endpoints", "db")
+    _, slices, _ = await cluster.ask("GET", f"{SLICES}?labelSelector=kubernetes.io/service-name%3Ddb")
+    assert slices["items"] == []
+
+
+async def test_what_is_made_of_pods_or_of_slices_is_not_written(web: Any) -> None:
+    body = {"metadata": {"name": "picks"}, "subsets": []}
+    spec = {"ports": [{"port": 80}], "selector": {"app": "picks"}}
+    await web.made(f"{CORE}/services", {"metadata": {"name": "picks"}, "spec": spec})
+    status, answer, _ = await web.ask("POST", f"{CORE}/endpoints", body)
+    assert (status, answer["reason"]) == (403, "Forbidden")
+    assert "selector" in answer["message"]
+    for method in ("PUT", "DELETE"):
+        status, answer, _ = await web.ask(method, f"{CORE}/endpoints/web", {"metadata": {"name": "web"}})
+        assert (status, answer["reason"]) == (403, "Forbidden")
+        assert "EndpointSlices (a, b, c)" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("subset", "path"),
+    [
+        ({"addresses": [{"ip": "db.example.com"}]}, "subsets[0].addresses[0].ip"),
+        ({"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 80000}]}, "subsets[0].ports[0].port"),
+        ({"ports": [{"port": 80}]}, "subsets[0]"),
+    ],
+)
+async def test_written_endpoints_are_checked(cluster: Any, subset: dict[str, Any], path: str) -> None:
+    body = {"metadata": {"name": "db"}, "subsets": [subset]}
+    status, answer, _ = await cluster.ask("POST", f"{CORE}/endpoints", body)
+    assert status == 422
+    assert [cause["field"] for cause in answer["details"]["causes"]] == [path]
+    assert (await cluster.ask("GET", f"{CORE}/endpoints/db"))[0] == 404
+
+
+async def test_a_dry_run_of_endpoints_and_their_versions(cluster: Any) -> None:
+    body = {"metadata": {"name": "db"}, "subsets": [{"addresses": [{"ip": "192.0.2.7"}]}]}
+    status, made, _ = await cluster.ask("POST", f"{CORE}/endpoints?dryRun=All", body)
+    assert (status, made["subsets"][0]["addresses"]) == (201, [{"ip": "192.0.2.7"}])
+    assert (await cluster.ask("GET", f"{CORE}/endpoints/db"))[0] == 404
+    made = await cluster.made(f"{CORE}/endpoints", body)
+    made["subsets"][0]["addresses"][0]["ip"] = "192.0.2.8"
+    assert (await cluster.ask("PUT", f"{CORE}/endpoints/db", made))[0] == 200
+    status, answer, _ = await cluster.ask("PUT", f"{CORE}/endpoints/db", made)
+    assert (status, answer["reason"]) == (409, "Conflict")
+    applied = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "db", "labels": {"a": "b"}}}
+    kind = "application/apply-patch+yaml"
+    status, seen, _ = await cluster.ask("PATCH", f"{CORE}/endpoints/db?fieldManager=t", applied, Content_Type=kind)
+    assert (status, seen["metadata"]["labels"]) == (200, {"a": "b"})
+    assert seen["subsets"][0]["addresses"] == [{"ip": "192.0.2.8"}]
 
 
 async def test_a_watch_tells_what_slices_and_services_make_of_them(web: Any) -> None:

@@ -12,8 +12,8 @@ from aiohttp import web
 from plait.machine.api import discovery
 from plait.machine.api.auth.impersonation import acting_user
 from plait.machine.api.auth.permissions import PUBLIC_PATHS, Action, may, refusal
-from plait.machine.api.endpoints import PLURAL as ENDPOINTS
-from plait.machine.api.endpoints import EndpointsRequests
+from plait.machine.api.endpoints.made import PLURAL as ENDPOINTS
+from plait.machine.api.endpoints.requests import EndpointsRequests
 from plait.machine.api.errors import (
     StatusError,
     forbidden,

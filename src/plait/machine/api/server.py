@@ -16,7 +16,7 @@ from plait.machine.api.auth.tokens import TokenIssuer
 from plait.machine.api.bootstrap import ensure, furnish_cluster
 from plait.machine.api.definitions import Definitions
 from plait.machine.api.deleting import Deleter
-from plait.machine.api.endpoints import EndpointsRequests
+from plait.machine.api.endpoints.requests import EndpointsRequests
 from plait.machine.api.expiry import expire_events
 from plait.machine.api.front import Front, Parts
 from plait.machine.api.hooks.contract import World
@@ -87,7 +87,7 @@ def wire(settings: ApiSettings, *, store: Store, schemas: Schemas, admission: Ad
             subresources=Subresources(engine, issuer),
             reviews=Reviews(engine, authenticator),
             metrics=Metrics(engine, node),
-            endpoints=EndpointsRequests(engine),
+            endpoints=EndpointsRequests(engine, shaper),
             authenticator=authenticator,
             issuer=issuer,
             node=node,

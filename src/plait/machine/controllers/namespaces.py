@@ -80,7 +80,9 @@ class NamespaceController(Controller):
     def serve(self, resources: Iterable[Resource]) -> None:
         """What may be in a namespace, as the API serves it now."""
         self._kinds = tuple(
-            resource.kind for resource in resources if resource.kind.namespaced and {"list", "delete"} <= resource.verbs
+            resource.kind
+            for resource in resources
+            if resource.kind.namespaced and {"list", "deletecollection"} <= resource.verbs
         )
 
     def changed(self, change: Change) -> None:

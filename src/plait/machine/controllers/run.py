@@ -139,8 +139,8 @@ class Controllers:
                 resources = await self._discover()
                 self.garbage.serve({(item.kind.group, item.kind.kind): item.kind for item in resources})
                 self.namespaces.serve(resources)
-                # What cannot be deleted is nobody's to clean up.
-                wanted = {item.kind for item in resources if {"list", "watch", "delete"} <= item.verbs}
+                # What is made when somebody asks cannot be deleted as a whole, and goes with what it is made of.
+                wanted = {item.kind for item in resources if {"list", "watch", "deletecollection"} <= item.verbs}
                 wanted -= {*CACHED, EVENT}
                 for kind in following.keys() - wanted:
                     following.pop(kind).cancel()

@@ -148,11 +148,11 @@ ENDPOINTS = _kind(
     "endpoints",
     namespaced=True,
     short_names=("ep",),
-    verbs=("get", "list", "watch"),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     stored=False,
     columns=(_NAME, _column("Endpoints", "Addresses of the endpoints that are ready, with their ports"), _AGE),
 )
-"""Made of EndpointSlices when somebody asks."""
+"""Made of EndpointSlices when somebody asks, and turned into them when somebody writes them."""
 CONFIGMAP = _kind(
     "",
     "v1",
