@@ -262,6 +262,7 @@ async def test_a_namespace_ends_when_it_is_empty(cluster, deployment, service):
         await api.create(DEPLOYMENT, deployment())
         await api.create(CONFIGMAP, {"metadata": {"name": "held", "namespace": "shop", "finalizers": ["x.io/wait"]}})
         await api.until(lambda: settled(api))
+        before = len(api.writes)
         await api.delete(NAMESPACE, "shop")
         await api.until(lambda: [ref.name for kind, ref in api.objects if kind not in {EVENT, NAMESPACE}] == ["held"])
 
@@ -270,6 +271,10 @@ async def test_a_namespace_ends_when_it_is_empty(cluster, deployment, service):
             return any("x.io/wait in 1 resource instances" in item["message"] for item in conditions)
 
         await api.until(explained)
+        deleted = [kind for verb, kind, _ in api.writes[before:] if verb == "delete" and kind not in {NAMESPACE, EVENT}]
+        pods = [kind for kind in deleted if kind == POD]
+        assert pods
+        assert deleted[: len(pods)] == pods, "what runs ends first"
         await api.edit(CONFIGMAP, "held", lambda obj: obj["metadata"].pop("finalizers"))
         await api.until(lambda: not api.objects)
 
