@@ -131,7 +131,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
 
         lacking = CredentialFindings()
         health = Health(objects)
-        registrar = Registrar(client, objects, recorder, istiod=pod, namespace=namespace)
+        registrar = Registrar(client, objects, recorder, istiod=pod, namespace=namespace, reports=health.report)
         writer = StatusWriter(client, objects, findings=analyst.findings, unserved=lacking.of, health=health.condition)
         settling = Settling(engine, objects, writer)
         analyst.bind(settling.refresh)

@@ -29,6 +29,7 @@ from plait.delivery.frames import (
     Own,
     Progress,
     Refused,
+    Reported,
     Serve,
     Serving,
 )
@@ -344,6 +345,9 @@ class Builder:
                 self._counted = frame.counters
             case Refused():
                 self._on_refused(frame)
+            case Reported():
+                if self._registers is not None:
+                    self._registers.reported(frame.connection, frame.fault)
 
     def _connected(self, frame: Connected) -> None:
         views = self._engine.attach(frame.caller.node)

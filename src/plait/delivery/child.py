@@ -21,6 +21,7 @@ from plait.delivery.frames import (
     Own,
     Progress,
     Refused,
+    Reported,
     Serve,
     Serving,
 )
@@ -86,6 +87,10 @@ class Reporter:
             seconds = time.monotonic() - push.since
             self._convergence[bucket(seconds)] += 1
             self._convergence_sum += seconds
+
+    def reported(self, connection: int, fault: str) -> None:
+        """See Observer."""
+        self._channel.post(Reported(connection, fault))
 
     async def run(self, delivery: Delivery) -> None:
         """Send statuses as they change, until cancelled."""

@@ -84,3 +84,7 @@ class Registers(Protocol):
     def disconnected(self, connection: int) -> None:
         """A stream is over."""
         ...
+
+    def reported(self, connection: int, fault: str) -> None:
+        """A client said how the program beside it is; empty: well."""
+        ...

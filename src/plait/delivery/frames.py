@@ -118,8 +118,15 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     versions: tuple[str, ...] = ()
 
 
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: a client said how the program beside it is; empty: well."""
+
+    connection: int
+    fault: str
+
+
 Down = Fill | Assign | Own | Drop | Serve
-Up = Serving | Connected | Disconnected | Progress | Refused
+Up = Serving | Connected | Disconnected | Progress | Refused | Reported
 
 
 class Channel:

@@ -2,7 +2,7 @@
 
 In Istio an agent beside the program does. Here there is none, and all programs are on one machine, so that the one who
 needs the answer can ask. An entry is asked about if it comes from a group with a probe and says by its annotation that
-its health counts.
+its health counts. A client that says by itself how its program is, as Istio's agent does, is believed, and nobody asks.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class Health:
         self._changed: Callable[[ObjectKey], None] = lambda _: None
         self._found: dict[ObjectKey, dict[str, str]] = {}
         self._asked: dict[ObjectKey, tuple[Question, asyncio.Task[None]]] = {}
+        self._reported: set[ObjectKey] = set()
         self._news: dict[ObjectKey, None] = {}
         self._some = asyncio.Event()
 
@@ -108,10 +109,21 @@ class Health:
         """The condition Healthy of an entry; None where nobody has asked yet, or nobody is to."""
         return self._found.get(key)
 
+    def report(self, key: ObjectKey, fault: str) -> None:
+        """Somebody beside the program says how it is, and is asked no more."""
+        if key not in self._reported:
+            self._reported.add(key)
+            self._news[key] = None
+            self._some.set()
+        self._tell(key, fault)
+
     def take(self, kind: str, namespace: str, name: str) -> None:
         """An object is other than before, or gone."""
         if kind == "WorkloadEntry":
-            self._news[ObjectKey(kind, namespace, name)] = None
+            key = ObjectKey(kind, namespace, name)
+            self._news[key] = None
+            if self._objects.find(str(key)) is None:
+                self._reported.discard(key)
         elif kind == "WorkloadGroup":
             for obj in self._objects.all("WorkloadEntry"):
                 metadata = obj["metadata"]
@@ -138,13 +150,13 @@ class Health:
         if known is not None:
             known[1].cancel()
             del self._asked[key]
-        if wanted is None:
+        if wanted is None and key not in self._reported:
             self._found.pop(key, None)
-        else:
+        elif wanted is not None:
             self._asked[key] = wanted, tasks.create_task(self._watch(key, wanted), name=f"probe {key}")
 
     def _question(self, key: ObjectKey) -> Question | None:
-        entry = self._objects.find(str(key))
+        entry = self._objects.find(str(key)) if key not in self._reported else None
         if entry is None or _annotations(entry).get(HEALTH_ANNOTATION, "").lower() != "true":
             return None
         group = self._objects.find(f"WorkloadGroup/{key.namespace}/{_annotations(entry).get(GROUP_ANNOTATION)}")

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from plait.api.meta import ObjectKey
-from plait.api.workloadentry import GROUP_ANNOTATION
+from plait.api.workloadentry import GROUP_ANNOTATION, HEALTH_ANNOTATION
 from plait.inject.outside import Joining as Place
 from plait.inject.outside import entry_name, service_account, workload_entry
 from plait.kube.backoff import Backoff
@@ -74,6 +74,8 @@ class _Program:
     left: float | None = None
     failures: int = 0
     told: str = ""
+    #: Its client says how it is.
+    reports: bool = False
 
 
 class Registrar:
@@ -86,6 +88,7 @@ class Registrar:
         recorder: Records,
         *,
         istiod: str,
+        reports: Callable[[ObjectKey, str], None] = lambda *_: None,
         namespace: str = "istio-system",
         grace: float = GRACE,
         return_time: float = _RETURN,
@@ -95,6 +98,7 @@ class Registrar:
         self._objects = objects
         self._recorder = recorder
         self._istiod = istiod
+        self._reports = reports
         self._namespace = namespace
         self._grace = grace
         self._return = return_time
@@ -139,6 +143,16 @@ class Registrar:
         if not program.connections:
             program.left = self._clock()
             self._soon(key)
+
+    def reported(self, connection: int, fault: str) -> None:
+        """A client said how the program beside it is: from then on that counts, whatever the probe of its group."""
+        key = self._of.get(connection)
+        program = self._programs.get(key) if key is not None else None
+        if key is not None and program is not None:
+            self._reports(key, fault)
+            if not program.reports:
+                program.reports = True
+                self._soon(key)
 
     def take(self, kind: str, namespace: str, name: str) -> None:
         """An object is other than before: a group that programs wait for, or an entry that somebody has deleted."""
@@ -206,8 +220,12 @@ class Registrar:
 
     async def _joined(self, key: ObjectKey, program: _Program) -> None:
         annotations = {CONTROLLER: self._istiod, CONNECTED: _now(), DISCONNECTED: None}
+        if program.reports:
+            annotations[HEALTH_ANNOTATION] = "true"
         there = self._objects.find(str(key))
-        if there is not None and _said(there).get(CONTROLLER) == self._istiod and _said(there).get(CONNECTED):
+        said = _said(there) if there is not None else {}
+        known = said.get(CONTROLLER) == self._istiod and said.get(CONNECTED)
+        if known and (not program.reports or HEALTH_ANNOTATION in said):
             return
         group = self._group(key, program)
         if group is None:

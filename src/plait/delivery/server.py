@@ -17,7 +17,7 @@ from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedE
 from plait.delivery.patience import Patience
 from plait.delivery.stream import ProxyStream
 from plait.delivery.transport import Refusal
-from plait.delivery.wire import MalformedRequestError, decode_caller, decode_request
+from plait.delivery.wire import HEALTH, MalformedRequestError, decode_caller, decode_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,6 +69,10 @@ class Observer(Protocol):
 
     def reacted(self, connection: int, reaction: Reaction) -> None:
         """A proxy accepted or refused a push."""
+        ...
+
+    def reported(self, connection: int, fault: str) -> None:
+        """A client said how the program beside it is; empty: well."""
         ...
 
 
@@ -253,6 +257,9 @@ class Delivery:
             request = decode_request(message)
         except MalformedRequestError as error:
             session.end(Refusal.INVALID_ARGUMENT, str(error))
+            return
+        if request.type_url == HEALTH:
+            self._observer.reported(session.connection, request.error or "")
             return
         reaction = session.state.note(request)
         if reaction is not None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 WILDCARD = "*"
+#: By requests of this type Istio's agents say whether their program is ready; nothing is answered.
+HEALTH = "type.googleapis.com/istio.v1.HealthInformation"
 
 _TYPE_URL, _NONCE, _REMOVED = 4, 5, 6
 _NODE_PARTS = 4

@@ -116,3 +116,27 @@ async def test_nobody_asks_about_entries_that_do_not_want_it():
             await asyncio.sleep(0)
         assert program.asked == 0
         assert health.condition(KEY) is None
+
+
+async def test_a_client_that_says_how_its_program_is_is_believed_and_nobody_asks():
+    objects, program = Objects(), Program()
+    async with asking(objects, program) as (health, heard):
+        # Before there is an entry, as a proxy does that has just come.
+        health.report(KEY, "not yet")
+        assert health.condition(KEY)["status"] == "False"
+        objects.put(STORE)
+        objects.put(ENTRY)
+        health.take("WorkloadEntry", "shop", KEY.name)
+        health.report(KEY, "")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (health.condition(KEY)["status"], program.asked) == ("True", 0)
+        assert heard == [KEY, KEY]
+        objects.remove("WorkloadEntry", "shop", KEY.name)
+        health.take("WorkloadEntry", "shop", KEY.name)
+        await status(health, None)
+        # The next of this name is asked about again.
+        objects.put(ENTRY)
+        health.take("WorkloadEntry", "shop", KEY.name)
+        await status(health, "True")
+        assert program.asked > 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from plait.api.workloadentry import HEALTH_ANNOTATION
 from plait.delivery.joining import CONNECTED, CONTROLLER, DISCONNECTED, Registrar
 from plait.delivery.objects import Objects
 from plait.delivery.proxies import Proxy
@@ -112,10 +113,10 @@ class Records:
 
 
 @asynccontextmanager
-async def registering(api: Api, **times: float):
+async def registering(api: Api, **more: Any):
     records = Records()
     usual = {"grace": 0.05, "return_time": 3600.0}
-    api.registrar = Registrar(api, api.objects, records, istiod="istiod-1", **(usual | times))
+    api.registrar = Registrar(api, api.objects, records, istiod="istiod-1", **(usual | more))
     task = asyncio.create_task(api.registrar.run())
     try:
         yield api.registrar, records
@@ -212,3 +213,17 @@ async def test_entries_of_an_istiod_that_is_no_more_go_if_nobody_comes_back():
         await api.until(lambda: ("WorkloadEntry", "shop", "store-10.42.0.3") not in api.entries, "given up")
         await api.until(lambda: api.annotations.get(CONTROLLER) == "istiod-1", "taken over")
         assert {name for _, _, name in api.entries} == {"own", "store-10.42.0.2", "store-10.42.0.4"}
+
+
+async def test_a_client_that_reports_its_program_has_its_health_count():
+    api, heard = Api(), []
+    api.objects.put(GROUP)
+    async with registering(api, reports=lambda key, fault: heard.append((key.name, fault))) as (registrar, _):
+        registrar.connected(proxy(1))
+        await api.until(lambda: api.annotations.get(CONNECTED), "registered")
+        assert HEALTH_ANNOTATION not in api.annotations
+        registrar.reported(1, "starting")
+        registrar.reported(1, "")
+        registrar.reported(9, "a stranger's")
+        await api.until(lambda: api.annotations.get(HEALTH_ANNOTATION) == "true", "it counts")
+        assert heard == [("store-10.42.0.2", "starting"), ("store-10.42.0.2", "")]

@@ -12,7 +12,7 @@ from plait.delivery.auth import AuthenticationUnavailableError, Identity, Unauth
 from plait.delivery.patience import Patience
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import ViewStore
-from plait.delivery.wire import encode_element
+from plait.delivery.wire import HEALTH, encode_element
 from plait.xds.resource import CDS, EDS, LDS, Resource, ViewUpdate
 
 
@@ -48,9 +48,11 @@ class Stream:
     async def refuse(self, code, reason):
         raise RefusedError(code.name, reason)
 
-    def ask(self, type_url, *names, nonce="", node="sidecar~10.0.0.1~a-1.shop~x"):
+    def ask(self, type_url, *names, nonce="", node="sidecar~10.0.0.1~a-1.shop~x", error=""):
         request = DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=names, response_nonce=nonce)
         request.node.id = node
+        if error:
+            request.error_detail.message = error
         self.inbox.put_nowait(request.SerializeToString())
 
 
@@ -85,6 +87,9 @@ class Observer:
     def reacted(self, _connection, reaction):
         self.heard.append(("reacted", reaction.error))
 
+    def reported(self, _connection, fault):
+        self.heard.append(("reported", fault))
+
 
 def cluster(name, version="1"):
     return Resource(CDS, name, version, encode_element(type_url=CDS, name=name, version=version, value=b""))
@@ -117,6 +122,20 @@ async def test_a_stream_lives_from_connect_to_end(serve):
         *(("connected", "a-1"), ("pushed", "a"), ("reacted", None), ("pushed", "b"), "disconnected"),
     ]
     assert delivery.streams == 0
+
+
+async def test_what_an_agent_says_of_its_program_is_heard_and_not_answered(serve):
+    delivery, observer = serve
+    stream = Stream()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(delivery.handle(stream))
+        stream.ask(CDS)
+        await stream.sent.get()
+        stream.ask(HEALTH)
+        stream.ask(HEALTH, error="it does not answer")
+        stream.inbox.put_nowait(None)
+    assert observer.heard[2:] == [("reported", ""), ("reported", "it does not answer"), "disconnected"]
+    assert stream.sent.empty()
 
 
 @pytest.mark.parametrize(
