@@ -10,6 +10,7 @@ Every path begins with a secret that only this proxy and istiod know; without it
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
@@ -22,7 +23,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     Rds,
 )
 
-from plait.xds.encode import packed, resource
+from plait.xds.encode import message_bytes, packed, resource, resource_of_bytes
 from plait.xds.names import PROBE as NAME
 from plait.xds.resource import LDS, RDS, ViewUpdate
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from plait.xds.resource import Resource
 
 TOKEN, GAUGES = "token", "stats"
+#: What stands for each byte of a secret and of a token in the template: in no other text, and no size before it.
+_SECRET: Final = b"|"
+_TOKEN: Final = b"^"
 #: The bootstrap's cluster of Envoy's own admin interface.
 _ADMIN: Final = "prometheus_stats"
 WARMING: Final = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
@@ -61,17 +65,27 @@ def _listener(address: str, port: int) -> Resource:
 
 
 def _route(secret: str, token: str) -> Resource:
+    """Every push that matters to an object makes one of these for each proxy: from a template, of the same sizes."""
+    encoded, sought = secret.encode(), token.encode()
+    value = _template(len(encoded), len(sought))
+    value = value.replace(_SECRET * len(encoded), encoded).replace(_TOKEN * len(sought), sought)
+    return resource_of_bytes(RDS, NAME, value)
+
+
+@lru_cache(maxsize=64)
+def _template(secret: int, token: int) -> bytes:
+    """The route with a secret and a token of so many bytes."""
     routes = RouteConfiguration(name=NAME)
     host = routes.virtual_hosts.add(name=NAME, domains=["*"])
     answer = host.routes.add()
-    answer.match.path = f"/{secret}/{TOKEN}"
+    answer.match.path = f"/{_SECRET.decode() * secret}/{TOKEN}"
     answer.direct_response.status = 200
-    answer.direct_response.body.inline_string = token
+    answer.direct_response.body.inline_string = _TOKEN.decode() * token
     gauges = host.routes.add()
-    gauges.match.path = f"/{secret}/{GAUGES}"
+    gauges.match.path = f"/{_SECRET.decode() * secret}/{GAUGES}"
     gauges.route.cluster = _ADMIN
     gauges.route.prefix_rewrite = "/stats"
-    return resource(RDS, NAME, routes)
+    return message_bytes(routes)
 
 
 def own_resources(address: str, port: int, secret: str) -> tuple[ViewUpdate, ...]:
