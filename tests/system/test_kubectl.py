@@ -203,6 +203,27 @@ with socket.socket() as s: print("nothing", s.connect_ex(("server.meshed", 81)) 
     assert "by istio-envoy" not in said["meshed", "excluded"]
 
 
+def test_endpoints_that_somebody_wrote_are_reached_and_go_with_their_service(up: Mesh) -> None:
+    first = up.get("pods", "-n", "meshed", "-l", "app=server")["items"][0]
+    meta = {"name": "written", "namespace": "meshed"}
+    spec = {"ports": [{"name": "http", "port": 80}]}
+    subset = {"addresses": [{"ip": first["status"]["podIP"]}], "ports": [{"name": "http", "port": 8000}]}
+    objects = manifest(
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec},
+        {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]},
+    )
+    up.kubectl("apply", "-f", "-", given=objects)
+    script = "import urllib.request; print(urllib.request.urlopen('http://written.meshed', timeout=10).read().decode())"
+    for namespace in ("meshed", "plain"):
+        caller = pod("to-written", namespace, "python", "-c", script, restartPolicy="Never")
+        up.kubectl("apply", "-f", "-", given=manifest(caller))
+        assert finished(up, namespace, "to-written").split()[0] == first["metadata"]["name"]
+    up.kubectl("delete", "service", "-n", "meshed", "written")
+    slices = ("-n", "meshed", "-l", "kubernetes.io/service-name=written")
+    until("the slices are gone", lambda: not up.get("endpointslices", *slices)["items"])
+    assert up.kubectl("get", "endpoints", "-n", "meshed", "-o", "name").stdout.split() == ["endpoints/server"]
+
+
 def test_pods_do_not_reach_each_other_past_their_sidecars(up: Mesh) -> None:
     """Every pod on the bridge has a link-local IPv6 address, which no sidecar captures: it must lead nowhere."""
     up.kubectl("apply", "-f", "-", given=manifest(pod("target", "meshed", "python", "-uc", LISTEN_V6)))
