@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from plait.machine import frames
+from plait.machine.node import remote
 from plait.machine.node.actions import Place
 from plait.machine.node.remote import RemoteOptions, remote_options, run_attach, run_exec
 from plait.machine.node.script import TOOLS
@@ -72,9 +73,11 @@ async def running(*command: str, at: Place | None = None, **streams: bool) -> As
     reader, writer = await asyncio.open_connection(sock=far)
 
     async def serve() -> None:
-        with suppress(ConnectionError):
-            await run_exec(at or place(), options, reader, writer)
-        writer.close()
+        try:
+            with suppress(ConnectionError):
+                await run_exec(at or place(), options, reader, writer)
+        finally:
+            writer.close()
 
     serving = asyncio.create_task(serve())
     client = Client(*await asyncio.open_connection(sock=near))
@@ -207,3 +210,16 @@ async def test_attach_joins_a_client_with_a_process_until_either_ends() -> None:
 def test_options_without_any_stream_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 of stdin"):
         remote_options([("command", "ls"), ("tty", "true")])
+
+
+@pytest.mark.parametrize("part", ["outward", "inward"])
+async def test_a_fault_of_ours_is_not_taken_for_the_end_of_a_connection(
+    monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(remote._Conversation, part, broken)
+    with pytest.raises(ZeroDivisionError):
+        async with running("sh", "-c", "echo out") as client:
+            await client.reader.read()

@@ -92,8 +92,10 @@ async def _until_either(session: Session, talk: _Conversation, reader: asyncio.S
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                log.debug("exec stream ended: %s", result)
+            if isinstance(result, (OSError, EOFError, frames.FrameError)):
+                log.debug("exec stream ended: %s", result)  # how a connection ends
+            elif isinstance(result, Exception):
+                raise result
 
 
 class _Conversation:
@@ -209,9 +211,9 @@ async def run_attach(
     showing = asyncio.create_task(_show(options, from_process, writer), name="attached")
     giving = asyncio.create_task(_pass_on(reader, to_process), name="attached client")
     try:
-        await asyncio.wait((showing, giving), return_when=asyncio.FIRST_COMPLETED)
-        if showing.done():
-            showing.result()
+        done, _ = await asyncio.wait((showing, giving), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         for task in (showing, giving):
             task.cancel()
