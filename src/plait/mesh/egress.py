@@ -127,13 +127,15 @@ def routed_ports(
 ) -> tuple[HostPort, ...]:
     """The ports of hosts that only the VirtualServices of a Sidecar's scope send to (`targeted`, see `targets`)."""
     named = {port.host for port in imported}
+    targeted = [target for target in targeted if target[0] not in named]
+    if not targeted:
+        return ()
     only = {_port_of(item) for item in _chosen(reader, scope)}
     numbers = None if None in only else only
     found: set[HostPort] = set()
     for host, port in targeted:
-        if host not in named:
-            routed = _routed(reader, scope.namespace, host)
-            found.update(p for p in routed if (not port or p.port == port) and (numbers is None or p.port in numbers))
+        routed = _routed(reader, scope.namespace, host)
+        found.update(p for p in routed if (not port or p.port == port) and (numbers is None or p.port in numbers))
     return undisputed(tuple(sorted(found)), scope.namespace)
 
 

@@ -137,11 +137,14 @@ class SidecarFragments:
     def listening(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Listening:
         """What decides which listeners and route configurations there are; a further HTTP service mostly does not."""
         ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-        http = [port for port in ports if port.protocol.is_http]
+        http: list[HostPort] = []
+        rest: list[HostPort] = []
+        for port in ports:
+            (http if port.protocol.is_http else rest).append(port)
         dynamic = {port.port for port in http if port.resolution is Resolution.DYNAMIC}
         numbers = sorted({port.port for port in http})
         # Where two services want one place the older has it (Istio's rule).
-        others = sorted((port for port in ports if not port.protocol.is_http), key=lambda port: port.created)
+        others = sorted(rest, key=lambda port: port.created)
         return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
 
     def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
@@ -189,7 +192,7 @@ class SidecarFragments:
         numbered = (
             reader.ports_numbered(scope.namespace, port)
             if scope.sidecar is None
-            else tuple(item for item in tracker.need(("scope-ports", scope)) if item.port == port)
+            else [item for item in tracker.need(("scope-ports", scope)) if item.port == port]
         )
         ports = tuple([item for item in numbered if item.protocol.may_be_http])
         rules: MeshRules = tracker.need(("mesh-rules", scope))
@@ -293,7 +296,7 @@ class SidecarFragments:
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         untold = tracker.need(("telling", view.scope)).not_at_all
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
-        yield from endpoint_entries(
+        return endpoint_entries(
             tuple([item for item in found if item.host not in untold]) if untold else found,
             view.caller,
             reader,
