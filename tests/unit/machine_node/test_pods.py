@@ -188,12 +188,12 @@ async def test_liveness_and_startup_probes(cluster):
 
 async def test_a_probe_may_have_a_grace_of_its_own(cluster):
     sick = {
-        "exec": {"command": ["false"]},
+        "exec": {"command": ["sh", "-c", "! test -e /tmp/deaf"]},
         "periodSeconds": 1,
         "failureThreshold": 1,
         "terminationGracePeriodSeconds": 1,
     }
-    script = "trap '' TERM; while :; do sleep 0.1; done"
+    script = "trap '' TERM; touch /tmp/deaf; while :; do sleep 0.1; done"
     await cluster.start("stubborn", shell(script, livenessProbe=sick), terminationGracePeriodSeconds=100_000)
     pod = await cluster.when("stubborn", lambda p: container(p).get("restartCount", 0) >= 1)
     assert container(pod)["lastState"]["terminated"]["exitCode"] == 137
