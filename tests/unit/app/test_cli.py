@@ -196,3 +196,17 @@ def test_files_of_a_program_need_a_group_and_one_address(run, tmp_path: Path) ->
     assert "say a file with a WorkloadGroup" in run("workload", "entry", "configure", *out).output
     both = ("--internalIP", "10.0.0.1", "--externalIP", "10.0.0.2")
     assert "exclude each other" in run("workload", "entry", "configure", "-f", "x", *both, *out).output
+
+
+def test_what_a_terminal_cannot_show_is_written_as_a_number(tmp_path: Path) -> None:
+    file = tmp_path / "ä.yaml"
+    file.write_text("kind: [", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "plait.cli.main", "validate", "-f", str(file)],
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "ascii", "XDG_STATE_HOME": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"\\xe4.yaml:" in done.stdout
+    assert b"Traceback" not in done.stderr
