@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plait.machine.init import edge
-from plait.machine.init.relay import Targets
+from plait.machine.init.relay import Targets, accept
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,3 +120,26 @@ async def test_who_has_left_is_waited_with_no_longer(relay, monkeypatch: pytest.
             writer.close()
             while len(asyncio.all_tasks()) > before:
                 await asyncio.sleep(0)
+
+
+async def test_what_goes_wrong_with_one_connection_ends_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[socket.socket] = []
+
+    async def each(client: socket.socket) -> None:
+        asked.append(client)
+        if len(asked) == 1:
+            raise ConnectionAbortedError("gone")
+        await asyncio.get_running_loop().sock_sendall(client, b"served")
+        client.close()
+
+    with listening() as listener:
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(accept("http", listener, each, tasks))
+            answers = []
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection(*listener.getsockname())
+                answers.append(await reader.read(-1))
+                writer.close()
+            accepting.cancel()
+    assert answers == [b"", b"served"]
+    assert capsys.readouterr().err == "relay: http: gone\n"

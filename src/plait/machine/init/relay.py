@@ -178,4 +178,15 @@ async def accept(
             sys.stderr.write(f"relay: {name}: accept: {error}\n")
             await asyncio.sleep(0.05)
             continue
-        tasks.create_task(each(client), name=f"{name} connection")
+        tasks.create_task(_alone(name, client, each), name=f"{name} connection")
+
+
+async def _alone(
+    name: str, client: socket.socket, each: Callable[[socket.socket], Coroutine[None, None, None]]
+) -> None:
+    """What goes wrong with one connection ends that one, and not all that are carried here."""
+    try:
+        await each(client)
+    except OSError as error:
+        sys.stderr.write(f"relay: {name}: {error}\n")
+        client.close()
