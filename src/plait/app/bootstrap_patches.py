@@ -22,6 +22,7 @@ def with_bootstrap_patches(pod: dict[str, Any], request: AdmissionRequest, root_
     filters: list[EnvoyFilter] = []
     for namespace in dict.fromkeys((request.namespace, root_namespace)):
         for entry in request.objects.entries(_ENVOYFILTERS, namespace):
+            # One from before its schema was checked holds for nobody, rather than keep pods from being made.
             with suppress(msgspec.ValidationError):
                 filters.append(msgspec.convert(entry.obj, EnvoyFilter))
     found = bootstrap_patches(filters, pod, namespace=request.namespace, root_namespace=root_namespace)
@@ -35,6 +36,6 @@ def _in_envoys_words(found: tuple[BootstrapPatch, ...]) -> list[BootstrapPatch]:
     for patch in found:
         # Imported here: Envoy's message classes are 30 MB, and hardly anybody patches a bootstrap.
         values = importlib.import_module("plait.xds.patch.values")
-        with suppress(values.PatchValueError):
+        with suppress(values.PatchValueError):  # refused at the door, or told there
             result.append(patch._replace(value=values.plain_value("BOOTSTRAP", patch.value)))
     return result

@@ -95,7 +95,7 @@ class Launcher:
             try:
                 packages = connection.recv(4096).decode("ascii", "replace").split()
             except OSError:
-                return
+                return  # it asked for nothing in time, or has gone
             if not packages or not all(map(_PACKAGE.fullmatch, packages)):
                 return
             connection.settimeout(None)
@@ -116,7 +116,7 @@ class Launcher:
             children = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
             os.kill(int(children[0]) if children else outer, signal.SIGTERM)
         except OSError:
-            return
+            return  # it has ended: there is nothing to stop
 
 
 def main() -> None:

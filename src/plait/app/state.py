@@ -139,7 +139,7 @@ class State:
                 try:
                     yield
                 finally:
-                    with suppress(OSError):
+                    with suppress(OSError):  # it is not empty: a mesh's
                         self.root.rmdir()
                 return
             finally:

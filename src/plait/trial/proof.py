@@ -56,7 +56,7 @@ class Proofs:
         #: Versions in the order in which they were proven.
         self._proven: dict[str, None] = {}
         if memory is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # a memory that is not there costs a trial
                 self._proven = dict.fromkeys(memory.read_text(encoding="ascii").split()[-_REMEMBERED:])
 
     async def refused(self, resources: Iterable[Resource], *, seconds: float) -> tuple[Refused, ...]:
@@ -94,7 +94,7 @@ class Proofs:
         for version in list(self._proven)[: max(0, len(self._proven) - _REMEMBERED)]:
             del self._proven[version]
         if self._memory is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # as above
                 self._memory.write_text("\n".join(self._proven), encoding="ascii")
 
 

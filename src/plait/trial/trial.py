@@ -195,7 +195,7 @@ async def trial(
 
 def _saying(words: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        with suppress(ConnectionError):  # Envoy has what it wanted to know
             writer.write(words.encode())
             writer.write_eof()
             # An end that closes before it has read all takes its own words back.

@@ -81,5 +81,5 @@ def _init_of(outer: int) -> int | None:
             if Path(f"/proc/{outer}/stat").read_text().rpartition(") ")[2][0] in "ZX":
                 return None
         except OSError:
-            return None
+            return None  # one of the two has ended just now, and init with it
         time.sleep(_LOOK)

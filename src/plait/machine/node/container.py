@@ -244,7 +244,7 @@ class Container:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await asyncio.sleep(_LAYERS_POLL)
-            with contextlib.suppress(LayerError):
+            with contextlib.suppress(LayerError):  # told when the next try fails
                 if self._host.layers.find(image.packages) is not None:
                     return
 

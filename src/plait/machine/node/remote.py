@@ -238,7 +238,7 @@ async def _show(options: RemoteOptions, process: asyncio.StreamReader, writer: a
 
 async def _pass_on(reader: asyncio.StreamReader, process: asyncio.StreamWriter) -> None:
     """What the client sends, to the process, as it is: init reads frames too."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # either has gone, which ends the other too
         while piece := await reader.read(_BLOCK):
             process.write(piece)
             await process.drain()

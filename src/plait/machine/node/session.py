@@ -69,7 +69,7 @@ class Session:
 
     def problem(self) -> str:
         """Why the program could not be started; asked for once it has ended. Empty if it was."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # nothing was said
             return os.read(self.report, _KEPT).decode("utf-8", "replace").strip()
         return ""
 
@@ -77,7 +77,7 @@ class Session:
         """Tell the terminal its size."""
         if self.terminal is not None:
             size = struct.pack("HHHH", min(height, 65535), min(width, 65535), 0, 0)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the program has closed it
                 fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
 
     async def finish(self) -> None:
@@ -227,7 +227,7 @@ def _inheritable() -> list[int]:
     """Descriptors that this process was started with, beyond the first three, which a child would get too."""
     found = []
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208  (names are all there is)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the one that this list was read by
             if int(entry) > 2 and os.get_inheritable(int(entry)):
                 found.append(int(entry))
     return found
