@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -33,10 +33,10 @@ from plait.delivery.frames import (
     Serve,
     Serving,
 )
+from plait.delivery.pieces import pieces
 from plait.delivery.proxies import Proxies, Proxy
-from plait.delivery.splices import Spliced, splice
 from plait.delivery.store import ViewStore
-from plait.xds.resource import Resource, ViewUpdate
+from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -50,44 +50,8 @@ log = logging.getLogger(__name__)
 
 #: Envoy's words for a port that it cannot have.
 _TAKEN = "cannot bind"
-
-
-#: Bytes of resources, and views, after which a frame is large enough: delivery works on it while the next is made.
-_PIECE = 256 << 10
-_VIEWS = 8
 #: Refusals remembered, for proxies that are slower to refuse the same.
 _TRACES = 64
-
-
-def pieces(updates: Iterable[ViewUpdate], known: ViewStore, since: float | None) -> Iterator[Fill]:
-    """A publication in pieces, at least one, each of whole views, with large resources as they differ from those in
-    `known`, which is brought up to date. `updates` have those of a view together.
-    """
-    piece: list[ViewUpdate] = []
-    parts: list[Spliced] = []
-    size = views = 0
-    for view, of_view in groupby(updates, key=lambda update: update.view):
-        if size > _PIECE or views >= _VIEWS:
-            yield Fill(tuple(piece), since, spliced=tuple(parts))
-            piece, parts, size, views = [], [], 0, 0
-        views += 1
-        for update in of_view:
-            before = known.view(view).head(update.type_url).resources
-            whole: list[Resource] = []
-            for resource in update.upserts:
-                old = before.get(resource.name)
-                if old is not None and (part := splice(view, old, resource)) is not None:
-                    parts.append(part)
-                    size += len(part.middle)
-                else:
-                    whole.append(resource)
-                    size += len(resource.encoded)
-            known.apply((update,))
-            if len(whole) == len(update.upserts):
-                piece.append(update)
-            elif whole or update.removed:
-                piece.append(ViewUpdate(view, update.type_url, tuple(whole), update.removed))
-    yield Fill(tuple(piece), since, spliced=tuple(parts))
 
 
 def _noted(updates: Iterable[ViewUpdate], into: list[ViewUpdate]) -> Iterator[ViewUpdate]:

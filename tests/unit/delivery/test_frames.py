@@ -8,8 +8,8 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.delivery.builder import pieces
 from plait.delivery.frames import Channel, Down, Drop, Fill, Up
+from plait.delivery.pieces import pieces
 from plait.delivery.splices import restored, splice
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import encode_element
