@@ -31,7 +31,7 @@ def _check(_world: World, item: Item) -> Iterator[Finding]:
                 yield found(DEPRECATED, item, path, fix=f"percentage: {{value: {value}}}", value=value, detail=detail)
     elif item.kind == SIDECAR:
         if isinstance(at(item.spec, "outboundTrafficPolicy", "egressProxy"), dict):
-            detail = "egressProxy is ignored"
+            detail = "egressProxy is deprecated by Istio, which may ignore it; plait does as it says"
             yield found(DEPRECATED, item, "spec.outboundTrafficPolicy.egressProxy", detail=detail)
     else:
         names = mapping(item.spec, "names")

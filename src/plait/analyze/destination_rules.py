@@ -9,18 +9,18 @@ from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.destinations import near_by
 from plait.analyze.fields import labels, mapping, mappings, number, text, texts
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import DESTINATION_RULE
-from plait.analyze.known_hosts import find_host
+from plait.analyze.kinds import DESTINATION_RULE, SERVICE
+from plait.analyze.known_hosts import find_host, known_hosts_under
 from plait.analyze.messages import (
     NO_VERIFICATION,
     NO_VERIFICATION_AT_PORT,
     SUBSET_WITHOUT_PODS,
     UNKNOWN_RULE_HOST,
 )
-from plait.analyze.pods import endpoint_labels, pods_selected
+from plait.analyze.pods import ENTRIES_BY_NAMESPACE, endpoint_labels, pods_selected
 from plait.analyze.selectors import selector_text, selects
 from plait.analyze.world import Item, World
-from plait.snapshot.hosts import complete_host
+from plait.snapshot.hosts import complete_host, is_wildcard
 
 _VERIFIABLE: Final = frozenset({"SIMPLE", "MUTUAL"})
 _FIX: Final = (
@@ -51,14 +51,16 @@ def _unverified(item: Item, tls: dict[str, Any]) -> bool:
 def _check_subsets(world: World, item: Item) -> Iterator[Finding]:
     host = text(item.spec, "host")
     known = find_host(world, host, item.namespace, texts(item.spec, "exportTo"))
+    full = complete_host(host, item.namespace, world.domain)
     if known is None:
+        if is_wildcard(full) and any(True for _ in known_hosts_under(world, full, item.namespace)):
+            return
         remark, fix = near_by(world, host, item.namespace)
-        full = complete_host(host, item.namespace, world.domain)
         yield found(UNKNOWN_RULE_HOST, item, "spec.host", value=host, fix=fix, host=full, near=remark)
         return
     for index, subset in mappings(item.spec, "subsets"):
         wanted = {**known.selector, **labels(subset, "labels")}
-        if not _any_pod(world, wanted):
+        if not (_any_pod(world, wanted) or _any_entry(world, full, item.namespace, labels(subset, "labels"))):
             path, shown = f"spec.subsets[{index}].labels", selector_text(wanted)
             fix = "labels that its pods carry"
             yield found(
@@ -71,6 +73,21 @@ def _any_pod(world: World, wanted: dict[str, str]) -> bool:
     own = {name: value for name, value in wanted.items() if not _of_nodes(name)}
     pods = pods_selected(world, own)
     return any(len(own) == len(wanted) or selects(wanted, endpoint_labels(world, pod)) for pod in pods)
+
+
+def _any_entry(world: World, host: str, namespace: str, wanted: dict[str, str]) -> bool:
+    """Whether an endpoint that is no pod carries the labels, as far as they are its own and not of its place."""
+    own = {name: value for name, value in wanted.items() if not _of_nodes(name)}
+    for known in known_hosts_under(world, host, namespace):
+        listed = (labels(endpoint, "labels") for _, endpoint in mappings(known.spec, "endpoints"))
+        if any(selects(own, carried) for carried in listed):
+            return True
+        place = ("selector",) if known.kind == SERVICE else ("workloadSelector", "labels")
+        selector = labels(known.spec, *place)
+        entries = world.each(ENTRIES_BY_NAMESPACE, known.namespace) if selector else ()
+        if any(selects({**selector, **own}, {**labels(each.spec, "labels"), **each.labels}) for each in entries):
+            return True
+    return False
 
 
 def _of_nodes(label: str) -> bool:

@@ -21,15 +21,14 @@ from plait.analyze.kinds import (
     SIDECAR,
     VIRTUAL_SERVICE,
     WASM_PLUGIN,
-    WORKLOAD_ENTRY,
     Kind,
 )
 from plait.analyze.known_hosts import find_host, known_hosts_under
 from plait.analyze.mesh_hosts import is_for_sidecars
 from plait.analyze.messages import NAMES_NOTHING
-from plait.analyze.pods import pods_selected
+from plait.analyze.pods import ENTRIES_BY_NAMESPACE, pods_selected
 from plait.analyze.selectors import selector_text, selects
-from plait.analyze.world import Index, Item, World
+from plait.analyze.world import Item, World
 from plait.snapshot.hosts import complete_host, is_wildcard
 
 
@@ -117,7 +116,6 @@ _SELECTORS: Final[dict[Kind, tuple[str, str]]] = {
     PROXY_CONFIG: ("selector", "matchLabels"),
     SERVICE_ENTRY: ("workloadSelector", "labels"),
 }
-_ENTRIES: Final = Index((WORKLOAD_ENTRY,), lambda item, _: (item.namespace,))
 
 
 def _check_selector(world: World, item: Item) -> Iterator[Finding]:
@@ -128,8 +126,8 @@ def _check_selector(world: World, item: Item) -> Iterator[Finding]:
     everywhere = item.namespace == world.root_namespace and item.kind != SERVICE_ENTRY
     if any(True for _ in pods_selected(world, selector, None if everywhere else item.namespace)):
         return
-    entries = world.find(_ENTRIES, item.namespace) if item.kind == SERVICE_ENTRY else ()
-    if any(selects(selector, labels(entry.spec, "labels")) for entry in entries):
+    entries = world.find(ENTRIES_BY_NAMESPACE, item.namespace) if item.kind == SERVICE_ENTRY else ()
+    if any(selects(selector, {**labels(entry.spec, "labels"), **entry.labels}) for entry in entries):
         return
     what = "no pod or WorkloadEntry" if item.kind == SERVICE_ENTRY else "no pod"
     where = "" if everywhere or not item.namespace else f" of namespace {item.namespace}"

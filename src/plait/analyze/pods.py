@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from plait.analyze.fields import labels, mapping, mappings, text
-from plait.analyze.kinds import NAMESPACE, NODE, POD
+from plait.analyze.kinds import NAMESPACE, NODE, POD, WORKLOAD_ENTRY
 from plait.analyze.selectors import selects
 from plait.analyze.world import Index, Item, World
 
@@ -22,6 +22,7 @@ _ENABLED: Final = "enabled"
 SYSTEM_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 
 PODS_BY_NAMESPACE: Final = Index((POD,), lambda item, _: (item.namespace,))
+ENTRIES_BY_NAMESPACE: Final = Index((WORKLOAD_ENTRY,), lambda item, _: (item.namespace,))
 _PODS_BY_LABEL: Final = Index((POD,), lambda item, _: tuple(item.labels.items()))
 
 

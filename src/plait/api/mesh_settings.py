@@ -227,6 +227,8 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
             findings.error(path, "localityLbSetting and zoneAwareLbSetting exclude each other", fix="one of them")
         # Whether failures are found out, each DestinationRule says for itself.
         validate_zones(f"{path}.zoneAwareLbSetting", settings.zone_aware_lb_setting, findings, detects=True)
+    if settings.default_config is not None:
+        findings.variables(f"{path}.defaultConfig.proxyMetadata", settings.default_config.proxy_metadata)
     if settings.tls_defaults is not None:
         validate_ciphers(f"{path}.tlsDefaults", settings.tls_defaults.cipher_suites, findings)
         validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)

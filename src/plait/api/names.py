@@ -34,6 +34,11 @@ def _are_labels(labels: list[str]) -> bool:
     return not labels[-1].isdecimal() and all(map(is_dns_label, labels))
 
 
+def within_label(host: str) -> bool:
+    """Whether a wildcard stands for a part of a label (`*foo.example`), by which Envoy tells no names of TLS apart."""
+    return host.startswith("*") and host != "*" and not host.startswith("*.")
+
+
 def is_wildcard_host(text: str) -> bool:
     """Whether `text` is a DNS name whose first label may be a wildcard: `*`, `*.domain`, `*-name.domain`."""
     if not 0 < len(text) <= _MAX_NAME:
@@ -100,6 +105,11 @@ def is_header_name(text: str) -> bool:
 def is_header_value(text: str) -> bool:
     """Whether `text` can be the value of an HTTP header: no NUL, CR or LF."""
     return not any(mark in text for mark in "\0\r\n")
+
+
+def is_variable_name(text: str) -> bool:
+    """The name of an environment variable as Kubernetes takes it in a pod: printable ASCII without `=`."""
+    return bool(text) and all(" " <= letter <= "~" and letter != "=" for letter in text)
 
 
 def is_port(number: int) -> bool:

@@ -29,13 +29,18 @@ class TargetReference(msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
+def is_label_name(name: str) -> bool:
+    """Names of labels and annotations, with a domain before them or without."""
+    prefix, slash, last = name.rpartition("/")
+    return len(last) <= _MAX and not (slash and len(prefix) > 253) and bool(_KEY.fullmatch(name))
+
+
 def validate_labels(path: str, labels: dict[str, str], findings: Findings) -> None:
     """Names and values as Kubernetes has them."""
     for name, value in labels.items():
-        prefix, slash, last = name.rpartition("/")
         if not name:
             findings.error(path, "a label without a name", fix="a name such as app")
-        elif len(last) > _MAX or (slash and len(prefix) > 253) or not _KEY.fullmatch(name):
+        elif not is_label_name(name):
             findings.error(f"{path}[{name}]", f"{name!r} is not the name of a label", fix="letters, digits, - _ .")
         if len(value) > _MAX or not _VALUE.fullmatch(value):
             findings.error(
@@ -44,11 +49,18 @@ def validate_labels(path: str, labels: dict[str, str], findings: Findings) -> No
 
 
 def validate_selector(path: str, labels: dict[str, str] | None, findings: Findings) -> None:
-    """Istio: a selector compares labels for equality, so that neither names nor values have wildcards."""
+    """Istio: a selector compares labels for equality, so that neither names nor values have wildcards.
+
+    `path` is that of the labels.
+    """
     if labels is None:
         return
     if not labels:
-        findings.warn(path, "has no labels, so every workload of the namespace is meant", fix="labels, or no selector")
+        findings.warn(
+            path.rpartition(".")[0],
+            "has no labels, so every workload of the namespace is meant",
+            fix="labels, or no selector",
+        )
     for name, value in labels.items():
         if not name:
             findings.error(path, "a label without a name", fix="a name such as app")
@@ -64,7 +76,7 @@ def validate_targets(
     findings: Findings,
 ) -> None:
     """Istio: selector, targetRef and targetRefs exclude each other; references stay in their namespace."""
-    validate_selector("spec.selector", selector.match_labels if selector is not None else None, findings)
+    validate_selector("spec.selector.matchLabels", selector.match_labels if selector is not None else None, findings)
     named = [
         name
         for name, given in (("selector", selector), ("targetRef", target), ("targetRefs", targets))

@@ -19,7 +19,7 @@ from plait.api.workloadentry import GROUP_ANNOTATION, HEALTH_ANNOTATION
 from plait.inject.outside import Joining as Place
 from plait.inject.outside import entry_name, service_account, workload_entry
 from plait.kube.backoff import Backoff
-from plait.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from plait.kube.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from plait.kube.kinds import POD, WORKLOADENTRY
 
 if TYPE_CHECKING:
@@ -205,6 +205,9 @@ class Registrar:
             else:
                 del self._programs[key]
                 await self._remove(key)
+        except Invalid as error:
+            self._fails(key, program, error)
+            self._tell(program, f"its WorkloadEntry is refused: {error}", self._known_group(key, program))
         except ApiError as error:
             self._fails(key, program, error)
         except Exception as error:
@@ -238,6 +241,7 @@ class Registrar:
             except AlreadyExists:
                 pass
             else:
+                program.told = ""
                 log.info("%s: registered, from WorkloadGroup %s", key, program.caller.group)
                 return
         body = {"metadata": {"annotations": annotations}}
@@ -246,19 +250,29 @@ class Registrar:
     def _group(self, key: ObjectKey, program: _Program) -> Mapping[str, Any] | None:
         """The group, if there is one whose programs have this service account; who waits for it is told once."""
         caller = program.caller
-        group = self._objects.find(f"WorkloadGroup/{key.namespace}/{caller.group}")
+        group = self._known_group(key, program)
         why = ""
         if group is None:
             why = f"there is no WorkloadGroup {caller.group!r} in namespace {key.namespace}"
         elif (account := service_account(group)) != caller.node.service_account:
             why = f"its programs have the service account {account!r}, this one has {caller.node.service_account!r}"
-        if why and why != program.told:
+        if not why:
+            return group
+        if why != program.told:
             log.warning("%s: not registered: %s", key, why)
-            if group is not None:
-                message = f"proxy {caller.node.pod} at {caller.node.ip} is not registered: {why}"
-                self._recorder.record(group, reason="NotRegistered", message=message, type="Warning")
+        self._tell(program, why, group)
+        return None
+
+    def _known_group(self, key: ObjectKey, program: _Program) -> Mapping[str, Any] | None:
+        return self._objects.find(f"WorkloadGroup/{key.namespace}/{program.caller.group}")
+
+    def _tell(self, program: _Program, why: str, group: Mapping[str, Any] | None) -> None:
+        """Why a program is not registered, by an Event of its group, once for each reason."""
+        if why != program.told and group is not None:
+            node = program.caller.node
+            message = f"proxy {node.pod} at {node.ip} is not registered: {why}"
+            self._recorder.record(group, reason="NotRegistered", message=message, type="Warning")
         program.told = why
-        return None if why else group
 
     async def _note_left(self, key: ObjectKey) -> None:
         there = self._objects.find(str(key))

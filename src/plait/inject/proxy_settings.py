@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from plait.api.mesh_settings import ProxyDefaults
+from plait.api.names import is_variable_name
 from plait.api.proxyconfig import ProxyConfig
 from plait.api.yaml import read_yaml
 
@@ -57,6 +58,8 @@ def proxy_settings(
         concurrency = given
     if isinstance(metadata, dict):
         environment |= {str(key): str(value) for key, value in metadata.items()}
+    # One that no pod can have would keep all pods concerned from being made.
+    environment = {name: value for name, value in environment.items() if is_variable_name(name)}
     return ProxySettings(concurrency=concurrency, environment=environment)
 
 

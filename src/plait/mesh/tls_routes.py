@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plait.api.meta import ObjectKey
+from plait.api.names import within_label
 from plait.api.virtualservice import L4Match, TLSMatch, VirtualService
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, applies_to_caller
@@ -28,7 +29,9 @@ def tls_ways(
                 continue
             # Names have no case in DNS, and Envoy compares them in lower case.
             asked = (host.lower() for host in match.sni_hosts)
-            common = {both for host in asked for one in served if (both := narrower(one, host)) is not None}
+            both = (narrower(one, host) for host in asked for one in served)
+            # A name that Envoy cannot look for would cost the whole listener.
+            common = {name for name in both if name is not None and not within_label(name)}
             if not common:
                 continue
             way = TCPWay(

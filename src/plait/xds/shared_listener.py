@@ -13,6 +13,7 @@ from envoy.config.listener.v3.listener_components_pb2 import FilterChain, Listen
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 
+from plait.api.names import within_label
 from plait.mesh.config import MeshConfig
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
@@ -108,6 +109,9 @@ def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Man
     for chain in tcp_chains(service.to):
         match = chain.filter_chain_match
         if service.protocol is Protocol.TLS and not match.server_names:
+            if within_label(service.host):
+                # Envoy would refuse the listener of all services on the port.
+                continue
             # `*` is every name, though only of clients that ask for one.
             match.server_names.extend([service.host] if service.host != "*" else [])
             match.transport_protocol = "" if match.server_names else "tls"

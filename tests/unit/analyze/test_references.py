@@ -180,3 +180,37 @@ def test_what_a_destination_that_is_not_there_costs_is_told_by_what_is_sent_to_i
         "spec.http[0].mirrors[0].destination.host": f"{there_is_none}copies are lost",
         "spec.tcp[0].route[0].destination.host": f"{there_is_none}connections are closed",
     }
+
+
+def entry(**spec: Any) -> dict[str, Any]:
+    ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+    return istio("ServiceEntry", "e", hosts=["out.example"], ports=ports, resolution="STATIC", **spec)
+
+
+SUBSET = istio("DestinationRule", "d", host="out.example", subsets=[{"name": "v1", "labels": {"v": "1"}}])
+SELECTING = entry(workloadSelector={"labels": {"app": "out"}})
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        ((entry(endpoints=[{"address": "10.1.1.1", "labels": {"v": "1"}}]),), []),
+        ((entry(endpoints=[{"address": "10.1.1.1", "labels": {"v": "2"}}]),), ["IST0173"]),
+        ((SELECTING, istio("WorkloadEntry", "w", address="10.1.1.1", labels={"app": "out", "v": "1"})), []),
+        ((SELECTING, istio("WorkloadEntry", "w", address="10.1.1.1", labels={"app": "other", "v": "1"})), ["IST0173"]),
+        ((SELECTING, istio("WorkloadEntry", "w", address="10.1.1.1", labels={"app": "out"})), ["IST0173"]),
+    ],
+)
+def test_endpoints_of_entries_are_in_a_subset_too(objects: tuple[dict[str, Any], ...], expected: list[str]) -> None:
+    assert [code for code, _ in findings(SUBSET, *objects) if code == "IST0173"] == expected
+
+
+def test_the_labels_of_a_workload_entry_itself_select_it() -> None:
+    workload = istio("WorkloadEntry", "w", address="10.1.1.1")
+    workload["metadata"]["labels"] = {"app": "out", "v": "1"}
+    assert not {code for code, _ in findings(SUBSET, SELECTING, workload)} & {"IST0173", "PLT0010"}
+
+
+def test_a_wildcard_that_covers_hosts_is_no_unknown_host() -> None:
+    assert findings(istio("DestinationRule", "d", host="*.shop.svc.cluster.local")) == []
+    assert ("IST0174", "spec.host") in findings(istio("DestinationRule", "d", host="*.bank.svc.cluster.local"))

@@ -14,7 +14,7 @@ from plait.delivery.joining import CONNECTED, CONTROLLER, DISCONNECTED, Registra
 from plait.delivery.objects import Objects
 from plait.delivery.proxies import Proxy
 from plait.delivery.wire import Caller
-from plait.kube.errors import AlreadyExists, NotFound
+from plait.kube.errors import AlreadyExists, Invalid, NotFound
 from plait.mesh.node import ProxyNode
 
 GROUP = {
@@ -185,6 +185,30 @@ async def test_a_group_that_comes_late_is_waited_for_and_a_foreign_account_is_no
         await asyncio.wait_for(_until(lambda: records.said), 10)
         assert "its programs have the service account 'store', this one has 'thief'" in records.said[0]
         assert not api.entries
+
+
+async def test_why_an_entry_is_refused_is_told_once():
+    class Refusing(Api):
+        tries = 0
+
+        async def create(self, kind: Any, obj: dict[str, Any]) -> dict[str, Any]:
+            self.tries += 1
+            if self.tries > 1:
+                return await super().create(kind, obj)
+            raise Invalid({"code": 422, "message": "metadata.annotations: 'x y' is no name"})
+
+    api = Refusing()
+    api.objects.put(GROUP)
+    async with registering(api) as (registrar, records):
+        registrar.connected(proxy(1))
+        await asyncio.wait_for(_until(lambda: records.said), 10)
+        registrar.take("WorkloadGroup", "shop", "store")
+        await api.until(lambda: NAME in api.entries, "registered once the group is mended")
+        (said,) = records.said
+        assert said.startswith(
+            "store NotRegistered proxy vm at 10.42.0.2 is not registered: its WorkloadEntry is refus"
+        )
+        assert said.endswith("'x y' is no name")
 
 
 async def _until(condition: Any) -> None:

@@ -54,6 +54,12 @@ def test_of_several_the_oldest_holds_and_the_annotation_over_all() -> None:
     assert settings(*two, obj=pod(**{"proxy.istio.io/config": "concurrency: ["})).concurrency == 3
 
 
+def test_a_variable_that_no_pod_can_have_is_left_out() -> None:
+    """The API would refuse the pod, and with it every pod that the ProxyConfig is for."""
+    found = settings(config("a", "shop", environmentVariables={"A=B": "x", "": "y", "OK": "z"}))
+    assert found.environment == {"OK": "z"}
+
+
 def test_the_proxy_gets_its_threads_and_variables() -> None:
     given = ProxySettings(concurrency=2, environment={"TRUST_DOMAIN": "mine", "NEW": "x"})
     made = inject_pod(pod(), namespace=NAMESPACE, config=InjectConfig(), settings=given).pod

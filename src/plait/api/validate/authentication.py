@@ -16,7 +16,7 @@ def validate_peerauthentication(policy: PeerAuthentication, findings: Findings) 
     """Add what is wrong with `policy` to `findings`."""
     spec = policy.spec
     labels = spec.selector.match_labels if spec.selector is not None else None
-    validate_selector("spec.selector", labels, findings)
+    validate_selector("spec.selector.matchLabels", labels, findings)
     if spec.port_level_mtls is None:
         return
     if not labels:

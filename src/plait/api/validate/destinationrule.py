@@ -30,7 +30,7 @@ def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
     findings.host("spec.host", spec.host, wildcard=True)
     findings.export_to("spec.exportTo", spec.export_to)
     if spec.workload_selector is not None:
-        validate_selector("spec.workloadSelector", spec.workload_selector.match_labels, findings)
+        validate_selector("spec.workloadSelector.matchLabels", spec.workload_selector.match_labels, findings)
         if any(scope not in {".", findings.key.namespace} for scope in spec.export_to):
             findings.error("spec.exportTo", "a rule with a workloadSelector is for its own namespace", fix='["."]')
     if spec.traffic_policy is not None:

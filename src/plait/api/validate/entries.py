@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 from plait.api.names import is_hostname, is_ip, is_subnet
-from plait.api.selection import validate_labels, validate_selector
+from plait.api.selection import is_label_name, validate_labels, validate_selector
 from plait.api.serviceentry import EntryPort, ServiceEntry, ServiceEntrySpec
 from plait.api.validate.findings import UNIX, Findings
 from plait.api.workloadentry import ReadinessProbe, WorkloadEntry, WorkloadEntrySpec, WorkloadGroup
@@ -19,7 +19,7 @@ def validate_serviceentry(entry: ServiceEntry, findings: Findings) -> None:
     spec = entry.spec
     findings.export_to("spec.exportTo", spec.export_to, none=True)
     if spec.workload_selector is not None:
-        validate_selector("spec.workloadSelector", spec.workload_selector.labels, findings)
+        validate_selector("spec.workloadSelector.labels", spec.workload_selector.labels, findings)
         if spec.endpoints:
             findings.error("spec", "workloadSelector and endpoints exclude each other", fix="one of them")
         if spec.resolution == "NONE":
@@ -54,7 +54,10 @@ def _hosts(spec: ServiceEntrySpec, findings: Findings) -> None:
             continue
         findings.host(path, host, wildcard=True)
         if host.startswith("*") and not host.startswith("*."):
-            findings.warn(path, f"{host!r} matches a part of a label only in TLS and HTTP", fix="*.domain", value=host)
+            findings.warn(
+                path, f"{host!r} holds for HTTP only: connections of TLS are told by whole labels", fix="*.domain",
+                value=host,
+            )  # fmt: skip
 
 
 def _ports(entry: ServiceEntry, findings: Findings) -> None:
@@ -198,7 +201,19 @@ def validate_workloadgroup(group: WorkloadGroup, findings: Findings) -> None:
         findings.error("spec.template", "a template is missing", fix="template: {serviceAccount: NAME}")
     else:
         validate_workload("spec.template", group.spec.template, findings, template=True)
+        account = group.spec.template.service_account
+        if account and not (is_hostname(account) and account == account.lower()):
+            findings.warn(
+                "spec.template.serviceAccount", f"{account!r} is not the name of a service account: no program joins",
+                fix="its name", value=account,
+            )  # fmt: skip
     validate_labels("spec.metadata.labels", group.spec.metadata.labels, findings)
+    for name in group.spec.metadata.annotations:
+        if not is_label_name(name):
+            findings.warn(
+                f"spec.metadata.annotations[{name}]", f"{name!r} is not the name of an annotation: no program joins",
+                fix="letters, digits, - _ .", value=name,
+            )  # fmt: skip
     if group.spec.probe is not None:
         _probe("spec.probe", group.spec.probe, findings)
 

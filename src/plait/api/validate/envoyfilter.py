@@ -38,7 +38,7 @@ def validate_envoyfilter(obj: EnvoyFilter, findings: Findings) -> None:
     """Add what is wrong with `obj` to `findings`."""
     spec = obj.spec
     if spec.workload_selector is not None:
-        validate_selector("spec.workloadSelector", spec.workload_selector.labels, findings)
+        validate_selector("spec.workloadSelector.labels", spec.workload_selector.labels, findings)
         if spec.target_refs:
             findings.error("spec", "workloadSelector and targetRefs exclude each other", fix="one of them")
     validate_targets(None, None, spec.target_refs, findings)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
 from plait.api.durations import is_whole_milliseconds, parse_duration
 from plait.api.meta import ObjectKey
-from plait.api.names import is_dns_label, is_hostname, is_ip, is_port, is_wildcard_host
+from plait.api.names import is_dns_label, is_hostname, is_ip, is_port, is_variable_name, is_wildcard_host
 from plait.api.problem import Level, Problem
 
 _HEADER: Final = re.compile(r"[-A-Za-z0-9]+")
@@ -112,6 +113,15 @@ class Findings:
         """Istio: letters, digits and -, as Kubernetes has it for probes; no pseudo-headers."""
         if not _HEADER.fullmatch(name):
             self.error(path, f"{name!r} is not the name of a header", fix="letters, digits and -", value=name)
+
+    def variables(self, path: str, environment: Iterable[str]) -> None:
+        """Names of environment variables of proxies; one that no pod can have is left out when it is made."""
+        for name in environment:
+            if not is_variable_name(name):
+                self.warn(
+                    f"{path}[{name}]", f"{name!r} is not the name of a variable: it is left out",
+                    fix="letters, digits and _", value=name,
+                )  # fmt: skip
 
     def export_to(self, path: str, scopes: tuple[str, ...], *, none: bool = False) -> None:
         """Who sees an object: `*` everybody, `.` its own namespace, `~` nobody, or namespaces by name.

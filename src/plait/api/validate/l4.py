@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plait.api.names import is_ip, is_mesh_sni, is_subnet
+from plait.api.names import is_ip, is_mesh_sni, is_subnet, within_label
 from plait.api.selection import validate_labels
 from plait.api.validate.findings import Findings
 from plait.api.virtualservice import TLSMatch, VirtualServiceSpec
@@ -42,6 +42,8 @@ def _tls_match(path: str, match: TLSMatch, hosts: tuple[str, ...], findings: Fin
             continue
         if not (gateway and is_mesh_sni(name)):
             findings.host(where, name, wildcard=True)
+        if within_label(name):
+            findings.warn(where, f"{name!r} is left out: TLS is told by whole labels", fix="*.domain", value=name)
         if not any(_includes(host, name) for host in hosts):
             findings.error(where, f"{name!r} is none of the rule's hosts", fix=f"one of {', '.join(hosts)}", value=name)
     if match.port:

@@ -20,7 +20,7 @@ def validate_sidecar(sidecar: Sidecar, findings: Findings) -> None:
     """Add what is wrong with `sidecar` to `findings`."""
     spec = sidecar.spec
     if spec.workload_selector is not None:
-        validate_selector("spec.workloadSelector", spec.workload_selector.labels, findings)
+        validate_selector("spec.workloadSelector.labels", spec.workload_selector.labels, findings)
     if not (spec.egress or spec.ingress or spec.outbound_traffic_policy or spec.inbound_connection_pool):
         findings.error("spec", "nothing is configured", fix="egress, ingress or outboundTrafficPolicy")
     for index, listener in enumerate(spec.ingress):

@@ -8,7 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from plait.machine.api.schema.fields import FieldError, child, item, key, unknown, wrong_type
+from plait.machine.api.schema.fields import TYPE_INVALID, FieldError, child, item, key, unknown, wrong_type
 
 if TYPE_CHECKING:
     from plait.machine.api.schema.types import Type
@@ -112,7 +112,8 @@ def _integer(kind: Type, value: Any, path: str) -> list[FieldError]:
         return [wrong_type(path, value, "an integer", hint)]
     limit = _INT_LIMITS.get(kind.format)
     if limit and not -limit <= value < limit:
-        return [wrong_type(path, value, f"an integer between {-limit} and {limit - 1}")]
+        message = f"Invalid value: {value}: must be between {-limit} and {limit - 1}"
+        return [FieldError(path=path, message=message, reason=TYPE_INVALID, value=value)]
     return []
 
 
