@@ -6,6 +6,7 @@ Only what has an effect is read; everything else is named in a warning.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -20,12 +21,22 @@ from plait.api.meta import Metadata
 from plait.api.validate.findings import Findings
 from plait.api.validate.gateway import PROXY_PORTS, validate_ciphers, validate_curves
 from plait.api.validate.http_actions import validate_retries
-from plait.api.validate.locality import validate_zones
+from plait.api.validate.locality import validate_locality, validate_zones
 from plait.api.virtualservice import HTTPRetry
 from plait.api.yaml import read_yaml
 
 NAME: Final = "istio"
 KEY: Final = "mesh"
+#: What stands for a part of a destination in the names of clusters in statistics.
+STAT_VARIABLES: Final = (
+    "%SERVICE%",
+    "%SERVICE_NAME%",
+    "%SERVICE_FQDN%",
+    "%SERVICE_PORT%",
+    "%SERVICE_PORT_NAME%",
+    "%TARGET_PORT%",
+    "%SUBSET_NAME%",
+)
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
@@ -175,11 +186,10 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ReadSettings(NamedTuple):
-    """`fault` says why the text cannot be used; `inert` are (path, sentence) of fields without an effect."""
+    """`faults` are (path, why the text cannot be used there); `inert` (path, sentence) of fields without an effect."""
 
     settings: MeshSettings
-    fault: str = ""
-    path: str = ""
+    faults: tuple[tuple[str, str], ...] = ()
     inert: tuple[tuple[str, str], ...] = ()
 
 
@@ -188,29 +198,56 @@ def read_settings(text: str) -> ReadSettings:
     reading = read_yaml(text)
     if reading.problems:
         problem = reading.problems[0]
-        return ReadSettings(MeshSettings(), f"not YAML: {problem.message} in line {problem.line}")
+        return ReadSettings(MeshSettings(), (("", f"not YAML: {problem.message} in line {problem.line}"),))
     documents = [document.value for document in reading.documents]
     if not documents:
         return ReadSettings(MeshSettings())
     value = documents[0]
     if len(documents) > 1 or not isinstance(value, dict):
-        return ReadSettings(MeshSettings(), "not one map of settings")
+        return ReadSettings(MeshSettings(), (("", "not one map of settings"),))
     given: dict[str, Any] = {str(key): item for key, item in value.items() if item is not None}
     known = {field.encode_name for field in msgspec.structs.fields(MeshSettings)}
     try:
         settings = msgspec.convert({key: item for key, item in given.items() if key in known}, MeshSettings)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        return ReadSettings(MeshSettings(), message, path.rstrip("`").removeprefix("$").lstrip("."))
+    except msgspec.ValidationError:
+        faults = (_fault(key, item) for key, item in given.items() if key in known)
+        return ReadSettings(MeshSettings(), tuple(found for found in faults if found is not None))
     return ReadSettings(settings, inert=tuple(sorted(without_effect(given, MeshSettings))))
+
+
+_EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `(\w+)`")
+_TYPES: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a map",
+    "array": "a list",
+}
+
+
+def _fault(key: str, value: Any) -> tuple[str, str] | None:
+    """What is wrong within one setting, and where."""
+    try:
+        msgspec.convert({key: value}, MeshSettings)
+    except msgspec.ValidationError as error:
+        words, _, path = str(error).partition(" - at `")
+        if match := _EXPECTED.match(words):
+            wanted = " or ".join(_TYPES.get(name, name) for name in match[1].split(" | ") if name != "null")
+            words = f"must be {wanted}, not {_TYPES.get(match[2], match[2])}"
+            if wanted == "a text" and match[2] in {"bool", "int", "float"}:
+                words += ": write it in quotes"
+        return path.rstrip("`").removeprefix("$").lstrip("."), words
+    return None
 
 
 def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     """Settings must be ones a proxy takes: they reach all of them at once."""
     text = source.data.get(KEY, "")
     found = read_settings(text)
-    if found.fault:
-        findings.error(f"data.{KEY}" + (f".{found.path}" if found.path else ""), found.fault, fix="Istio's MeshConfig")
+    for inner, words in found.faults:
+        findings.error(f"data.{KEY}" + (f".{inner}" if inner else ""), words, fix="Istio's MeshConfig")
+    if found.faults:
         return
     for inner, says in found.inert:
         findings.warn(f"data.{KEY}.{inner}", says)
@@ -222,6 +259,9 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     if retries is not None:
         validate_retries(f"{path}.defaultHttpRetryPolicy", retries, findings)
     findings.duration(f"{path}.dnsRefreshRate", settings.dns_refresh_rate)
+    if settings.locality_lb_setting is not None:
+        validate_locality(f"{path}.localityLbSetting", settings.locality_lb_setting, findings)
+    _stat_names(path, settings, findings)
     if settings.zone_aware_lb_setting is not None:
         if settings.locality_lb_setting is not None:
             findings.error(path, "localityLbSetting and zoneAwareLbSetting exclude each other", fix="one of them")
@@ -239,6 +279,18 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     if file and (not file.startswith("/") or "\0" in file):
         findings.error(f"{path}.accessLogFile", f"{file!r} is not an absolute path", fix="/dev/stdout", value=file)
     _log_format(f"{path}.accessLogFormat", settings, findings)
+
+
+def _stat_names(path: str, settings: MeshSettings, findings: Findings) -> None:
+    """Of names of clusters in statistics: what is no variable stays as it is written, as in Istio."""
+    for name, given in (
+        ("inboundClusterStatName", settings.inbound_cluster_stat_name),
+        ("outboundClusterStatName", settings.outbound_cluster_stat_name),
+    ):
+        for found in re.findall("%[A-Z_]+%", given or ""):
+            if found not in STAT_VARIABLES:
+                text = f"{found!r} is no variable: it stays as it is"
+                findings.warn(f"{path}.{name}", text, fix=", ".join(STAT_VARIABLES), value=given)
 
 
 def _exports(path: str, settings: MeshSettings, findings: Findings) -> None:

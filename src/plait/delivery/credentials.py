@@ -85,5 +85,9 @@ class CredentialFindings:
 
 def _finding(status: CredentialStatus) -> Finding:
     message = INVALID_CREDENTIAL if status.unusable else REFERENCE_NOT_FOUND
-    fix = "a Secret of type kubernetes.io/tls in the namespace of the pods that serve it"
+    fix = (
+        "its keys tls.crt and tls.key (or cert and key), in PEM form; to verify the other side also ca.crt (or cacert)"
+        if status.unusable
+        else "a Secret of type kubernetes.io/tls in the namespace of the proxy's pod"
+    )
     return Finding(message=message, object=status.object, text=status.problem, path=status.path, fix=fix)
