@@ -58,11 +58,15 @@ def known_hosts_under(world: World, pattern: str, namespace: str) -> Iterator[It
                 yield item
 
 
+def ports_of(item: Item) -> tuple[int, ...]:
+    """The ports at which a Service or ServiceEntry is called."""
+    name = "port" if item.kind == SERVICE else "number"
+    return tuple(number(port, name) for _, port in mappings(item.spec, "ports"))
+
+
 def _known(item: Item) -> KnownHost:
-    if item.kind == SERVICE:
-        return KnownHost(item, tuple(number(port, "port") for _, port in mappings(item.spec, "ports")), {})
-    ports = tuple(number(port, "number") for _, port in mappings(item.spec, "ports"))
-    return KnownHost(item, ports, labels(item.spec, "workloadSelector", "labels"))
+    selector = {} if item.kind == SERVICE else labels(item.spec, "workloadSelector", "labels")
+    return KnownHost(item, ports_of(item), selector)
 
 
 def _host_keys(item: Item, domain: str) -> Iterator[Hashable]:

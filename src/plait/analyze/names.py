@@ -7,7 +7,7 @@ from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.destinations import destinations_of
-from plait.analyze.fields import labels, mappings, text, texts
+from plait.analyze.fields import labels, mapping, mappings, number, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import (
     DESTINATION_RULE,
@@ -23,7 +23,7 @@ from plait.analyze.kinds import (
     WASM_PLUGIN,
     Kind,
 )
-from plait.analyze.known_hosts import find_host, known_hosts_under
+from plait.analyze.known_hosts import find_host, known_hosts_under, ports_of
 from plait.analyze.mesh_hosts import is_for_sidecars
 from plait.analyze.messages import NAMES_NOTHING
 from plait.analyze.pods import ENTRIES_BY_NAMESPACE, pods_selected
@@ -81,6 +81,26 @@ def _check_wildcard(world: World, item: Item) -> Iterator[Finding]:
     host = complete_host(text(item.spec, "host"), item.namespace, world.domain)
     if is_wildcard(host) and not any(True for _ in known_hosts_under(world, host, item.namespace)):
         yield _nothing(item, "spec.host", f"no host is covered by {host}", fix="a Service's name", value=host)
+
+
+def _check_ports(world: World, item: Item) -> Iterator[Finding]:
+    """Policies for ports that the host does not have."""
+    host = complete_host(text(item.spec, "host"), item.namespace, world.domain)
+    if is_wildcard(host):
+        return
+    ports = {port for known in known_hosts_under(world, host, item.namespace) for port in ports_of(known)}
+    policies = [("spec.trafficPolicy", mapping(item.spec, "trafficPolicy"))]
+    for index, subset in mappings(item.spec, "subsets"):
+        policies.append((f"spec.subsets[{index}].trafficPolicy", mapping(subset, "trafficPolicy")))
+    for path, policy in policies:
+        for index, setting in mappings(policy, "portLevelSettings"):
+            wanted = number(setting, "port", "number")
+            if ports and wanted and wanted not in ports:
+                yield _nothing(
+                    item, f"{path}.portLevelSettings[{index}].port.number",
+                    f"{host} has no port {wanted}: the policy has no effect",
+                    fix=f"one of {', '.join(map(str, sorted(ports)))}", value=wanted,
+                )  # fmt: skip
 
 
 def _check_egress(world: World, item: Item) -> Iterator[Finding]:
@@ -144,6 +164,7 @@ ANALYZERS: Final = (
     ),
     Analyzer(name="plait.RuleHosts", messages=(NAMES_NOTHING,), subjects=(VIRTUAL_SERVICE,), check=_check_rule),
     Analyzer(name="plait.Wildcards", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_wildcard),
+    Analyzer(name="plait.Ports", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_ports),
     Analyzer(name="plait.Egress", messages=(NAMES_NOTHING,), subjects=(SIDECAR,), check=_check_egress),
     Analyzer(name="plait.Selectors", messages=(NAMES_NOTHING,), subjects=tuple(_SELECTORS), check=_check_selector),
 )

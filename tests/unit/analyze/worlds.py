@@ -537,6 +537,17 @@ CASES: tuple[Case, ...] = (
         SERVICE + rule("r", "{delegate: {name: gone}}", hosts="web.example.com"),
         (("{delegate: {name: gone}}", ROUTE),),
     ),
+    Case(
+        "PLT0010",
+        "DestinationRule shop/d",
+        SERVICE
+        + istio(
+            "DestinationRule",
+            "d",
+            "{host: web, trafficPolicy: {portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: RANDOM}}]}}",
+        ),
+        (("number: 81", "number: 80"),),
+    ),
     *(
         Case(
             "PLT0010",

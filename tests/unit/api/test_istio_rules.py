@@ -226,6 +226,8 @@ ROWS = [
     (WARNED, "group", "template: {serviceAccount: a}, metadata: {annotations: {'x y': z}}"),
     (TAKEN, "group", "template: {serviceAccount: a}, metadata: {annotations: {example.com/x: z}}"),
     (WARNED, "pc", "environmentVariables: {A=B: x}"),
+    (WARNED, "policy", ("portLevelSettings: [{port: {number: 1}, loadBalancer: {simple: RANDOM}}, "
+     "{port: {number: 1}, loadBalancer: {simple: ROUND_ROBIN}}]")),
     (WARNED, "pc", "environmentVariables: {'': x}"),
     (TAKEN, "pc", "environmentVariables: {a-b.c: x}"),
     (WARNED, "sidecar", "workloadSelector: {}, egress: [{hosts: ['*/*']}]"),

@@ -54,12 +54,17 @@ def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> Non
     if policy == TrafficPolicy():
         findings.error(path, "an empty policy", fix="at least one setting, such as loadBalancer")
     _policy(path, policy, findings)
+    ports: set[int] = set()
     for index, setting in enumerate(policy.port_level_settings):
         where = f"{path}.portLevelSettings[{index}]"
         if setting.port is None:
             findings.error(f"{where}.port", "a port is missing", fix="port: {number: N}")
         else:
-            findings.port(f"{where}.port.number", setting.port.number)
+            number = setting.port.number
+            findings.port(f"{where}.port.number", number)
+            if number in ports:
+                findings.warn(f"{where}.port.number", f"the first policy for {number} holds", fix="one", value=number)
+            ports.add(number)
         if setting == PortPolicy(port=setting.port):
             findings.error(where, "an empty policy", fix="at least one setting, such as loadBalancer")
         _policy(where, setting, findings)
