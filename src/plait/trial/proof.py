@@ -102,6 +102,7 @@ def bootstrap(resources: Sequence[Resource]) -> dict[str, Any]:
     """A bootstrap with the resources in it; what they refer to by xDS is not asked for in this mode."""
     listeners: list[Listener] = []
     clusters: list[Cluster] = []
+    taken: set[bytes] = set()
     for number, each in enumerate(resources):
         value = DeltaDiscoveryResponse.FromString(each.encoded).resources[0].resource.value
         match each.type_url:
@@ -109,6 +110,7 @@ def bootstrap(resources: Sequence[Resource]) -> dict[str, Any]:
                 listener = Listener.FromString(value)
                 # Proxies may have different listeners of one name, and here they are all of one.
                 listener.name = f"{listener.name} {number}"
+                _make_room(listener, number, taken)
                 listeners.append(listener)
             case _ if each.type_url == CDS:
                 clusters.append(Cluster.FromString(value))
@@ -139,6 +141,20 @@ def bootstrap(resources: Sequence[Resource]) -> dict[str, Any]:
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
         },
     }
+
+
+def _make_room(listener: Listener, number: int, taken: set[bytes]) -> None:
+    """An address of its own for a listener whose address another one has.
+
+    Two proxies, a sidecar and a gateway say, may each have a listener at 0.0.0.0:80; one Envoy may not. Addresses that
+    are nobody else's stay, since Envoy judges them too.
+    """
+    for address in (listener.address, *(each.address for each in listener.additional_addresses)):
+        said = address.SerializeToString(deterministic=True)
+        if said in taken and address.HasField("socket_address"):
+            high, low = divmod(number, 256)
+            address.socket_address.address = f"127.{high // 256 % 256}.{high % 256}.{low}"
+        taken.add(said)
 
 
 def _listener(number: int, manager: HttpConnectionManager) -> Listener:

@@ -92,6 +92,30 @@ async def test_of_a_broken_constraint_the_reason_is_told_and_not_the_whole_boots
     assert "static_resources" not in found.refused.words
 
 
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: shop}
+spec:
+  hosts: ["*"]
+  gateways: [web, mesh]
+  http: [{route: [{destination: {host: reviews}}]}]
+"""
+
+
+async def test_a_sidecar_and_a_gateway_may_listen_on_the_same_port() -> None:
+    (service, pod) = objects(read_yaml(WORLD, "world"))
+    new = [Upsert(each) for each in (service, *objects(read_yaml(GATEWAY, "gateway")))]
+    assert not await objections(Mesh([pod]), new, Proofs(), seconds=60)
+
+
 FILE = """
 {apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {name: NAME, namespace: shop}, spec: {}}
 """
