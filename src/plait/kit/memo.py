@@ -108,8 +108,8 @@ class Memo:
         """How often something was invalidated: a point in time for `changed_by`."""
         return self._epoch
 
-    def changed_by(self, keys: Iterable[Key], *, among: set[Key], since: int) -> set[Key]:
-        """Of the fragments `among` those that came out different after epoch `since`, and that stand on `keys`.
+    def changed_by(self, keys: Iterable[Key], *, since: int) -> set[Key]:
+        """The fragments that came out different, or are new, after epoch `since`, and that stand on `keys`.
 
         They must be up to date. Only what changed is walked through, so it costs what the change did.
         """
@@ -117,10 +117,8 @@ class Memo:
         pending = [fragment for key in keys for fragment in self._readers.get(key, ())]
         while pending:
             fragment = pending.pop()
-            if fragment in found or fragment not in among:
-                continue
             cell = self._cells.get(fragment)
-            if cell is not None and cell.changed > since:
+            if fragment not in found and cell is not None and cell.changed > since:
                 found.add(fragment)
                 pending.extend(cell.parents)
         return found

@@ -64,7 +64,6 @@ class Carriage:
     def take(
         self,
         memo: Memo,
-        touched: set[Key],
         updates: Sequence[ViewUpdate],
         users: Callable[[Key], Iterable[str]],
         *,
@@ -99,7 +98,7 @@ class Carriage:
                 # Who moves proxies to other views answers for those views, which nothing led to before.
                 views = other.union(types) - same
             else:
-                changed = memo.changed_by(keys, among=touched, since=since)
+                changed = memo.changed_by(keys, since=since)
                 views = frozenset(view for fragment in changed for view in users(fragment) if view in types)
             endpoints_only = bool(views) and all(types.get(view, {LDS}) <= {EDS} for view in views)
             found.append(Carried(key, generation, views, endpoints_only))

@@ -230,9 +230,7 @@ class Engine:
             updates.append(update)
             yield update
         moves = self._moves.take(self._live.picture)
-        self._carried += self._carriage.take(
-            self._memo, touched, updates, self._live.holding, held=self.held, moves=moves
-        )
+        self._carried += self._carriage.take(self._memo, updates, self._live.holding, held=self.held, moves=moves)
         self._memo.sweep()
 
     def carried(self) -> tuple[Carried, ...]:

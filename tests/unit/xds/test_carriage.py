@@ -62,6 +62,17 @@ def test_several_objects_answer_for_what_they_changed(engine: Engine, k8s: Simpl
     }
 
 
+def test_a_gateway_and_its_first_rule_both_concern_the_proxies_of_the_gateway(
+    engine: Engine, k8s: SimpleNamespace
+) -> None:
+    inside = k8s.virtual_service("web", "blue", hosts=["*"], gateways=["door"], http=[{"route": [k8s.to("web")]}])
+    engine.apply([numbered(k8s.gateway("door", "blue"), 1), numbered(inside, 1), Upsert(k8s.service("new", "green"))])
+    found = take(engine)
+    (view,) = found["Gateway/blue/door"][1]
+    assert view.startswith("gw/")
+    assert found["VirtualService/blue/web"][1] == {view}
+
+
 def test_what_makes_no_difference_concerns_nobody(engine: Engine, k8s: SimpleNamespace) -> None:
     engine.apply([rule(k8s, "red", "/a", 1)])
     take(engine)
