@@ -201,7 +201,9 @@ def test_a_withdrawn_object_stays_refused_until_it_changes():
     ledger = begun("a", "a")
     ledger.published(1, [carried(2, "a")])
     for connection in (1, 2):
+        # Each refuses two listeners, and is one proxy.
         refuse(ledger, connection, "80", KEY, withdrawn=True)
+        refuse(ledger, connection, "81", KEY, withdrawn=True)
     ledger.still_refused(1, {})
     (verdict,) = ledger.verdicts(0.0).values()
     assert (verdict.state, verdict.rejected) == ("Rejected", 2)

@@ -36,7 +36,7 @@ class _Entry:
     done: bool = False
     refusals: dict[int, Blame] = field(default_factory=dict)
     withdrawn: Blame | None = None
-    refusers: int = 0
+    refusers: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class Ledger:
                 continue
             if withdrawn:
                 entry.withdrawn = blame
-                entry.refusers += 1
+                entry.refusers.add(connection)
             elif proxy is not None:
                 entry.refusals[connection] = blame
             self._pending[key] = None
@@ -283,10 +283,10 @@ class Ledger:
         return Verdict(
             generation=entry.generation,
             state=state,
-            proxies=max(count.proxies, entry.refusers),
+            proxies=max(count.proxies, len(entry.refusers)),
             acknowledged=max(0, count.acknowledged - len(entry.refusals)),
             warming=count.warming,
-            rejected=entry.refusers if entry.withdrawn else len(entry.refusals),
+            rejected=len(entry.refusers) if entry.withdrawn else len(entry.refusals),
             settled=count.settled,
             examples=count.examples,
             blame=blame,
