@@ -48,7 +48,9 @@ class Progress:
             self._took.setdefault(step.name, now - self._begun[step.name])
         if self._live is None and (before is None or step.done or before.detail != step.detail):
             seconds = f" ({self._took[step.name]:.1f} s)" if step.done else ""
-            self._console.print(f"{'✓' if step.done else '·'} {step.name}: {step.detail}{seconds}")
+            # Envoy's words have brackets and colons, which rich would take for its own.
+            line = f"{'✓' if step.done else '·'} {step.name}: {step.detail}{seconds}"
+            self._console.print(line, markup=False, emoji=False)
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 1))
