@@ -145,7 +145,7 @@ def configure(  # noqa: PLR0917 (click's way)
     made = run(_files(access, file, group, namespace, Joining(address=internal or external or _MACHINE),
                       istiod=istiod, register=autoregister, seconds=seconds))  # fmt: skip
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in made.items():
             path = output / name
             path.unlink(missing_ok=True)

@@ -17,7 +17,9 @@ from plait.kit.memo import Key, Memo
 from plait.mesh.config import MeshConfig
 from plait.mesh.credentials import Credential, secret_names
 from plait.mesh.halves import Halves
+from plait.mesh.inbound import InboundPort
 from plait.mesh.node import ProxyNode
+from plait.snapshot.keys import SERVICE_ENTRY, HostPort
 from plait.snapshot.reader import Reader
 from plait.snapshot.snapshot import ObjectChange, Snapshot, advance, entries_of
 from plait.xds.blame import common_path, patch_path, path_in
@@ -317,11 +319,25 @@ class Engine:
             else:
                 read = fragment
             yield from (key[-1] for key in self._memo.sources(read) if isinstance(key[-1], ObjectKey))
+            yield from _objects_in(read)
 
     @property
     def computed(self) -> Mapping[str, int]:
         """How often fragments of each kind have been computed: cost without a clock."""
         return self._memo.computed
+
+
+def _objects_in(key: Key) -> Iterator[ObjectKey]:
+    """The ServiceEntries and Sidecars whose ports stand in the key of a fragment, which so need not read them."""
+    for part in key:
+        if isinstance(part, HostPort):
+            if part.kind == SERVICE_ENTRY:
+                yield part.key
+        elif isinstance(part, InboundPort):
+            if part.bound:
+                yield part.origin.object
+        elif isinstance(part, tuple):
+            yield from _objects_in(part)
 
 
 _PLATFORM_KINDS: Final = frozenset({"Service", "EndpointSlice", "Pod", "Namespace", "Secret"})

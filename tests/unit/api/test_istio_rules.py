@@ -225,6 +225,12 @@ ROWS = [
     (WARNED, "group", "template: {serviceAccount: 'A B'}"),
     (WARNED, "group", "template: {serviceAccount: a}, metadata: {annotations: {'x y': z}}"),
     (TAKEN, "group", "template: {serviceAccount: a}, metadata: {annotations: {example.com/x: z}}"),
+    (WARNED, "policy", "loadBalancer: {simple: PASSTHROUGH, zoneAwareLbSetting: {}}"),
+    (WARNED, "whole", ("hosts: [a.b], gateways: [g], http: [{match: [{gateways: [other]}], "
+     "route: [{destination: {host: a.b}}]}]")),
+    (WARNED, "whole", "hosts: [a.b], tcp: [{match: [{gateways: [other]}], route: [{destination: {host: a.b}}]}]"),
+    (TAKEN, "whole", ("hosts: [a.b], gateways: [g, mesh], http: [{match: [{gateways: [mesh]}, {gateways: [shop/g]}], "
+     "route: [{destination: {host: a.b}}]}]")),
     (WARNED, "pc", "environmentVariables: {A=B: x}"),
     (WARNED, "policy", ("portLevelSettings: [{port: {number: 1}, loadBalancer: {simple: RANDOM}}, "
      "{port: {number: 1}, loadBalancer: {simple: ROUND_ROBIN}}]")),

@@ -297,6 +297,50 @@ def test_a_resource_is_traced_to_the_objects_it_was_made_from(k8s: SimpleNamespa
     assert engine.origin_of(CDS, "none") == ()
 
 
+def test_a_listener_is_traced_to_the_entries_whose_ports_it_serves(k8s: SimpleNamespace) -> None:
+    engine = Engine()
+    ports = [{"number": 443, "name": "tls", "protocol": "TLS"}, {"number": 90, "name": "tcp", "protocol": "TCP"}]
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "e", "namespace": "shop"},
+        "spec": {"hosts": ["out.example"], "addresses": ["10.9.9.9"], "ports": ports, "resolution": "NONE"},
+    }
+    shared = {
+        **entry,
+        "metadata": {"name": "s", "namespace": "shop"},
+        "spec": {**entry["spec"], "hosts": ["*.a.example"]},
+    }
+    del shared["spec"]["addresses"]
+    engine.apply([Upsert(entry), Upsert(shared)])
+    engine.attach(k8s.sidecar())
+    engine.take()
+    assert engine.origin_of(LDS, "10.9.9.9_90") == ("ServiceEntry/shop/e",)
+    assert engine.origin_of(LDS, "0.0.0.0_443") == ("ServiceEntry/shop/s",)
+
+
+def test_a_listener_that_a_sidecar_binds_is_traced_to_it(k8s: SimpleNamespace) -> None:
+    port = {"number": 9080, "name": "http", "protocol": "HTTP"}
+    listener = {"port": port, "bind": "0.0.0.0", "captureMode": "NONE", "defaultEndpoint": "127.0.0.1:8080"}
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "own", "namespace": "shop"},
+        "spec": {"ingress": [listener]},
+    }
+    engine = Engine()
+    engine.apply([Upsert(sidecar)])
+    engine.attach(k8s.sidecar())
+    (name,) = (
+        resource.name
+        for update in engine.take()
+        if update.type_url == LDS
+        for resource in update.upserts
+        if resource.name.endswith("9080")
+    )
+    assert engine.origin_of(LDS, name) == ("Sidecar/shop/own",)
+
+
 def test_registry_only_refuses_unknown_hosts(k8s: SimpleNamespace) -> None:
     engine = Engine(MeshConfig(outbound_traffic_policy="REGISTRY_ONLY"))
     engine.apply([Upsert(k8s.service("a"))])

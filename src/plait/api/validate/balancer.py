@@ -39,6 +39,8 @@ def validate_load_balancer(path: str, balancer: LoadBalancer, findings: Findings
         validate_zones(where, balancer.zone_aware_lb_setting, findings, detects=detects)
         if balancer.consistent_hash is not None and balancer.zone_aware_lb_setting.enabled is not False:
             findings.warn(where, "keeps calls in their region only: consistentHash chooses among all of its zones")
+        if balancer.simple == "PASSTHROUGH":
+            findings.warn(where, "has no effect: with PASSTHROUGH the caller chooses the address", fix="another simple")
     if balancer.backend_utilization is not None:
         _utilization(f"{path}.backendUtilization", balancer.backend_utilization, findings)
     _warmup(path, balancer, findings)

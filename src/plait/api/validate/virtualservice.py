@@ -77,6 +77,28 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
     for path, gateways in matches:
         for number, gateway in enumerate(gateways):
             _gateway(f"{path}.gateways[{number}]", gateway, findings)
+    matches += [(f"spec.http[{i}].match[{n}]", match.gateways) for i, r in enumerate(spec.http) for n, match in
+                enumerate(r.match)]  # fmt: skip
+    _bound(rule, matches, findings)
+
+
+def _bound(rule: VirtualService, matches: list[tuple[str, tuple[str, ...]]], findings: Findings) -> None:
+    """A match for gateways that the whole rule is not for never holds. A delegate has those of who delegates."""
+    if not rule.spec.hosts:
+        return
+
+    def full(name: str) -> str:
+        return name if name == "mesh" or "/" in name else f"{rule.metadata.namespace}/{name}"
+
+    bound = {full(name) for name in rule.spec.gateways or ("mesh",)}
+    for path, gateways in matches:
+        for number, name in enumerate(gateways):
+            # The old form with dots is told as such.
+            if "." not in name and full(name) not in bound:
+                findings.warn(
+                    f"{path}.gateways[{number}]", f"has no effect: the whole rule is not for {name!r}",
+                    fix=f"one of {', '.join(sorted(bound))}, or {name} in spec.gateways", value=name,
+                )  # fmt: skip
 
 
 def _delegated(spec: VirtualServiceSpec, findings: Findings) -> None:
