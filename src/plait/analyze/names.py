@@ -17,10 +17,12 @@ from plait.analyze.kinds import (
     PEER_AUTHENTICATION,
     PROXY_CONFIG,
     REQUEST_AUTHENTICATION,
+    SERVICE,
     SERVICE_ENTRY,
     SIDECAR,
     VIRTUAL_SERVICE,
     WASM_PLUGIN,
+    WORKLOAD_ENTRY,
     Kind,
 )
 from plait.analyze.known_hosts import find_host, known_hosts_under, ports_of
@@ -28,7 +30,8 @@ from plait.analyze.mesh_hosts import is_for_sidecars
 from plait.analyze.messages import NAMES_NOTHING
 from plait.analyze.pods import ENTRIES_BY_NAMESPACE, pods_selected
 from plait.analyze.selectors import selector_text, selects
-from plait.analyze.world import Item, World
+from plait.analyze.world import Index, Item, World
+from plait.api.names import is_ip
 from plait.snapshot.hosts import complete_host, is_wildcard
 
 
@@ -155,6 +158,26 @@ def _check_selector(world: World, item: Item) -> Iterator[Finding]:
     yield _nothing(item, path, f"{what}{where} carries {selector_text(selector)}: it has no effect", value=selector)
 
 
+#: What selects WorkloadEntries, by namespace.
+_SELECTING: Final = Index((SERVICE, SERVICE_ENTRY), lambda item, _: (item.namespace,))
+
+
+def _check_address(world: World, item: Item) -> Iterator[Finding]:
+    """A name where those who select the entry take addresses alone: nobody resolves it."""
+    address = text(item.spec, "address")
+    if not address or is_ip(address) or address.startswith("unix://"):
+        return
+    carried = {**labels(item.spec, "labels"), **item.labels}
+    for other in world.each(_SELECTING, item.namespace):
+        service = other.kind == SERVICE
+        selector = labels(other.spec, *(("selector",) if service else ("workloadSelector", "labels")))
+        if selector and selects(selector, carried) and (service or text(other.spec, "resolution") == "STATIC"):
+            detail = f"{address!r} is a name, and {other.kind[1]}/{other.namespace}/{other.name} takes addresses only"
+            fix = "an IP address" if service else "an IP address, or resolution DNS there"
+            yield _nothing(item, "spec.address", detail, fix=fix, value=address)
+            return
+
+
 ANALYZERS: Final = (
     Analyzer(
         name="plait.Exports",
@@ -165,6 +188,7 @@ ANALYZERS: Final = (
     Analyzer(name="plait.RuleHosts", messages=(NAMES_NOTHING,), subjects=(VIRTUAL_SERVICE,), check=_check_rule),
     Analyzer(name="plait.Wildcards", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_wildcard),
     Analyzer(name="plait.Ports", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_ports),
+    Analyzer(name="plait.Addresses", messages=(NAMES_NOTHING,), subjects=(WORKLOAD_ENTRY,), check=_check_address),
     Analyzer(name="plait.Egress", messages=(NAMES_NOTHING,), subjects=(SIDECAR,), check=_check_egress),
     Analyzer(name="plait.Selectors", messages=(NAMES_NOTHING,), subjects=tuple(_SELECTORS), check=_check_selector),
 )

@@ -214,3 +214,12 @@ def test_the_labels_of_a_workload_entry_itself_select_it() -> None:
 def test_a_wildcard_that_covers_hosts_is_no_unknown_host() -> None:
     assert findings(istio("DestinationRule", "d", host="*.shop.svc.cluster.local")) == []
     assert ("IST0174", "spec.host") in findings(istio("DestinationRule", "d", host="*.bank.svc.cluster.local"))
+
+
+@pytest.mark.parametrize(("resolution", "address", "told"), [
+    ("STATIC", "some.name", True), ("STATIC", "10.1.1.1", False), ("STATIC", "unix:///x", False), ("DNS", "a.b", False)
+])  # fmt: skip
+def test_a_name_among_addresses_is_told(resolution: str, address: str, told: bool) -> None:
+    workload = istio("WorkloadEntry", "w", address=address, labels={"app": "out"})
+    selecting = {**SELECTING, "spec": {**SELECTING["spec"], "resolution": resolution}}
+    assert (("PLT0010", "spec.address") in findings(selecting, workload)) is told
