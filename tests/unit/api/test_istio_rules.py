@@ -39,6 +39,10 @@ FRAMES = {
     "peer": ("PeerAuthentication", "{{{}}}"),
     "telemetry": ("Telemetry", "{{{}}}"),
     "pc": ("ProxyConfig", "{{{}}}"),
+    "ef": (
+        "EnvoyFilter",
+        ("{{configPatches: [{{applyTo: CLUSTER, patch: {{operation: MERGE, value: {{connect_timeout: 1s}}}}}}], {}}}"),
+    ),
     "wasm": ("WasmPlugin", "{{{}}}"),
     "ext": ("TrafficExtension", "{{{}}}"),
 }
@@ -231,6 +235,8 @@ ROWS = [
     (WARNED, "whole", "hosts: [a.b], tcp: [{match: [{gateways: [other]}], route: [{destination: {host: a.b}}]}]"),
     (TAKEN, "whole", ("hosts: [a.b], gateways: [g, mesh], http: [{match: [{gateways: [mesh]}, {gateways: [shop/g]}], "
      "route: [{destination: {host: a.b}}]}]")),
+    (WARNED, "ef", "targetRefs: [{kind: Service, group: '', name: a}]"),
+    (TAKEN, "ef", "targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: a}]"),
     (WARNED, "pc", "environmentVariables: {A=B: x}"),
     (WARNED, "policy", ("portLevelSettings: [{port: {number: 1}, loadBalancer: {simple: RANDOM}}, "
      "{port: {number: 1}, loadBalancer: {simple: ROUND_ROBIN}}]")),

@@ -42,6 +42,12 @@ def validate_envoyfilter(obj: EnvoyFilter, findings: Findings) -> None:
         if spec.target_refs:
             findings.error("spec", "workloadSelector and targetRefs exclude each other", fix="one of them")
     validate_targets(None, None, spec.target_refs, findings)
+    for index, target in enumerate(spec.target_refs):
+        if target.kind != "Gateway":
+            findings.warn(
+                f"spec.targetRefs[{index}].kind", f"has no effect: a {target.kind} is served by waypoints, of which "
+                "there are none", fix="Gateway, or workloadSelector", value=target.kind,
+            )  # fmt: skip
     for index, patch in enumerate(spec.config_patches):
         _patch(f"spec.configPatches[{index}]", patch, findings)
 
