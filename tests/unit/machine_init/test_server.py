@@ -117,6 +117,32 @@ async def test_signals_go_to_the_child_of_one_that_forks(socket: Path) -> None:
             assert ended.exit_code == 7
 
 
+@pytest.mark.parametrize("go_on", [True, False])
+async def test_one_whose_child_was_stopped_ends_with_it_all_the_same(socket: Path, lacking, go_on: bool) -> None:
+    if os.geteuid() != 0:
+        lacking("nsenter into a pid namespace is for root")
+    with running(socket):
+        async with connected(socket) as client:
+            argv = ("nsenter", "--target", str(os.getpid()), "--pid", "sleep", "60")
+            outer = await client.spawn(Spawn(name="f", argv=argv, env={"PATH": os.environ["PATH"]}, forks=True))
+            async with asyncio.timeout(30):
+                while (inner := (await client.processes("f"))[0].inner_pid) is None:
+                    await asyncio.sleep(0.01)
+                await client.signal("f", signal.SIGSTOP)
+                while state_of(outer.pid) != "T":
+                    await asyncio.sleep(0.01)
+                if go_on:
+                    await client.signal("f", signal.SIGCONT)
+                    while state_of(inner) == "T":
+                        await asyncio.sleep(0.01)
+                await client.signal("f", signal.SIGKILL)
+            assert (await ended_named(client, "f")).exit_code == 137
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
 async def test_what_cannot_be_started_is_said_in_words(socket: Path) -> None:
     with running(socket):
         async with connected(socket) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -38,7 +39,9 @@ class _Child:
 
 
 class Children:
-    """Init's table of processes. The caller runs the loop: `pipe_ready` for readable pipes, `reap` after SIGCHLD."""
+    """Init's table of processes. The caller runs the loop: `pipe_ready` for readable pipes, `reap` after SIGCHLD,
+    `inner_ended` for what is registered as `inner`.
+    """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
@@ -110,11 +113,14 @@ class Children:
         ended: list[Process] = []
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return ended
             if pid == 0:
                 return ended
+            if os.WIFSTOPPED(status):
+                self._stopped(pid)
+                continue
             child = self._by_pid.pop(pid, None)
             if child is None:
                 continue
@@ -129,6 +135,26 @@ class Children:
             )
             ended.append(child.process)
             self._last_words(child)
+
+    def _stopped(self, pid: int) -> None:
+        """An nsenter stops with its child and nothing tells it when that goes on: it would never see its end."""
+        child = self._by_pid.get(pid)
+        inner = inner_pid(pid) if child is not None and child.forks else None
+        if inner is None:
+            return
+        try:
+            fd = os.pidfd_open(inner)
+        except ProcessLookupError:
+            _kill(pid, signal.SIGCONT)
+        else:
+            self._selector.register(fd, selectors.EVENT_READ, ("inner", pid))
+
+    def inner_ended(self, fd: int, pid: int) -> None:
+        """The child of a stopped process has ended: let it wait for that, if it has not been continued meanwhile."""
+        self._selector.unregister(fd)
+        os.close(fd)
+        if pid in self._by_pid:
+            _kill(pid, signal.SIGCONT)
 
     def pipe_ready(self, fd: int, child: object) -> None:
         """Move what a process wrote into its log."""

@@ -127,6 +127,8 @@ class Init:
             what, data = key.data
             if what == "pipe":
                 self._children.pipe_ready(key.fd, data)
+            elif what == "inner":
+                self._children.inner_ended(key.fd, data)
             elif what == "accept":
                 self._accept(data)
             elif what == "client":
