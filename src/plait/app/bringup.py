@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -90,10 +91,23 @@ def start(
         )
     # The launcher goes on after this process: nobody waits for it here.
     launcher.returncode = 0
+    until_known(launcher.pid)
     state.pid_file.write_text(f"{launcher.pid}\n")
     for opened in (*sockets.values(), *(end for ends in channels.values() for end in ends)):
         opened.close()
     return launcher.pid
+
+
+def until_known(pid: int) -> None:
+    """Wait until a process that was just started can be told by its command line (see `State.launcher_pid`).
+
+    It is empty until the kernel has loaded the program, which is after `Popen` has returned: whoever looked then would
+    take the mesh for one that is not running.
+    """
+    process = Path("/proc", str(pid))
+    with suppress(OSError):  # it has ended
+        while not (process / "cmdline").read_bytes() and (process / "exe").exists():
+            time.sleep(0.001)
 
 
 async def until_ready(

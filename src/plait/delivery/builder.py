@@ -36,6 +36,7 @@ from plait.delivery.frames import (
 from plait.delivery.pieces import pieces
 from plait.delivery.proxies import Proxies, Proxy
 from plait.delivery.store import ViewStore
+from plait.proxy.words import together
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ class Builder:
         if self._follower is not None:
             origins = self._follower.culprits(frame.type_url, found, origins)
         paths = {origin: self._path(origin, frame.type_url, found) for origin in known}
-        message = " ".join(frame.message.split())
+        message = " ".join(together(frame.message, frame.names).split())
         # A port that somebody else has is no fault of what is said about it.
         taken = _TAKEN in message
         if withdrawn := "" if taken else self._engine.refused(frame.type_url, found, message):

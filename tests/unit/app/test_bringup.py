@@ -1,0 +1,23 @@
+"""What a start promises to whoever looks at the mesh next."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from plait.app.bringup import until_known
+
+
+def test_a_launcher_is_known_by_its_command_line_once_a_start_has_returned() -> None:
+    for _ in range(50):
+        with subprocess.Popen([sys.executable, "-S", "-c", "input()", "marker"], stdin=subprocess.PIPE) as process:
+            until_known(process.pid)
+            assert b"marker" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            process.kill()
+
+
+def test_one_that_has_ended_is_not_waited_for() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+        until_known(process.pid)
+    with subprocess.Popen(["true"]) as process:
+        until_known(process.pid)
