@@ -270,6 +270,9 @@ async def cases(mesh: Mesh, who: Clients, edges: Clients, options: argparse.Name
         who.expect(concerned)
         case = await mesh.measure(who, RDS, lambda n: placed(virtual_service(narrow, 100 + n), NARROW))
         found["one_virtual_service_of_some"] = {"proxies": concerned, **case}
+        first = 1200 + options.start + options.rounds
+        case = await mesh.measure(who, RDS, lambda n: placed(service(first + n), NARROW), new=True)
+        found["one_new_service_of_some"] = {"proxies": concerned, **case}
         who.expect(0)
     found["one_new_service"] = await mesh.measure(
         who, RDS, lambda n: placed(service(1100 + options.start + n), COMMON), new=True

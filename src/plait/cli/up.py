@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -156,12 +157,12 @@ def _undo(state: State, started: list[int]) -> NoReturn:
     """Stop what was begun; a mesh that ran before goes on."""
     if not started:
         stop("interrupted", INTERRUPTED)
-    click.echo("plait: interrupted: what was begun is stopped; once more, and it is killed", err=True)
     try:
+        click.echo("plait: interrupted: what was begun is stopped; once more, and it is killed", err=True)
         with state.alone():
             _stop(state, wipe=False)
     except KeyboardInterrupt:
-        with deferred():
+        with suppress(KeyboardInterrupt), deferred():
             run(bringup.stop(state, grace=0.0, report=lambda _: None))
             bringup.sweep(state)
     sys.exit(INTERRUPTED)
