@@ -36,7 +36,7 @@ class Api:
     def __init__(self) -> None:
         self.objects = Objects()
         self.entries: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self.pods = {"istiod-2"}
+        self.pods = {"istiod-1", "istiod-2"}
         self.registrar: Registrar | None = None
         self.changed = asyncio.Event()
         self.version = 0
@@ -228,13 +228,16 @@ async def test_entries_of_an_istiod_that_is_no_more_go_if_nobody_comes_back():
     left("store-10.42.0.2", "istiod-0")
     left("store-10.42.0.3", "istiod-0")
     left("store-10.42.0.4", "istiod-2")
+    # Of the process before in this very pod.
+    left("store-10.42.0.5", "istiod-1")
     api._put(
         {"apiVersion": GROUP["apiVersion"], "kind": "WorkloadEntry", "metadata": {"name": "own", "namespace": "shop"}}
     )
     async with registering(api, return_time=0.05) as (registrar, _):
         registrar.connected(proxy(1))
         registrar.serving()
-        await api.until(lambda: ("WorkloadEntry", "shop", "store-10.42.0.3") not in api.entries, "given up")
+        for name in ("store-10.42.0.3", "store-10.42.0.5"):
+            await api.until(lambda name=name: ("WorkloadEntry", "shop", name) not in api.entries, f"{name} given up")
         await api.until(lambda: api.annotations.get(CONTROLLER) == "istiod-1", "taken over")
         assert {name for _, _, name in api.entries} == {"own", "store-10.42.0.2", "store-10.42.0.4"}
 
