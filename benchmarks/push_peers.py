@@ -20,8 +20,8 @@ from plait.app.istiod import transport as istiod_transport
 from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
-from plait.delivery.http2.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
-from plait.delivery.http2.framing import Framed, frame, prefixed
+from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
+from plait.rpc.framing import Framed, frame, prefixed
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
 
 NAMESPACE = "shop"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from plait.delivery.joining import Registrar
     from plait.delivery.objects import Objects
     from plait.delivery.settled.settling import Settling
-    from plait.delivery.transport import Transport
+    from plait.rpc.stream import Transport
     from plait.sources.addresses import AddressWriter
 
 XDS_PORT, MONITORING_PORT = 15010, 15014
@@ -72,7 +72,7 @@ def transport(kind: str, address: str) -> Transport:
         from plait.delivery.grpc_transport import GrpcTransport  # noqa: PLC0415 -- costs 20 MB
 
         return GrpcTransport(address)
-    from plait.delivery.http2 import Http2Transport  # noqa: PLC0415
+    from plait.rpc import Http2Transport  # noqa: PLC0415
 
     return Http2Transport(address)
 

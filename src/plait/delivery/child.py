@@ -29,14 +29,15 @@ from plait.delivery.metrics import BUCKETS, bucket
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.splices import restored
 from plait.delivery.store import ViewStore
+from plait.delivery.wire import METHOD
 from plait.kit.aio.calm import collect_in_calm
 
 if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator
     from plait.delivery.store import Push
     from plait.delivery.stream import Reaction, TypeStatus
-    from plait.delivery.transport import Transport
     from plait.delivery.wire import Caller
+    from plait.rpc.stream import Transport
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,9 @@ async def run_delivery(
                     # What was filled so far stays for good: the collector need not look at it again and again.
                     gc.collect()
                     gc.freeze()
-                    serving = transport.serve(delivery.handle, started=lambda port: channel.post(Serving(port)))
+                    serving = transport.serve(
+                        {METHOD: delivery.handle}, started=lambda port: channel.post(Serving(port))
+                    )
                     owned.append(tasks.create_task(serving, name="serve"))
         log.info("the builder is gone; closing %d streams", delivery.streams)
         for task in owned:

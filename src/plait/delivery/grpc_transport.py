@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
-from plait.delivery.transport import Message
-from plait.delivery.wire import METHOD
+from plait.rpc.stream import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import NoReturn
 
-    from plait.delivery.transport import Handler, Refusal
+    from plait.rpc.stream import Handler, Refusal
 
 #: A first request carries Envoy's list of extensions (60 KB) and, on a reconnect, a version for every resource.
 _LARGEST_REQUEST = 16 << 20
@@ -43,6 +43,12 @@ class GrpcStream:
     def metadata(self) -> Mapping[str, str]:
         """See Stream."""
         return self._metadata
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """See Stream."""
+        shown = self._context.auth_context().get("x509_pem_cert")
+        return ssl.PEM_cert_to_DER_cert(shown[0].decode()) if shown else None
 
     async def receive(self) -> bytes | None:
         """See Stream."""
@@ -80,23 +86,26 @@ def _plain(message: bytes) -> bytes:
     return cast("bytes", message.form)
 
 
+def _served(handler: Handler) -> Callable[[object, Any], Coroutine[Any, Any, None]]:
+    async def call(_requests: object, context: Any) -> None:
+        await handler(GrpcStream(context))
+
+    return call
+
+
 class GrpcTransport:
     """A server on one address, for example `0.0.0.0:15010` or `unix:/path`; `host:0` takes a free port."""
 
     def __init__(self, address: str) -> None:
         self._address = address
 
-    async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
+    async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
         """See Transport; raises OSError when the address cannot be bound."""
-
-        async def call(_requests: object, context: Any) -> None:
-            await handler(GrpcStream(context))
-
         server = grpc.aio.server(options=_OPTIONS)
-        service, _, method = METHOD.removeprefix("/").partition("/")
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {method: grpc.stream_stream_rpc_method_handler(call)}),)
-        )
+        for path, handler in handlers.items():
+            service, _, method = path.removeprefix("/").partition("/")
+            call = grpc.stream_stream_rpc_method_handler(_served(handler))
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: call}),))
         try:
             port = server.add_insecure_port(self._address)
         except RuntimeError as error:

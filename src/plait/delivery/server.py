@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedError, bearer, check
 from plait.delivery.patience import Patience
 from plait.delivery.stream import ProxyStream
-from plait.delivery.transport import Refusal
 from plait.delivery.wire import HEALTH, MalformedRequestError, decode_caller, decode_request
+from plait.rpc.stream import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from plait.delivery.auth import Authenticator
     from plait.delivery.store import Push, ViewStore
     from plait.delivery.stream import Reaction, TypeStatus
-    from plait.delivery.transport import Stream
     from plait.delivery.wire import Caller, Request
+    from plait.rpc.stream import Stream
     from plait.xds.resource import ViewUpdate
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, ref
 
-from plait.delivery.transport import Message
 from plait.delivery.wire import encode_response
+from plait.rpc.stream import Message
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:

@@ -22,13 +22,13 @@ from google.protobuf.json_format import ParseDict
 
 from plait.delivery.auth import Identity, UnauthenticatedError
 from plait.delivery.grpc_transport import GrpcTransport
-from plait.delivery.http2 import Http2Transport
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import Push, ViewStore
 from plait.delivery.stream import Reaction
-from plait.delivery.transport import Transport
-from plait.delivery.wire import Caller, encode_element
+from plait.delivery.wire import METHOD, Caller, encode_element
 from plait.proxy.envoy import Envoy, run_envoy
+from plait.rpc import Http2Transport
+from plait.rpc.stream import Transport
 from plait.xds.resource import CDS, EDS, LDS, RDS, Resource, ViewUpdate
 
 MESSAGES = {
@@ -157,7 +157,7 @@ class Server:
         self.watcher.delivery = delivery
         started = asyncio.get_running_loop().create_future()
         transport = self._transport(f"127.0.0.1:{self.port}")
-        self._task = asyncio.create_task(transport.serve(delivery.handle, started=started.set_result))
+        self._task = asyncio.create_task(transport.serve({METHOD: delivery.handle}, started=started.set_result))
         await asyncio.wait((started, self._task), return_when=asyncio.FIRST_COMPLETED)
         self.port = started.result() if started.done() else await self._task
 

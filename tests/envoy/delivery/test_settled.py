@@ -18,11 +18,11 @@ from plait.api.meta import ObjectKey
 from plait.delivery.builder import Builder
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down, Up
-from plait.delivery.http2 import Http2Transport
 from plait.delivery.objects import Objects
 from plait.delivery.settled.prober import ProbeError, probe
 from plait.delivery.settled.settling import Pace, Settling
 from plait.proxy.envoy import run_envoy
+from plait.rpc import Http2Transport
 from plait.xds.carriage import Carried
 from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from plait.delivery.http2.frames import LARGEST_WINDOW, Code, Flag, Setting, Type
-from plait.delivery.transport import Message
+from plait.rpc.frames import LARGEST_WINDOW, Code, Flag, Setting, Type
+from plait.rpc.stream import Message
 
 
 def frame(kind: Type, flags: int, stream: int, payload: bytes = b"") -> bytes:

@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from plait.delivery.http2 import framing
-from plait.delivery.http2.frames import DEFAULT_WINDOW, LARGEST_FRAME, Code, ConnectionFault, Type
+from plait.rpc import framing
+from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, Code, ConnectionFault, Type
 
 if TYPE_CHECKING:
-    from plait.delivery.http2.call import Call
+    from plait.rpc.call import Call
 
 #: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
 _AT_ONCE: Final = 128 << 10
@@ -68,6 +68,12 @@ class Outgoing:
         self._paused = False
         self._unread = 0
         self.pump()
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate (DER) that the peer has shown and TLS has verified."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return tls.getpeercert(binary_form=True) if tls is not None else None
 
     # frames
 

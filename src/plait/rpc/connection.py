@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final, cast
 
 from hpack import Decoder, HPACKError
 
-from plait.delivery.http2 import framing
-from plait.delivery.http2.call import STATUS, WINDOW, Call
-from plait.delivery.http2.fields import MalformedFieldsError, request, trailers
-from plait.delivery.http2.frames import (
+from plait.rpc import framing
+from plait.rpc.call import STATUS, WINDOW, Call
+from plait.rpc.fields import MalformedFieldsError, request, trailers
+from plait.rpc.frames import (
     DEFAULT_WINDOW,
     HEADER,
     LARGEST_FRAME,
@@ -30,7 +30,7 @@ from plait.delivery.http2.frames import (
     settings,
     unpadded,
 )
-from plait.delivery.http2.outgoing import Outgoing
+from plait.rpc.outgoing import Outgoing
 
 #: Bytes a peer may send ahead on all its streams together.
 _CONNECTION_WINDOW: Final = 16 << 20
@@ -57,19 +57,23 @@ Start = Callable[[Call], None]
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Serves calls of one method (`/service/Name`) and refuses others. `start` is told of each call.
+    """Serves calls of some methods (`/service/Name`) and refuses others. `start` is told of each call.
 
     `into` is where bytes are received, which may be one place for all connections of a loop: they are taken at once.
     (asyncio's other way allocates 256 KiB for each ACK.)
     """
 
     def __init__(
-        self, method: str, start: Start, closed: Callable[[Connection], None], into: memoryview | None = None
+        self,
+        methods: Container[str],
+        start: Start,
+        closed: Callable[[Connection], None],
+        into: memoryview | None = None,
     ) -> None:
         self.greeted = False
         self.heard = True
         self._into = into if into is not None else memoryview(bytearray(RECEIVED))
-        self._method = method
+        self._methods = methods
         self._start = start
         self._closed = closed
         self._out = Outgoing()
@@ -167,6 +171,11 @@ class Connection(asyncio.BufferedProtocol):
     def grant(self, stream: int, size: int) -> None:
         """See Carrier."""
         self._out.write(framing.window_update(stream, size))
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """See Carrier."""
+        return self._out.peer_certificate
 
     # for the transport
 
@@ -312,7 +321,7 @@ class Connection(asyncio.BufferedProtocol):
             if ends:
                 self._end(call)
             return
-        if asked.path != self._method:
+        if asked.path not in self._methods:
             call.ended = ends
             self.finish(call, STATUS["UNIMPLEMENTED"], "no such method")
             return

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from plait.delivery.http2.call import STATUS, Call, RefusedError
-from plait.delivery.http2.connection import RECEIVED, Connection
-from plait.delivery.wire import METHOD
+from plait.rpc.call import STATUS, Call, RefusedError
+from plait.rpc.connection import RECEIVED, Connection
 
 if TYPE_CHECKING:
     import ssl
 
-    from plait.delivery.transport import Handler
+    from plait.rpc.stream import Handler
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +37,18 @@ class Http2Transport:
         self._connections: dict[Connection, _Quiet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
+    async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
         """See Transport; raises OSError when the address cannot be bound."""
         loop = asyncio.get_running_loop()
         into = memoryview(bytearray(RECEIVED))
 
         def start(call: Call) -> None:
-            task = loop.create_task(_serve(handler, call), name=f"call {call.number}")
+            task = loop.create_task(_serve(handlers[call.method], call), name=f"call {call.number}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
         def connect() -> Connection:
-            made = Connection(METHOD, start, closed, into)
+            made = Connection(handlers, start, closed, into)
             self._connections[made] = _Quiet()
             return made
 

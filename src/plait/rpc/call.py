@@ -1,4 +1,4 @@
-"""One stream of a connection: a call of the served method, as delivery's Stream."""
+"""One stream of a connection: a call of a served method, as Stream."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
-from plait.delivery.http2.fields import Request, percent
-from plait.delivery.http2.frames import Code, StreamFault
-from plait.delivery.http2.framing import prefixed
+from plait.rpc.fields import Request, percent
+from plait.rpc.frames import Code, StreamFault
+from plait.rpc.framing import prefixed
 
 if TYPE_CHECKING:
-    from plait.delivery.transport import Refusal
+    from plait.rpc.stream import Refusal
 
 #: gRPC's numbers of the statuses a server gives.
 STATUS: Final = {
@@ -58,6 +58,11 @@ class Carrier(Protocol):
         """Let the peer send so many more bytes on the stream."""
         ...
 
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate (DER) that the peer has shown and TLS has verified."""
+        ...
+
 
 class Call:
     """See Stream. `window` is what the peer lets us send, `left` what it may send before it hears from us.
@@ -83,6 +88,16 @@ class Call:
         self._reading: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], None] | None = None
+
+    @property
+    def method(self) -> str:
+        """What is called, for example `/service/Name`."""
+        return self._request.path
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """See Stream."""
+        return self._carrier.peer_certificate
 
     @property
     def metadata(self) -> Mapping[str, str]:

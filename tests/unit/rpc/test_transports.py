@@ -1,4 +1,4 @@
-"""What delivery may rely on, whichever transport carries its streams: asked by a gRPC client that is not ours."""
+"""What a service may rely on, whichever transport carries its streams: asked by a gRPC client that is not ours."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import grpc.aio
 import pytest
 
 from plait.delivery.grpc_transport import GrpcTransport
-from plait.delivery.http2 import Http2Transport
-from plait.delivery.transport import Message, Refusal
-from plait.delivery.wire import METHOD
+from plait.rpc import Http2Transport
+from plait.rpc.stream import Message, Refusal
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 
 @pytest.fixture(params=[GrpcTransport, Http2Transport], ids=["grpc", "http2"])
@@ -20,7 +21,7 @@ def serving(request):
     @asynccontextmanager
     async def serve(handler):
         port = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(request.param("127.0.0.1:0").serve(handler, started=port.set_result))
+        task = asyncio.create_task(request.param("127.0.0.1:0").serve({METHOD: handler}, started=port.set_result))
         try:
             yield await port
         finally:

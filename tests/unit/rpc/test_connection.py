@@ -9,10 +9,10 @@ from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.delivery.http2.call import LARGEST_MESSAGE, WINDOW
-from plait.delivery.http2.connection import Connection
-from plait.delivery.http2.frames import PREFACE, Code, Cutter, Flag, Type
-from plait.delivery.http2.framing import frame, prefixed
+from plait.rpc.call import LARGEST_MESSAGE, WINDOW
+from plait.rpc.connection import Connection
+from plait.rpc.frames import PREFACE, Code, Cutter, Flag, Type
+from plait.rpc.framing import frame, prefixed
 
 METHOD = "/a.B/C"
 REQUEST = (
@@ -59,7 +59,7 @@ class Wire(asyncio.Transport):
 
 def connect(*, hello: bytes = HELLO):
     calls = []
-    connection = Connection(METHOD, calls.append, lambda _: None)
+    connection = Connection({METHOD}, calls.append, lambda _: None)
     wire = Wire()
     connection.connection_made(wire)
     connection.data_received(hello)

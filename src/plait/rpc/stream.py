@@ -1,4 +1,4 @@
-"""What delivery needs of whatever carries its streams: grpc.aio today, a faster server when one is there."""
+"""What a service needs of whatever carries its streams: our own server, or grpc.aio."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ class Stream(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]:
         """Text metadata the peer sent with the call; names are lower-case."""
+        ...
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate (DER) that the peer has shown and TLS has verified; None without one."""
         ...
 
     async def receive(self) -> bytes | None:
@@ -65,6 +70,6 @@ Handler = Callable[[Stream], Awaitable[None]]
 class Transport(Protocol):
     """A listening server."""
 
-    async def serve(self, handler: Handler, *, started: Callable[[int], None]) -> None:
-        """Serve until cancelled; calls `started` with the port once connections are accepted."""
+    async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
+        """Serve methods (`/service/Name`) until cancelled; `started` is told the port once connections are accepted."""
         ...
