@@ -27,7 +27,12 @@ ROWS: Final[tuple[Inert, ...]] = (
     row("certificates", _GONE),
     row("configSources", "has no effect: objects come from the Kubernetes API alone"),
     row("defaultProviders", _NO_TELEMETRY),
-    row("defaultTrafficPolicy", "has no effect yet: write a DestinationRule for *.local in the root namespace"),
+    *(
+        row(
+            f"defaultTrafficPolicy.{name}", "has no effect, as in Istio today: connectionPool and outlierDetection have"
+        )
+        for name in ("loadBalancer", "portLevelSettings", "proxyProtocol", "retryBudget", "tls", "tunnel")
+    ),
     row("disableEnvoyListenerLog", "has no effect: listeners write no log of their own"),
     row("enableAutoMtls", _NO_CERTIFICATES),
     row("enableEnvoyAccessLogService", "has no effect: accessLogFile says where logs go"),

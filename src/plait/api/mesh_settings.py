@@ -13,11 +13,19 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from plait.api.destinationrule import LocalitySetting, TCPKeepalive, ZoneAwareSetting
+from plait.api.destinationrule import (
+    ConnectionPool,
+    LocalitySetting,
+    OutlierDetection,
+    TCPKeepalive,
+    TrafficPolicy,
+    ZoneAwareSetting,
+)
 from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
+from plait.api.validate.destinationrule import validate_policy
 from plait.api.validate.findings import Findings
 from plait.api.validate.gateway import PROXY_PORTS, validate_ciphers, validate_curves
 from plait.api.validate.http_actions import validate_retries
@@ -132,6 +140,18 @@ class TLSDefaults(msgspec.Struct, frozen=True, rename="camel"):
     ecdh_curves: tuple[str, ...] = ()
 
 
+class BaselinePolicy(msgspec.Struct, frozen=True, rename="camel"):
+    """What holds for destinations whose DestinationRule leaves a block out. Istio takes these two blocks alone."""
+
+    connection_pool: ConnectionPool | None = None
+    outlier_detection: OutlierDetection | None = None
+
+    @property
+    def policy(self) -> TrafficPolicy:
+        """As a DestinationRule would say it."""
+        return TrafficPolicy(connection_pool=self.connection_pool, outlier_detection=self.outlier_detection)
+
+
 class ProxyDefaults(msgspec.Struct, frozen=True, rename="camel"):
     """`defaultConfig`: what sidecars are started with, and what gateways trust; only what has an effect here."""
 
@@ -154,6 +174,7 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     connect_timeout: str | None = None
     protocol_detection_timeout: str | None = None
     default_http_retry_policy: DefaultRetries | None = None
+    default_traffic_policy: BaselinePolicy | None = None
     tcp_keepalive: TCPKeepalive | None = None
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] | None = None
     locality_lb_setting: LocalitySetting | None = None
@@ -258,6 +279,8 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     retries = settings.default_http_retry_policy
     if retries is not None:
         validate_retries(f"{path}.defaultHttpRetryPolicy", retries, findings)
+    if settings.default_traffic_policy is not None:
+        validate_policy(f"{path}.defaultTrafficPolicy", settings.default_traffic_policy.policy, findings)
     findings.duration(f"{path}.dnsRefreshRate", settings.dns_refresh_rate)
     if settings.locality_lb_setting is not None:
         validate_locality(f"{path}.localityLbSetting", settings.locality_lb_setting, findings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from plait.api.destinationrule import LocalitySetting, TCPKeepalive, ZoneAwareSetting
+from plait.api.destinationrule import LocalitySetting, TCPKeepalive, TrafficPolicy, ZoneAwareSetting
 from plait.api.durations import parse_duration
 from plait.api.mesh_settings import (
     KEY,
@@ -38,7 +38,8 @@ class MeshConfig:
     nothing else. `inbound_to_localhost`: applications are called at 127.0.0.1 rather than at the address that was
     called. The stat names are patterns for the names of clusters in statistics; empty: the clusters' own.
     `zones_lb` is what `locality_lb` is, of the other kind. `http_proxy_port`: where sidecars take calls as an HTTP
-    proxy, on loopback; 0: nowhere. `tls_defaults` hold for servers that say nothing.
+    proxy, on loopback; 0: nowhere. `tls_defaults` hold for servers that say nothing. `baseline` holds, block by block,
+    where DestinationRules say nothing; its limits of connections also towards applications and unknown hosts.
     """
 
     domain: str = "cluster.local"
@@ -61,6 +62,7 @@ class MeshConfig:
     gateway_topology: GatewayTopology | None = None
     http_proxy_port: int = 0
     tls_defaults: TLSDefaults | None = None
+    baseline: TrafficPolicy | None = None
     inbound_stat_name: str = ""
     outbound_stat_name: str = ""
 
@@ -101,6 +103,8 @@ def mesh_config(reader: Reader, base: MeshConfig) -> MeshConfig:
         changes["gateway_topology"] = found.default_config.gateway_topology
     changes["inbound_stat_name"] = found.inbound_cluster_stat_name or ""
     changes["outbound_stat_name"] = found.outbound_cluster_stat_name or ""
+    if found.default_traffic_policy is not None:
+        changes["baseline"] = found.default_traffic_policy.policy
     if found.default_http_retry_policy is not None:
         changes["retry_policy"] = found.default_http_retry_policy
         changes["retry_attempts"] = found.default_http_retry_policy.attempts

@@ -150,11 +150,18 @@ class EffectivePolicy:
     selected: bool = False
 
 
-def effective_policy(reader: Reader, rules: tuple[ObjectKey, ...], *, port: int, subset: str = "") -> EffectivePolicy:
+def effective_policy(
+    reader: Reader,
+    rules: tuple[ObjectKey, ...],
+    *,
+    port: int,
+    subset: str = "",
+    baseline: TrafficPolicy | None = None,
+) -> EffectivePolicy:
     """The policy of `rules` (merged) for a port and, when named, a subset.
 
     Istio: settings of a port take the place of all of their level, but of what cannot be said for a port; then a
-    subset's fields replace the destination's one by one.
+    subset's fields replace the destination's one by one. `baseline` is the mesh's, for fields that nobody sets.
     """
     policy: TrafficPolicy | None = None
     origin: Origin | None = None
@@ -175,6 +182,8 @@ def effective_policy(reader: Reader, rules: tuple[ObjectKey, ...], *, port: int,
     if chosen is not None:
         narrow, origin = _of_port(chosen[0].traffic_policy, port), chosen[1]
         effective = _merged(effective, narrow) if narrow is not None else effective
+    if baseline is not None:
+        effective = _merged(baseline, effective)
     return EffectivePolicy(policy=effective, origin=origin, selected=selected)
 
 

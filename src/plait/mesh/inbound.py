@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
-from plait.api.destinationrule import ConnectionPool
+from plait.api.destinationrule import ConnectionPool, TrafficPolicy
 from plait.api.gateway import ServerTLS
 from plait.api.kubernetes import ServicePort
 from plait.api.meta import ObjectKey
 from plait.api.serviceentry import EntryPort, ServiceEntry
 from plait.api.sidecar import IngressListener, Sidecar
+from plait.mesh.destination_rules import effective_policy
 from plait.mesh.origin import Origin
 from plait.snapshot.hosts import service_host
 from plait.snapshot.keys import Labels
@@ -61,6 +62,32 @@ def inbound_ports(
     for port in ports:
         first.setdefault(port.port, port)
     return tuple(first[number] for number in sorted(first))
+
+
+def limited(
+    reader: Reader,
+    ports: tuple[InboundPort, ...],
+    rules: Callable[[str, str], tuple[ObjectKey, ...]],
+    baseline: TrafficPolicy | None,
+) -> tuple[InboundPort, ...]:
+    """`ports` with the limits of connections that hold at the receiver.
+
+    Istio: a DestinationRule's `connectionPool` for the whole destination holds there as it does for callers (a
+    subset's does not: nobody can say which was called), else the mesh's `baseline`; what a Sidecar says comes first.
+    `rules` finds the DestinationRules of (host, namespace).
+    """
+    return tuple(port if port.pool is not None else _limited(reader, port, rules, baseline) for port in ports)
+
+
+def _limited(
+    reader: Reader,
+    port: InboundPort,
+    rules: Callable[[str, str], tuple[ObjectKey, ...]],
+    baseline: TrafficPolicy | None,
+) -> InboundPort:
+    found = rules(port.host, port.origin.object.namespace) if port.host else ()
+    policy = effective_policy(reader, found, port=port.service_port, baseline=baseline).policy
+    return port if policy.connection_pool is None else replace(port, pool=policy.connection_pool)
 
 
 def _of_services(

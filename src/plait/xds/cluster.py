@@ -280,11 +280,13 @@ def _outlier(cluster: Cluster, outlier: OutlierDetection) -> None:
     cluster.outlier_detection.CopyFrom(result)
 
 
-def passthrough_cluster(name: str, connect_timeout: timedelta) -> Cluster:
-    """Traffic to where the caller meant it to go."""
+def passthrough_cluster(name: str, mesh: MeshConfig) -> Cluster:
+    """Traffic to where the caller meant it to go, within the limits that the mesh sets for all."""
+    pool = mesh.baseline.connection_pool if mesh.baseline is not None else None
     cluster = Cluster(name=name, type=Cluster.ORIGINAL_DST, lb_policy=Cluster.CLUSTER_PROVIDED)
-    cluster.connect_timeout.CopyFrom(duration(connect_timeout.total_seconds()))
-    cluster.circuit_breakers.CopyFrom(circuit_breakers(None))
+    cluster.connect_timeout.CopyFrom(duration(connect_timeout_of(pool, mesh.connect_timeout).total_seconds()))
+    cluster.circuit_breakers.CopyFrom(circuit_breakers(pool))
+    set_keepalive(cluster, pool, None)
     options = HttpProtocolOptions()
     options.use_downstream_protocol_config.http_protocol_options.SetInParent()
     options.use_downstream_protocol_config.http2_protocol_options.SetInParent()

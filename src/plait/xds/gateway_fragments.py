@@ -241,6 +241,7 @@ class GatewayFragments:
             return None
         ways: tuple[ServerWays, ...] = tracker.need(("gateway-ways", view, port, bind))
         find = rules_of(tracker, self.mesh, view.namespace, view.labels)
+        mesh = mesh_of(tracker)
 
         def policy(way: TCPWay) -> TrafficPolicy | None:
             first, _ = way.destinations[0]
@@ -248,10 +249,10 @@ class GatewayFragments:
             if service is None:
                 return None
             rules = find(first.host, service.namespace)
-            return effective_policy(reader, rules, port=first.port, subset=first.subset).policy
+            return effective_policy(reader, rules, port=first.port, subset=first.subset, baseline=mesh.baseline).policy
 
         found = tuple((item.server, tuple((way, policy(way)) for way in item.ways)) for item in ways)
-        message = gateway_listener(listener, found, manners=manners(mesh_of(tracker)))
+        message = gateway_listener(listener, found, manners=manners(mesh))
         return listener_resource(message) if message is not None else None
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:

@@ -216,9 +216,9 @@ def bound_listener(port: InboundPort, *, detection_timeout: timedelta, manners: 
     return listener
 
 
-def inbound_passthrough(connect_timeout: timedelta) -> Cluster:
+def inbound_passthrough(mesh: MeshConfig) -> Cluster:
     """Ports that no Service declares."""
-    cluster = passthrough_cluster(names.INBOUND_PASSTHROUGH_CLUSTER, connect_timeout)
+    cluster = passthrough_cluster(names.INBOUND_PASSTHROUGH_CLUSTER, mesh)
     _from_local(cluster)
     return cluster
 

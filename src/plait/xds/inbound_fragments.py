@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from plait.kit.memo import Tracker
 from plait.mesh.config import MeshConfig
-from plait.mesh.inbound import InboundPort, inbound_ports
+from plait.mesh.inbound import InboundPort, inbound_ports, limited
 from plait.snapshot.reader import Reader
 from plait.xds import inbound as xds_inbound
 from plait.xds import names
 from plait.xds.encode import resource
 from plait.xds.manners import manners
 from plait.xds.resource import CDS, EDS, LDS, SDS, Resource
-from plait.xds.shared_fragments import Entries, Lister, Maker, listener_resource, mesh_of, own_kind_entry
+from plait.xds.shared_fragments import (
+    Entries,
+    Lister,
+    Maker,
+    listener_resource,
+    mesh_of,
+    own_kind_entry,
+    rules_of,
+)
 from plait.xds.tls import server_credentials
 from plait.xds.views import ViewKey
 
@@ -40,9 +48,12 @@ class InboundFragments:
             ("in", SDS): self._secrets,
         }
 
-    def inbound_ports(self, _tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[InboundPort, ...]:
+    def inbound_ports(self, tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[InboundPort, ...]:
         """The declared ports of a workload."""
-        return inbound_ports(reader, view.namespace, view.labels, view.sidecar, view.address)
+        found = inbound_ports(reader, view.namespace, view.labels, view.sidecar, view.address)
+        # Without labels: Istio, a rule with a workloadSelector is for callers alone.
+        rules = rules_of(tracker, self.mesh, view.namespace)
+        return limited(reader, found, rules, mesh_of(tracker).baseline)
 
     def listener_ingress(self, tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
         """A port that the proxy itself listens on."""

@@ -209,9 +209,11 @@ def rule_credentials(key: ObjectKey, rule: DestinationRule) -> tuple[WantedCrede
     return tuple(found.values())
 
 
-def policy_of(reader: Reader, destination: Destination, service: ServiceHost) -> EffectivePolicy:
+def policy_of(reader: Reader, destination: Destination, service: ServiceHost, mesh: MeshConfig) -> EffectivePolicy:
     """What holds towards a destination: its DestinationRules, and what the Service itself asks for."""
-    found = effective_policy(reader, destination.rules, port=destination.port, subset=destination.subset)
+    found = effective_policy(
+        reader, destination.rules, port=destination.port, subset=destination.subset, baseline=mesh.baseline
+    )
     if found.policy.load_balancer is None and service.sticky:
         balancer = LoadBalancer(consistent_hash=ConsistentHash(use_source_ip=True))
         found = replace(found, policy=msgspec.structs.replace(found.policy, load_balancer=balancer))
@@ -276,8 +278,8 @@ class SharedFragments:
         """One outbound cluster as callers of one place see it: another only if it has its endpoints inside."""
         service = reader.host(destination.host, destination.owner)
         if service is not None and service.resolution in RESOLVED:
-            policy = policy_of(reader, destination, service).policy
-            if not placing(policy, service, mesh_of(tracker)).plain:
+            mesh = mesh_of(tracker)
+            if not placing(policy_of(reader, destination, service, mesh).policy, service, mesh).plain:
                 return self._cluster(tracker, reader, destination, gateway, caller)
         everybody: Resource | None = tracker.need(("cluster", destination, gateway))
         return everybody
@@ -289,10 +291,10 @@ class SharedFragments:
         service = reader.host(destination.host, destination.owner)
         if service is None:
             return None
-        effective = policy_of(reader, destination, service)
+        mesh = mesh_of(tracker)
+        effective = policy_of(reader, destination, service, mesh)
         # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them.
         to_address = not gateway and (service.headless or xds_cluster.chooses_address(effective.policy))
-        mesh = mesh_of(tracker)
         how = placing(effective.policy, service, mesh)
         message = xds_cluster.outbound_cluster(
             destination,
@@ -329,8 +331,8 @@ class SharedFragments:
         """The endpoints of one cluster as callers of one place see them."""
         service = reader.host(destination.host, destination.owner)
         if service is not None:
-            policy = policy_of(reader, destination, service).policy
-            how = placing(policy, service, mesh_of(tracker))
+            mesh = mesh_of(tracker)
+            how = placing(policy_of(reader, destination, service, mesh).policy, service, mesh)
             if not how.plain:
                 place = (destination.host, destination.port, destination.labels, destination.owner)
                 found = placed(mesh_endpoints.endpoints(reader, *place), caller, how)
@@ -347,14 +349,14 @@ class SharedFragments:
 
     def fixed_cluster(self, tracker: Tracker, _reader: Reader, name: str) -> Resource:
         """Clusters that depend on no object."""
-        timeout = mesh_of(tracker).connect_timeout
+        mesh = mesh_of(tracker)
         if name == names.BLACKHOLE_CLUSTER:
             message = xds_cluster.blackhole_cluster()
         elif name == names.INBOUND_PASSTHROUGH_CLUSTER:
-            message = inbound_passthrough(timeout)
+            message = inbound_passthrough(mesh)
         elif name == names.DYNAMIC_DNS_CLUSTER:
-            message = xds_cluster.passthrough_cluster(name, timeout)
-            resolve(message, Resolution.DYNAMIC, (), mesh_of(tracker))
+            message = xds_cluster.passthrough_cluster(name, mesh)
+            resolve(message, Resolution.DYNAMIC, (), mesh)
         else:
-            message = xds_cluster.passthrough_cluster(name, timeout)
+            message = xds_cluster.passthrough_cluster(name, mesh)
         return resource(CDS, name, message)

@@ -170,12 +170,12 @@ class SidecarListeners:
             if found is not None:
                 given += kind(reader, key, found, context)
         towards = dict(rules.towards)
-        ways = tuple((way, _policy(reader, way, towards)) for way in distinct(given))
+        ways = tuple((way, _policy(reader, way, towards, mesh)) for way in distinct(given))
         return xds_listener.Connections(
             address=address,
             port=port.port,
             cluster=names.outbound_cluster(port.host, port.port),
-            policy=effective_policy(reader, rules.policy, port=port.port).policy,
+            policy=effective_policy(reader, rules.policy, port=port.port, baseline=mesh.baseline).policy,
             origin=Origin(port.key),
             ways=ways,
             manners=manners(mesh),
@@ -235,10 +235,11 @@ def _rules_of(
     return RulesOfService(policy, tuple(rule.key for rule in found), source, tuple(towards))
 
 
-def _policy(reader: Reader, way: TCPWay, towards: dict[str, tuple[ObjectKey, ...]]) -> TrafficPolicy:
+def _policy(reader: Reader, way: TCPWay, towards: dict[str, tuple[ObjectKey, ...]], mesh: MeshConfig) -> TrafficPolicy:
     """The policy for a way: that towards the first of its destinations (Istio's rule)."""
     first, _ = way.destinations[0]
-    return effective_policy(reader, towards.get(first.host, ()), port=first.port, subset=first.subset).policy
+    rules = towards.get(first.host, ())
+    return effective_policy(reader, rules, port=first.port, subset=first.subset, baseline=mesh.baseline).policy
 
 
 def _shared(parts: dict[int, list[SharedPart]], http: dict[int, bool], unknown: str) -> Entries:

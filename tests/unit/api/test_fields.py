@@ -244,6 +244,11 @@ PROXY_DEFAULTS = [
     "privateKeyProvider", "proxyHeaders", "fileFlushInterval", "fileFlushMinSizeKb", "statsCompression",
     "connectionSettings",
 ]  # fmt: skip
+#: Its `defaultTrafficPolicy`.
+POLICY = [
+    "connectionPool", "loadBalancer", "outlierDetection", "portLevelSettings", "proxyProtocol", "retryBudget", "tls",
+    "tunnel",
+]  # fmt: skip
 #: Given when a mesh is made: validation says that they stay as they are.
 AS_MADE = {"rootNamespace", "trustDomain"}
 
@@ -272,6 +277,7 @@ def test_every_mesh_setting_acts_in_an_example_or_warns() -> None:
     given = {
         **dict.fromkeys(MESH_CONFIG, "x"),
         "tlsDefaults": {"minProtocolVersion": "x"},
+        "defaultTrafficPolicy": dict.fromkeys(POLICY, "x"),
         "defaultConfig": dict.fromkeys(PROXY_DEFAULTS, "x"),
     }
     assert {path for path, _ in without_effect(given, MeshSettings)} == told

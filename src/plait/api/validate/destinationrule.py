@@ -53,7 +53,7 @@ def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
 def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> None:
     if policy == TrafficPolicy():
         findings.error(path, "an empty policy", fix="at least one setting, such as loadBalancer")
-    _policy(path, policy, findings)
+    validate_policy(path, policy, findings)
     ports: set[int] = set()
     for index, setting in enumerate(policy.port_level_settings):
         where = f"{path}.portLevelSettings[{index}]"
@@ -67,10 +67,11 @@ def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> Non
             ports.add(number)
         if setting == PortPolicy(port=setting.port):
             findings.error(where, "an empty policy", fix="at least one setting, such as loadBalancer")
-        _policy(where, setting, findings)
+        validate_policy(where, setting, findings)
 
 
-def _policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
+def validate_policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Findings) -> None:
+    """Of one level: the settings of a destination, a subset, a port, or the whole mesh."""
     if policy.connection_pool is not None:
         validate_connection_pool(f"{path}.connectionPool", policy.connection_pool, findings)
     if policy.outlier_detection is not None:
