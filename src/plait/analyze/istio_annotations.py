@@ -112,6 +112,16 @@ def _boolean(value: str) -> str:
     return "" if value in _BOOLEANS else f"{value!r} is neither true nor false"
 
 
+#: As the Service's own field `trafficDistribution` has them; Istio reads the annotation in any case of letters.
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
+
+
+def _distribution(value: str) -> str:
+    if value.lower() in map(str.lower, _DISTRIBUTIONS):
+        return ""
+    return f"{value!r} has no effect: it is none of {', '.join(_DISTRIBUTIONS)}"
+
+
 _DURATION: Final = re.compile(r"-?(\d+(\.\d*)?(h|m|s|ms|us|ns))+")
 _CONTROL_PLANE_AUTH: Final = frozenset({"NONE", "MUTUAL_TLS", 0, 1})
 
@@ -150,16 +160,18 @@ _VALUES: Final[dict[str, Callable[[str], str]]] = {
     "traffic.sidecar.istio.io/excludeOutboundPorts": _ports,
     "prometheus.istio.io/merge-metrics": _boolean,
     "proxy.istio.io/config": _proxy_config,
+    "networking.istio.io/traffic-distribution": _distribution,
 }
 _SUBJECTS: Final = (NAMESPACE, SERVICE, POD, DEPLOYMENT)
 
+USUAL: Final = Analyzer(
+    name="annotations.K8sAnalyzer",
+    messages=(UNKNOWN_ANNOTATION, DEPRECATED_ANNOTATION, MISPLACED_ANNOTATION, INVALID_ANNOTATION),
+    subjects=_SUBJECTS,
+    check=_check,
+)
 ANALYZERS: Final = (
-    Analyzer(
-        name="annotations.K8sAnalyzer",
-        messages=(UNKNOWN_ANNOTATION, DEPRECATED_ANNOTATION, MISPLACED_ANNOTATION, INVALID_ANNOTATION),
-        subjects=_SUBJECTS,
-        check=_check,
-    ),
+    USUAL,
     # Istio leaves it out too: most annotations are of alpha quality, and have been for years.
     Analyzer(
         name="annotations.AlphaAnalyzer",

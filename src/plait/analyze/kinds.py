@@ -15,6 +15,8 @@ SECRET: Final[Kind] = ("", "Secret")
 CONFIG_MAP: Final[Kind] = ("", "ConfigMap")
 DEPLOYMENT: Final[Kind] = ("apps", "Deployment")
 ENDPOINT_SLICE: Final[Kind] = ("discovery.k8s.io", "EndpointSlice")
+INGRESS: Final[Kind] = ("networking.k8s.io", "Ingress")
+INGRESS_CLASS: Final[Kind] = ("networking.k8s.io", "IngressClass")
 MUTATING_WEBHOOK: Final[Kind] = ("admissionregistration.k8s.io", "MutatingWebhookConfiguration")
 VALIDATING_WEBHOOK: Final[Kind] = ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration")
 CRD: Final[Kind] = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -53,7 +55,7 @@ CLUSTER_SCOPED: Final = frozenset({NAMESPACE, NODE, MUTATING_WEBHOOK, VALIDATING
     ("authentication.istio.io", "MeshPolicy"),
     ("storage.k8s.io", "StorageClass"),
     ("scheduling.k8s.io", "PriorityClass"),
-    ("networking.k8s.io", "IngressClass"),
+    INGRESS_CLASS,
     ("gateway.networking.k8s.io", "GatewayClass"),
     ("apiregistration.k8s.io", "APIService"),
 }
@@ -61,6 +63,7 @@ CLUSTER_SCOPED: Final = frozenset({NAMESPACE, NODE, MUTATING_WEBHOOK, VALIDATING
 #: The same kind under its former group.
 _FORMER: Final[dict[Kind, Kind]] = {
     ("extensions", "Deployment"): DEPLOYMENT,
+    ("extensions", "Ingress"): INGRESS,
     ("config.istio.io", "VirtualService"): VIRTUAL_SERVICE,
 }
 
@@ -82,6 +85,8 @@ READ: Final[frozenset[Kind]] = frozenset(
         CONFIG_MAP,
         DEPLOYMENT,
         ENDPOINT_SLICE,
+        INGRESS,
+        INGRESS_CLASS,
         MUTATING_WEBHOOK,
         VALIDATING_WEBHOOK,
         CRD,

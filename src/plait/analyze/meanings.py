@@ -89,4 +89,5 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0014": "A wildcard of an older Gateway covers a host: rules of both are merged.",
     "PLT0015": "An object stands twice in the files: the later one takes the place of the earlier.",
     "PLT0016": "A rule of a delegate has no effect: it is not within the rule that delegates to it.",
+    "PLT0017": "An address is of IPv6, which is closed in the pods of this machine.",
 }

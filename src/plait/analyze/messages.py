@@ -377,6 +377,9 @@ WRITTEN_TWICE = Message(
     "PLT0015", "WrittenTwice", _W, "is written at {first} too: of the two, the one that is applied last holds"
 )
 DELEGATE_UNUSED = Message("PLT0016", "DelegateUnused", _W, "{detail}")
+NO_IPV6 = Message(
+    "PLT0017", "NoIPv6", _W, "{address!r} is an IPv6 address, and pods have IPv4 addresses only: {effect}"
+)
 
 MESSAGES: Final[dict[str, Message]] = {
     value.code: value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
@@ -33,6 +34,7 @@ from plait.analyze.selectors import selector_text, selects
 from plait.analyze.world import Index, Item, World
 from plait.api.names import is_ip
 from plait.snapshot.hosts import complete_host, is_wildcard
+from plait.snapshot.visibility import EXPORT_ANNOTATION
 
 
 def _nothing(item: Item, path: str, detail: str, *, fix: str = "", value: object = None) -> Finding:
@@ -46,12 +48,24 @@ def _check_exports(world: World, item: Item) -> Iterator[Finding]:
     """An export to a namespace that is not there reaches nobody. Said only where Namespaces are known at all."""
     if not world.has(NAMESPACE):
         return
-    for index, name in enumerate(texts(item.spec, "exportTo")):
+    for path, name in _exports(item):
         if name not in {".", "*", "~"} and world.get(NAMESPACE, "", name) is None:
+            near = get_close_matches(name, [each.name for each in world.all(NAMESPACE)], n=1)
             detail = f"exported to namespace {name!r}, which is not there"
-            yield _nothing(item, f"spec.exportTo[{index}]", detail, fix="a namespace, . or *", value=name)
+            yield _nothing(item, path, detail, fix=f"{near[0] if near else 'a namespace'}, . or *", value=name)
     if item.kind == GATEWAY:
         yield from _gateway_namespaces(world, item)
+
+
+def _exports(item: Item) -> Iterator[tuple[str, str]]:
+    """(path, namespace) of everybody it is exported to; a Service says so in an annotation."""
+    if item.kind == SERVICE:
+        listed = item.annotations.get(EXPORT_ANNOTATION, "")
+        for name in filter(None, map(str.strip, listed.split(","))):
+            yield f"metadata.annotations.{EXPORT_ANNOTATION}", name
+        return
+    for index, name in enumerate(texts(item.spec, "exportTo")):
+        yield f"spec.exportTo[{index}]", name
 
 
 def _gateway_namespaces(world: World, item: Item) -> Iterator[Finding]:
@@ -178,13 +192,14 @@ def _check_address(world: World, item: Item) -> Iterator[Finding]:
             return
 
 
+EXPORTS: Final = Analyzer(
+    name="plait.Exports",
+    messages=(NAMES_NOTHING,),
+    subjects=(VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, GATEWAY, SERVICE),
+    check=_check_exports,
+)
 ANALYZERS: Final = (
-    Analyzer(
-        name="plait.Exports",
-        messages=(NAMES_NOTHING,),
-        subjects=(VIRTUAL_SERVICE, DESTINATION_RULE, SERVICE_ENTRY, GATEWAY),
-        check=_check_exports,
-    ),
+    EXPORTS,
     Analyzer(name="plait.RuleHosts", messages=(NAMES_NOTHING,), subjects=(VIRTUAL_SERVICE,), check=_check_rule),
     Analyzer(name="plait.Wildcards", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_wildcard),
     Analyzer(name="plait.Ports", messages=(NAMES_NOTHING,), subjects=(DESTINATION_RULE,), check=_check_ports),

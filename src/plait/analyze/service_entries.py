@@ -1,16 +1,18 @@
-"""ServiceEntries: addresses that TCP needs, protocols that contradict each other."""
+"""ServiceEntries and WorkloadEntries: addresses that TCP needs or that nobody reaches, protocols that disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import SERVICE_ENTRY
-from plait.analyze.messages import ADDRESSES_REQUIRED, CONFLICTING_ENTRIES
+from plait.analyze.kinds import SERVICE_ENTRY, WORKLOAD_ENTRY
+from plait.analyze.messages import ADDRESSES_REQUIRED, CONFLICTING_ENTRIES, NO_IPV6
 from plait.analyze.world import Index, Item, World
+from plait.api.names import is_ip
 from plait.snapshot.visibility import EVERYBODY, scopes
 
 _LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
@@ -79,6 +81,32 @@ def _protocols(item: Item, where: int) -> set[str]:
     }
 
 
+def _check_family(world: World, item: Item) -> Iterator[Finding]:
+    """Addresses that Istio takes and that lead nowhere where pods have no IPv6."""
+    if not world.surroundings.ipv4_only:
+        return
+    called = [("spec.address", text(item.spec, "address"))]
+    called += [
+        (f"spec.endpoints[{index}].address", text(endpoint, "address"))
+        for index, endpoint in mappings(item.spec, "endpoints")
+    ]
+    for path, address in called:
+        if _is_ipv6(address):
+            effect = "calls of it fail"
+            yield found(NO_IPV6, item, path, fix="an IPv4 address", value=address, address=address, effect=effect)
+    known = texts(item.spec, "addresses")
+    if known and all(_is_ipv6(address.partition("/")[0]) for address in known):
+        effect = "nobody calls it there"
+        yield found(
+            NO_IPV6, item, "spec.addresses", fix="an IPv4 address, or none: one is allocated then", value=known[0],
+            address=known[0], effect=effect,
+        )  # fmt: skip
+
+
+def _is_ipv6(address: str) -> bool:
+    return ":" in address and is_ip(address) and not ip_address(address).is_loopback
+
+
 ANALYZERS: Final = (
     Analyzer(
         name="serviceentry.Analyzer", messages=(ADDRESSES_REQUIRED,), subjects=(SERVICE_ENTRY,), check=_check_addresses
@@ -88,5 +116,11 @@ ANALYZERS: Final = (
         messages=(CONFLICTING_ENTRIES,),
         subjects=(SERVICE_ENTRY,),
         check=_check_protocols,
+    ),
+    Analyzer(
+        name="plait.AddressFamilies",
+        messages=(NO_IPV6,),
+        subjects=(SERVICE_ENTRY, WORKLOAD_ENTRY),
+        check=_check_family,
     ),
 )

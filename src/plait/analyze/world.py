@@ -97,7 +97,7 @@ class Surroundings:
     """What holds for the whole analysis and is no object: given settings win over those found in ConfigMaps.
 
     `now` is when certificates are judged; None: their time is not looked at. `allocates` says that the control plane
-    gives addresses to ServiceEntries that have none, as plait does.
+    gives addresses to ServiceEntries that have none, as plait does, and `ipv4_only` that pods have no IPv6.
     """
 
     domain: str = "cluster.local"
@@ -106,10 +106,11 @@ class Surroundings:
     mesh_networks: dict[str, Any] | None = None
     now: datetime | None = None
     allocates: bool = False
+    ipv4_only: bool = False
 
 
 #: What holds in a mesh of plait.
-PLAIT: Final = Surroundings(allocates=True)
+PLAIT: Final = Surroundings(allocates=True, ipv4_only=True)
 #: The ConfigMap that holds the mesh's settings, in the root namespace.
 _SETTINGS = "istio"
 

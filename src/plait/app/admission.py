@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.analyze import deployments, services
+from plait.analyze import deployments, ingresses, istio_annotations, names, services
 from plait.analyze.analysis import judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
@@ -65,7 +65,9 @@ class Rules:
         ):
             return self._istio(request)
         if (request.group, request.kind) == ("", "Service"):
-            return AdmissionResult(obj=request.obj, warnings=_unclear_ports(request))
+            return AdmissionResult(obj=request.obj, warnings=(*_unclear_ports(request), *self._annotations(request)))
+        if (request.group, request.kind) == ("networking.k8s.io", "Ingress"):
+            return AdmissionResult(obj=request.obj, warnings=self._against_others(request, ingresses.ANALYZERS))
         if request.group == "apps" and (request.old is None or request.old.get("spec") != request.obj.get("spec")):
             return AdmissionResult(
                 obj=request.obj,
@@ -82,6 +84,19 @@ class Rules:
         if not group.endswith(_ISTIO):
             return ()
         return tuple(_error(problem) for problem in meaning(obj, faults) if problem.level is Level.ERROR)
+
+    def _annotations(self, request: AdmissionRequest) -> tuple[str, ...]:
+        """What Istio's annotations on a Service get wrong, when they are written."""
+        if not (written := Item(request.obj).annotations) or written == Item(request.old or {}).annotations:
+            return ()
+        return self._against_others(request, (istio_annotations.USUAL, names.EXPORTS))
+
+    def _against_others(self, request: AdmissionRequest, analyzers: tuple[Analyzer, ...]) -> tuple[str, ...]:
+        """What analyzers say of an object among all that is stored."""
+        item = Item(request.obj)
+        world = self.neighbours.as_of_now(request.objects) if request.objects is not None else World()
+        with world.trying(item):
+            return tuple(map(_words, judge(world, item, analyzers)))
 
     def _pod(self, request: AdmissionRequest) -> AdmissionResult:
         try:

@@ -23,6 +23,7 @@ _KINDS: Final[dict[Collection, Kind]] = {
     ("", "configmaps"): kinds.CONFIG_MAP,
     ("", "secrets"): kinds.SECRET,
     ("discovery.k8s.io", "endpointslices"): kinds.ENDPOINT_SLICE,
+    ("networking.k8s.io", "ingressclasses"): kinds.INGRESS_CLASS,
     (_NETWORKING, "virtualservices"): kinds.VIRTUAL_SERVICE,
     (_NETWORKING, "destinationrules"): kinds.DESTINATION_RULE,
     (_NETWORKING, "gateways"): kinds.GATEWAY,

@@ -75,6 +75,15 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
 
 
 _DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
+
+
+def _near(service: Service) -> str:
+    """Where its callers' traffic stays. Istio: the field, else the annotation in any case of letters."""
+    if service.spec.traffic_distribution in _DISTRIBUTIONS:
+        return service.spec.traffic_distribution
+    said = service.metadata.annotations.get(_DISTRIBUTION, "").lower()
+    return next((each for each in _DISTRIBUTIONS if each.lower() == said), "")
 
 
 def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
@@ -92,7 +101,7 @@ def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
     addresses = () if headless else tuple(dict.fromkeys(a for a in (spec.cluster_ip, *spec.cluster_ips) if a))
     known = [(port, protocol_of(port)) for port in spec.ports]
     known = [(port, protocol) for port, protocol in known if protocol is not Protocol.UDP and port.protocol == "TCP"]
-    near = meta.annotations.get(_DISTRIBUTION, spec.traffic_distribution)
+    near = _near(service)
     facts = keys.ServiceHost(
         meta.namespace,
         meta.name,

@@ -14,7 +14,7 @@ from plait.api.yaml import objects, read_yaml
 from .worlds import CASES, Case
 
 #: Tested where what they need is at hand: certificates, several clusters, a broken analyzer.
-ELSEWHERE = {"IST0001", "IST0170", "PLT0013", "PLT0015"}
+ELSEWHERE = {"IST0001", "IST0170", "PLT0013", "PLT0015", "PLT0017"}
 
 
 def codes(text: str, resource: str) -> set[str]:

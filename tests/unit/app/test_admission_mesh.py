@@ -14,6 +14,11 @@ from plait.machine.api.store import Key, Store
 PLURALS = {
     "Service": ("", "services"),
     "Pod": ("", "pods"),
+    "Namespace": ("", "namespaces"),
+    "Secret": ("", "secrets"),
+    "Ingress": ("networking.k8s.io", "ingresses"),
+    "IngressClass": ("networking.k8s.io", "ingressclasses"),
+    "WorkloadEntry": ("networking.istio.io", "workloadentries"),
     "EndpointSlice": ("discovery.k8s.io", "endpointslices"),
     "ConfigMap": ("", "configmaps"),
     "VirtualService": ("networking.istio.io", "virtualservices"),
@@ -242,3 +247,42 @@ def test_a_policy_does_not_take_the_place_of_a_peer_authentication(cluster: Clus
     (error,) = cluster.admit(obj("Policy", "default", spec={"peers": [{"mtls": {}}]})).errors
     assert "PeerAuthentication shop/default says what holds there already; change that one" in error.message
     assert not cluster.admit(obj("Policy", "default", "other", spec={})).errors
+
+
+def test_an_ingress_is_told_what_it_names_and_is_not_there(cluster: Cluster) -> None:
+    cluster.apply(obj("IngressClass", "istio", "", spec={"controller": "istio.io/ingress-controller"}))
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}
+    spec = {"ingressClassName": "istio", "rules": [{"http": {"paths": [path]}}], "tls": [{"secretName": "cert"}]}
+    edge = obj("Ingress", "edge", spec=spec)
+    backend, certificate = cluster.apply(edge)
+    assert backend == (
+        "Ingress shop/edge: spec.rules[0].http.paths[0].backend.service.name: there is no Service 'web' in namespace "
+        "shop: requests get 503; the name of a Service of its own namespace [PLT0010]"
+    )
+    assert "there is no Secret 'cert' in namespace istio-system" in certificate
+    cluster.apply(service("web"))
+    assert cluster.apply(edge) == (certificate,)
+
+
+def test_annotations_of_a_service_are_judged_when_they_are_written(cluster: Cluster) -> None:
+    cluster.apply(obj("Namespace", "shop", ""))
+    wrong = service("web")
+    wrong["metadata"]["annotations"] = {
+        "networking.istio.io/exportTo": "shpo",
+        "networking.istio.io/traffic-distribution": "Foo",
+    }
+    words = cluster.apply(wrong)
+    assert sorted(word.rpartition(" ")[2] for word in words) == ["[IST0125]", "[PLT0010]"]
+    assert any(
+        word.endswith("exported to namespace 'shpo', which is not there; shop, . or * [PLT0010]") for word in words
+    )
+    # A change of something else is not about them.
+    assert cluster.apply(wrong | {"spec": service("web", number=81)["spec"]}) == ()
+
+
+def test_an_address_of_ipv6_is_told(cluster: Cluster) -> None:
+    (said,) = cluster.apply(obj("WorkloadEntry", "vm", spec={"address": "2001:db8::1"}))
+    assert said == (
+        "WorkloadEntry shop/vm: spec.address: '2001:db8::1' is an IPv6 address, and pods have IPv4 addresses only: "
+        "calls of it fail; an IPv4 address [PLT0017]"
+    )

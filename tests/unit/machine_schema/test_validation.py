@@ -124,3 +124,12 @@ def test_wrong_types_come_before_rules(faults, deployment):
     deployment["spec"]["template"]["spec"]["containers"] = [7]
     (fault,) = faults(deployment)
     assert fault.startswith("spec.template.spec.containers[0]: Invalid value: 7: must be an object, not an integer")
+
+
+def test_a_service_stays_near_in_one_of_three_ways(faults, service):
+    service["spec"]["trafficDistribution"] = "PreferSameZone"
+    assert faults(service) == []
+    service["spec"]["trafficDistribution"] = "Foo"
+    (fault,) = faults(service)
+    words = '"PreferClose", "PreferSameNode", "PreferSameZone"'
+    assert fault == f'spec.trafficDistribution: Unsupported value: "Foo": supported values: {words}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,27 @@ def test_the_last_of_several_changes_of_one_object_counts() -> None:
     after, changed = advance(Snapshot(), [change(service("a")), ObjectChange(key, None)])
     assert changed == frozenset()
     assert after.object(key) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "annotation", "near"),
+    [
+        ("", "", ""),
+        ("PreferClose", "", "PreferClose"),
+        ("PreferSameNode", "PreferClose", "PreferSameNode"),
+        ("", "PreferSameZone", "PreferSameZone"),
+        ("", "prefersamenode", "PreferSameNode"),
+        ("", "Foo", ""),
+        ("Foo", "PreferClose", "PreferClose"),
+    ],
+)
+def test_the_field_says_where_traffic_stays_and_else_the_annotation(field: str, annotation: str, near: str) -> None:
+    said = {"networking.istio.io/traffic-distribution": annotation} if annotation else {}
+    snapshot = world(service("a", annotations=said, trafficDistribution=field))
+    reader, _ = recording(snapshot)
+    found = reader.host("a.shop.svc.cluster.local")
+    assert found is not None
+    assert found.near == near
 
 
 def test_services_are_seen_where_they_are_exported_to() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _DAY = 86_400
 _NOT_SPECIAL = "may not be an unspecified, loopback, link-local or multicast address"
 _MOST_ENDPOINTS = 1000
@@ -113,6 +114,7 @@ def _affinity(spec: dict[str, Any]) -> Iterator[FieldError]:
 
 def _policies(spec: dict[str, Any], kind: str | None) -> Iterator[FieldError]:
     yield from one_of(spec.get("internalTrafficPolicy"), _POLICIES, "spec.internalTrafficPolicy")
+    yield from one_of(spec.get("trafficDistribution"), _DISTRIBUTIONS, "spec.trafficDistribution")
     external = spec.get("externalTrafficPolicy")
     yield from one_of(external, _POLICIES, "spec.externalTrafficPolicy")
     reachable = kind in {"NodePort", "LoadBalancer"} or (kind == "ClusterIP" and spec.get("externalIPs"))
