@@ -15,11 +15,10 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-_TEN_YEARS = dt.timedelta(days=3650)
-#: A clock that is set back so far, for a wrong time zone say, does not make a certificate one of the future.
-_CLOCK_SET_BACK = dt.timedelta(days=2)
+from plait.kit.certificates import CLOCK_SET_BACK, TEN_YEARS, draft, key_pem, make_root, name, new_key, pem
+
 #: Users of the API server that are not service accounts: the person at the machine, and plait's own node.
 _USERS = (("admin", "plait-admin"), ("node", "system:node:plait"))
 
@@ -30,19 +29,19 @@ def ensure(folder: Path, addresses: Iterable[str], names: Iterable[str]) -> None
     The server certificate is for `addresses` and `names`. Existing files stay: a kubeconfig keeps working.
     """
     if not (folder / "ca.key").exists():
-        key, certificate = _authority()
+        key, certificate = make_root(name("plait machine API"), dt.datetime.now(dt.UTC), path_length=0)
         _write_key(folder / "ca.key", key)
-        _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        _write(folder / "ca.crt", pem(certificate), 0o644)
     if not (folder / "server.key").exists():
         ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
         ca = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
         if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{folder / 'ca.key'} is not an elliptic-curve key")
         key, certificate = _server(ca_key, ca, addresses, names)
-        _write(folder / "server.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        _write(folder / "server.crt", pem(certificate), 0o644)
         _write_key(folder / "server.key", key)
     if not (folder / "sa.key").exists():
-        _write_key(folder / "sa.key", ec.generate_private_key(ec.SECP256R1()))
+        _write_key(folder / "sa.key", new_key())
     if not (folder / "tokens.json").exists():
         tokens = [
             {"token": secrets.token_urlsafe(32), "user": user, "groups": ["system:masters"], "for": use}
@@ -75,38 +74,16 @@ def write_kubeconfig(path: Path, folder: Path, *, mesh: str, port: int) -> None:
     _write(path, yaml.safe_dump(document, sort_keys=False).encode(), 0o600)
 
 
-def _authority() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plait machine API")])
-    now = dt.datetime.now(dt.UTC)
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    builder = (
-        _certificate(name, name, key, now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-    )
-    return key, builder.sign(key, hashes.SHA256())
-
-
 def _server(
     ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, addresses: Iterable[str], names: Iterable[str]
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "plait API server")])
-    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+    key = new_key()
+    alternatives: list[x509.GeneralName] = [x509.DNSName(each) for each in names]
     alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    now = dt.datetime.now(dt.UTC)
+    begins, ends = now - CLOCK_SET_BACK, now + TEN_YEARS
     builder = (
-        _certificate(subject, ca.subject, key, dt.datetime.now(dt.UTC))
+        draft(name("plait API server"), ca.subject, key.public_key(), begins=begins, ends=ends)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
@@ -114,24 +91,8 @@ def _server(
     return key, builder.sign(ca_key, hashes.SHA256())
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: dt.datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SET_BACK)
-        .not_valid_after(now + _TEN_YEARS)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _write(path, pem, 0o600)
+    _write(path, key_pem(key), 0o600)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -10,13 +10,13 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+
+from plait.kit.certificates import draft, key_pem, make_root, new_key, pem
+from plait.kit.certificates import name as named
 
 Realm = Literal["mesh", "other"]
 _LIFE = timedelta(days=1)
@@ -34,29 +34,19 @@ class Pair:
 def make_pair(name: str) -> Pair:
     """An authority and a certificate for any use."""
     now = datetime.now(UTC)
-    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"trial {name}")])
-    root = _signed(issuer, issuer, root_key.public_key(), root_key, now, authority=True)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    leaf = _signed(issuer, subject, key.public_key(), root_key, now, authority=False)
-    return Pair(
-        authority=root.public_bytes(Encoding.PEM),
-        certificate=leaf.public_bytes(Encoding.PEM),
-        key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    root_key, root = make_root(named(f"trial {name}"), now)
+    key = new_key()
+    names: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier("spiffe://cluster.local/ns/trial/sa/trial"),
+        x509.DNSName("trial"),
+    ]
+    leaf = (
+        draft(named(name), root.subject, key.public_key(), begins=now - _LIFE, ends=now + _LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(root_key, SHA256())
     )
-
-
-def _signed(issuer: Any, subject: Any, public: Any, key: Any, now: datetime, *, authority: bool) -> x509.Certificate:
-    builder = x509.CertificateBuilder(issuer, subject, public, x509.random_serial_number())
-    builder = builder.not_valid_before(now - _LIFE).not_valid_after(now + _LIFE)
-    builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-    if not authority:
-        names: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier("spiffe://cluster.local/ns/trial/sa/trial"),
-            x509.DNSName("trial"),
-        ]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(key, SHA256())
+    return Pair(authority=pem(root), certificate=pem(leaf), key=key_pem(key))
 
 
 class Certificates:
