@@ -103,11 +103,11 @@ _ON_CONNECTION: Final = {Type.SETTINGS, Type.PING, Type.GOAWAY}
 
 
 class Cutter:
-    """Cuts received bytes into frames. It holds at most one incomplete frame."""
+    """Cuts received bytes into frames. It holds at most one incomplete frame. Clients begin with a `preface`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, preface: bool = True) -> None:
         self._rest = b""
-        self._preface = True
+        self._preface = preface
 
     @property
     def between(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from plait.rpc.frames import LARGEST_WINDOW, Code, Flag, Setting, Type
+from plait.rpc.frames import LARGEST_FRAME, LARGEST_WINDOW, Code, Flag, Setting, Type
 from plait.rpc.stream import Message
 
 
@@ -73,6 +74,14 @@ def status(stream: int, code: int, message: str, *, alone: bool) -> bytes:
     """The end of a response with gRPC's status; `alone` where no headers went before. `message` is percent-encoded."""
     fields = _literal("grpc-status", str(code)) + (_literal("grpc-message", message) if message else b"")
     return frame(Type.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, stream, (_GRPC if alone else b"") + fields)
+
+
+def call(stream: int, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The headers of a request whose messages follow. Raises ValueError where they are more than fits into a frame."""
+    block = b"".join(_literal(name, value) for name, value in fields)
+    if len(block) > LARGEST_FRAME:
+        raise ValueError(f"{len(block)} bytes of header fields")
+    return frame(Type.HEADERS, Flag.END_HEADERS, stream, block)
 
 
 def refusal(stream: int, code: int) -> bytes:

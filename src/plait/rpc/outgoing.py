@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from plait.rpc import framing
 from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, Code, ConnectionFault, Type
-
-if TYPE_CHECKING:
-    from plait.rpc.call import Call
 
 #: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
 _AT_ONCE: Final = 128 << 10
 _HIGH_WATER: Final = 64 << 10
 #: Answers that a peer may cause and not read.
 _UNREAD: Final = 1000
+
+
+class Sending(Protocol):
+    """A call that sends: what the peer lets it send, whether headers went before, and what is to be sent."""
+
+    number: int
+    window: int
+    begun: bool
+    outgoing: memoryview | None
+
+    def written(self) -> None:
+        """All of `outgoing` is on its way."""
+        ...
 
 
 class Outgoing:
@@ -28,7 +38,7 @@ class Outgoing:
         self._paused = False
         self._ended = False
         self._unread = 0
-        self._queue: deque[Call] = deque()
+        self._queue: deque[Sending] = deque()
 
     # the connection's life
 
@@ -92,7 +102,7 @@ class Outgoing:
 
     # messages
 
-    def try_send(self, call: Call, message: bytes) -> bool:
+    def try_send(self, call: Sending, message: bytes) -> bool:
         """Send a message now; False where the peer, or the network, has to catch up first."""
         transport = self._transport
         if transport is None or self._ended or self._paused or self._queue or len(message) > _AT_ONCE:
@@ -107,7 +117,7 @@ class Outgoing:
         transport.write(framed.data)
         return True
 
-    def send_later(self, call: Call) -> None:
+    def send_later(self, call: Sending) -> None:
         """`call.outgoing` is to be sent as the peer gives leave."""
         self._queue.append(call)
         self.pump()
@@ -138,7 +148,7 @@ class Outgoing:
             else:
                 call.written()
 
-    def _head(self, call: Call) -> None:
+    def _head(self, call: Sending) -> None:
         """The headers before the first message."""
         call.begun = True
         self.write(framing.response(call.number))

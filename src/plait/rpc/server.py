@@ -1,4 +1,4 @@
-"""The listening server."""
+"""What listens: any number of sockets, served together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from plait.rpc.call import STATUS, Call, RefusedError
 from plait.rpc.connection import RECEIVED, Connection
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from plait.rpc.stream import Handler
@@ -25,57 +26,66 @@ _ASK_AFTER: Final = 2
 _IDLE: Final = 6
 
 
-class Http2Transport:
-    """A server on one address, for example `0.0.0.0:15010` or `unix:/path`; `host:0` takes a free port.
+class Server:
+    """Serves doors, which are opened and closed as one likes; `watch` is to run meanwhile."""
 
-    With `tls` the context must offer `h2` by ALPN.
-    """
+    def __init__(self) -> None:
+        self._into = memoryview(bytearray(RECEIVED))
+        self._doors: set[Door] = set()
 
-    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
-        self._address = address
-        self._tls = tls
+    async def open(
+        self, address: str | socket.socket, handlers: Mapping[str, Handler], *, tls: ssl.SSLContext | None = None
+    ) -> Door:
+        """Listen and serve methods (`/service/Name`). Raises OSError.
+
+        The address is for example `0.0.0.0:15010`, with `host:0` for a free port, or a socket that listens already.
+        With `tls` the context must offer `h2` by ALPN.
+        """
+        loop = asyncio.get_running_loop()
+        door = Door(handlers, self._into, self._doors.discard)
+        if not isinstance(address, str):
+            door.listener = await loop.create_server(door.connect, sock=address, ssl=tls)
+        elif address.startswith("unix:"):
+            door.listener = await loop.create_unix_server(door.connect, address.removeprefix("unix:"), ssl=tls)
+        else:
+            host, _, number = address.rpartition(":")
+            door.listener = await loop.create_server(door.connect, host or None, int(number), ssl=tls, backlog=1024)
+            door.port = door.listener.sockets[0].getsockname()[1]
+        self._doors.add(door)
+        return door
+
+    async def watch(self) -> None:
+        """Look after the peers of all doors until cancelled."""
+        while True:
+            await asyncio.sleep(_ROUND)
+            for door in (*self._doors,):
+                door.look()
+
+
+class Door:
+    """One listening socket, its connections and their calls. `port` is 0 where it has none."""
+
+    def __init__(self, handlers: Mapping[str, Handler], into: memoryview, closed: Callable[[Door], None]) -> None:
+        self.listener: asyncio.Server | None = None
+        self.port = 0
+        self._handlers = handlers
+        self._into = into
+        self._closed = closed
         self._connections: dict[Connection, _Quiet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
-        """See Transport; raises OSError when the address cannot be bound."""
-        loop = asyncio.get_running_loop()
-        into = memoryview(bytearray(RECEIVED))
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
 
-        def start(call: Call) -> None:
-            task = loop.create_task(_serve(handlers[call.method], call), name=f"call {call.number}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def connect(self) -> Connection:
+        """A connection has come."""
+        made = Connection(self._handlers, self._start, self._forget, self._into)
+        self._connections[made] = _Quiet()
+        return made
 
-        def connect() -> Connection:
-            made = Connection(handlers, start, closed, into)
-            self._connections[made] = _Quiet()
-            return made
-
-        def closed(connection: Connection) -> None:
-            del self._connections[connection]
-
-        if self._address.startswith("unix:"):
-            server = await loop.create_unix_server(connect, self._address.removeprefix("unix:"), ssl=self._tls)
-            port = 0
-        else:
-            host, _, number = self._address.rpartition(":")
-            server = await loop.create_server(connect, host or None, int(number), ssl=self._tls, backlog=1024)
-            port = server.sockets[0].getsockname()[1]
-        try:
-            started(port)
-            while True:
-                await asyncio.sleep(_ROUND)
-                self._look()
-        finally:
-            server.close()
-            for connection in (*self._connections,):
-                connection.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _look(self) -> None:
+    def look(self) -> None:
         """Ask peers that are silent, and part with those that do not answer or have nothing to do."""
         for connection, quiet in (*self._connections.items(),):
             quiet.idle = 0 if connection.busy else quiet.idle + 1
@@ -87,6 +97,45 @@ class Http2Transport:
                 connection.close()
             elif quiet.silent == _ASK_AFTER:
                 connection.ping()
+
+    async def close(self) -> None:
+        """Listen no more, and end all calls."""
+        self._closed(self)
+        if self.listener is not None:
+            self.listener.close()
+        for connection in (*self._connections,):
+            connection.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, call: Call) -> None:
+        task = asyncio.get_running_loop().create_task(
+            _serve(self._handlers[call.method], call), name=f"call {call.number}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _forget(self, connection: Connection) -> None:
+        del self._connections[connection]
+
+
+class Http2Transport:
+    """A server on one address; see `Server.open`."""
+
+    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
+        self._address = address
+        self._tls = tls
+
+    async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
+        """See Transport; raises OSError when the address cannot be bound."""
+        server = Server()
+        door = await server.open(self._address, handlers, tls=self._tls)
+        try:
+            started(door.port)
+            await server.watch()
+        finally:
+            await door.close()
 
 
 class _Quiet:
