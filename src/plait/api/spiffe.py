@@ -10,7 +10,7 @@ SCHEME: Final = "spiffe://"
 DEFAULT_TRUST_DOMAIN: Final = "cluster.local"
 #: SPIFFE-ID, section 2.1: no port, no user, lower case.
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
-_WORKLOAD: Final = re.compile(r"spiffe://([^/]+)/ns/([^/]+)/sa/([^/]+)")
+_WORKLOAD: Final = re.compile(r"spiffe://([^/]+)/ns/([A-Za-z0-9._-]+)/sa/([A-Za-z0-9._-]+)")
 
 
 @dataclass(frozen=True, slots=True)
