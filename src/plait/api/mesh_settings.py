@@ -25,6 +25,7 @@ from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
+from plait.api.type_words import WrongValue, wrong_values
 from plait.api.validate.destinationrule import validate_policy
 from plait.api.validate.findings import Findings
 from plait.api.validate.gateway import PROXY_PORTS, validate_ciphers, validate_curves
@@ -207,10 +208,10 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ReadSettings(NamedTuple):
-    """`faults` are (path, why the text cannot be used there); `inert` (path, sentence) of fields without an effect."""
+    """`inert` are (path, sentence) of fields without an effect."""
 
     settings: MeshSettings
-    faults: tuple[tuple[str, str], ...] = ()
+    faults: tuple[WrongValue, ...] = ()
     inert: tuple[tuple[str, str], ...] = ()
 
 
@@ -219,55 +220,33 @@ def read_settings(text: str) -> ReadSettings:
     reading = read_yaml(text)
     if reading.problems:
         problem = reading.problems[0]
-        return ReadSettings(MeshSettings(), (("", f"not YAML: {problem.message} in line {problem.line}"),))
+        return ReadSettings(MeshSettings(), (WrongValue("", f"not YAML: {problem.message} in line {problem.line}"),))
     documents = [document.value for document in reading.documents]
     if not documents:
         return ReadSettings(MeshSettings())
     value = documents[0]
     if len(documents) > 1 or not isinstance(value, dict):
-        return ReadSettings(MeshSettings(), (("", "not one map of settings"),))
+        return ReadSettings(MeshSettings(), (WrongValue("", "not one map of settings"),))
     given: dict[str, Any] = {str(key): item for key, item in value.items() if item is not None}
     known = {field.encode_name for field in msgspec.structs.fields(MeshSettings)}
     try:
         settings = msgspec.convert({key: item for key, item in given.items() if key in known}, MeshSettings)
     except msgspec.ValidationError:
-        faults = (_fault(key, item) for key, item in given.items() if key in known)
-        return ReadSettings(MeshSettings(), tuple(found for found in faults if found is not None))
+        faults = (
+            fault for key, item in given.items() if key in known for fault in wrong_values(MeshSettings, key, item)
+        )
+        return ReadSettings(MeshSettings(), tuple(faults))
     return ReadSettings(settings, inert=tuple(sorted(without_effect(given, MeshSettings))))
-
-
-_EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `(\w+)`")
-_TYPES: Final = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "object": "a map",
-    "array": "a list",
-}
-
-
-def _fault(key: str, value: Any) -> tuple[str, str] | None:
-    """What is wrong within one setting, and where."""
-    try:
-        msgspec.convert({key: value}, MeshSettings)
-    except msgspec.ValidationError as error:
-        words, _, path = str(error).partition(" - at `")
-        if match := _EXPECTED.match(words):
-            wanted = " or ".join(_TYPES.get(name, name) for name in match[1].split(" | ") if name != "null")
-            words = f"must be {wanted}, not {_TYPES.get(match[2], match[2])}"
-            if wanted == "a text" and match[2] in {"bool", "int", "float"}:
-                words += ": write it in quotes"
-        return path.rstrip("`").removeprefix("$").lstrip("."), words
-    return None
 
 
 def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     """Settings must be ones a proxy takes: they reach all of them at once."""
     text = source.data.get(KEY, "")
     found = read_settings(text)
-    for inner, words in found.faults:
-        findings.error(f"data.{KEY}" + (f".{inner}" if inner else ""), words, fix="Istio's MeshConfig")
+    for fault in found.faults:
+        path = f"data.{KEY}" + (f".{fault.path}" if fault.path else "")
+        value = fault.value if isinstance(fault.value, (str, int, float)) else None
+        findings.error(path, fault.message, fix=fault.instead or "Istio's MeshConfig", value=value)
     if found.faults:
         return
     for inner, says in found.inert:

@@ -63,6 +63,23 @@ def test_a_wrong_type_says_what_to_write(schemas, deployment, change, path, says
     assert says in str(fault)
 
 
+@pytest.mark.parametrize(
+    ("route", "path", "says"),
+    [
+        ({"timeout": 5}, "timeout", "must be a duration, not an integer; write 5s"),
+        ({"retries": {"perTryTimeout": 0.5}}, "retries.perTryTimeout", "must be a duration, not a number; write 0.5s"),
+        ({"timeout": True}, "timeout", 'must be a string, not a boolean; write it in quotes: "true"'),
+        # The name of a header, not a field of Istio's.
+        ({"headers": {"request": {"set": {"timeout": 5}}}}, "headers.request.set.timeout", 'write it in quotes: "5"'),
+    ],
+)
+def test_a_number_where_a_duration_is_meant_lacks_its_unit(schemas, virtual_service, route, path, says):
+    virtual_service["spec"]["http"] = [route]
+    (fault,) = schemas.strict(schemas.kind("networking.istio.io/v1", "VirtualService"), virtual_service)
+    assert (fault.path, fault.reason) == (f"spec.http[0].{path}", TYPE_INVALID)
+    assert says in str(fault)
+
+
 @pytest.mark.parametrize("value", [5, "25%", None])
 def test_int_or_string_takes_both(schemas, deployment, value):
     deployment["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": value}}

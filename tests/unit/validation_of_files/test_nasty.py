@@ -63,7 +63,7 @@ CASES = {
     "a duration finer than it may be": (rule(f"{ROUTE}\n  timeout: 1.0000001s"), "whole milliseconds"),
     "a negative duration": (rule(f"{ROUTE}\n  timeout: -1s"), "1ms"),
     "a duration of three centuries": (rule(f"{ROUTE}\n  timeout: 99999999h"), "duration"),
-    "a duration that is a number": (rule(f"{ROUTE}\n  timeout: 5"), "a string"),
+    "a duration that is a number": (rule(f"{ROUTE}\n  timeout: 5"), "write 5s"),
     "a weight beyond 32 bits": (rule("route: [{destination: {host: web}, weight: 4294967296}]"), "between"),
     "a port of 65536": (rule("route: [{destination: {host: web, port: {number: 65536}}}]"), "is not a port"),
     "a percentage that is no number": (rule(f"{ROUTE}\n  mirrorPercentage: {{value: .nan}}"), ""),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from plait.api.problem import Level, Problem
+from plait.api.type_words import mistyped
 from plait.app.objects.fields import Fields
 from plait.app.objects.given import Given
 from plait.kube.errors import ApiError
@@ -14,17 +15,7 @@ from plait.kube.kinds import Kind
 
 _UNKNOWN: Final = re.compile(r'unknown field "([^"]+)"')
 _TYPE_FAULT: Final = re.compile(r"cannot be handled as an? \S+: (?P<path>[\w.\-\[\]/]+): (?P<words>.+)", re.DOTALL)
-_EXPECTED: Final = re.compile(r"expected `(\w+)(?:[^`]*)`, got `(\w+)`")
 _STEP: Final = re.compile(r"[^.\[\]]+")
-_WORDS: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "object": "a map",
-    "array": "a list",
-    "null": "nothing",
-}
 
 
 async def fault_lines(given: Given, kind: Kind, title: str, error: ApiError, fields: Fields) -> list[str]:
@@ -55,22 +46,19 @@ def _line(given: Given, title: str, path: str, words: str, advice: str = "") -> 
 
 def _worded(given: Given, path: str, words: str) -> str:
     """The API's words; those of a decoder about types, in a person's."""
-    match = _EXPECTED.search(words)
+    wrong = mistyped(words)
     value = _at(given.obj, path)
-    if match is None:
+    if wrong is None:
         start = "Invalid value: "
         if not words.startswith(start) or not isinstance(value, str):
             return words
         return words if value in words else f'{start}"{value}": {words.removeprefix(start)}'
-    wanted, got = match.groups()
-    text = f"must be {_WORDS.get(wanted, wanted)}, not {_WORDS.get(got, got)}"
+    field = path.rpartition(".")[2]
+    text = wrong.words(field)
     if value is not None and not isinstance(value, (dict, list)):
         text = f"{text}: {value!r}"
-    if wanted in {"int", "float"} and isinstance(value, str) and value.strip().lstrip("-").isdigit():
-        return f"{text}; write {value.strip()} without quotes"
-    if wanted == "str" and isinstance(value, (int, float)):
-        return f'{text}; write "{str(value).lower()}" in quotes'
-    return text
+    instead = wrong.instead(field, value)
+    return f"{text}; {instead}" if instead else text
 
 
 def _at(obj: Any, path: str) -> Any:

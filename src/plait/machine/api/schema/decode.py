@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from plait.api.type_words import is_unitless, text_for
 from plait.machine.api.schema.fields import TYPE_INVALID, FieldError, child, item, key, unknown, wrong_type
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def _object(kind: Type, value: Any, path: str) -> list[FieldError]:
     for name, inner in value.items():
         where = child(path, name)
         declared = kind.fields.get(name)
-        if declared is not None:
+        if declared is not None and kind.schema is not None and is_unitless(name, inner):
+            found.append(wrong_type(where, inner, "a duration", text_for(name, inner)))
+        elif declared is not None:
             found += check(declared.type, inner, where)
         elif not kind.open:
             found.append(unknown(where))
