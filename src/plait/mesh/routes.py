@@ -33,6 +33,7 @@ from plait.snapshot.hosts import complete_host
 from plait.snapshot.indexes import gateway_name
 from plait.snapshot.reader import Reader
 
+_PORTS: Final = {"http": 80, "https": 443}
 _RETRY_ON: Final = "connect-failure,refused-stream,unavailable,cancelled"
 
 
@@ -126,12 +127,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteContext:
-    """For whom routes are made: callers, the gateway names that count as theirs, and the port they call."""
+    """For whom routes are made: callers, the gateway names that count as theirs, and the port they call.
+
+    `secure`: they call it with TLS, which ends here.
+    """
 
     source: Source
     gateways: frozenset[str]
     port: int
     mesh: MeshConfig
+    secure: bool = False
 
 
 def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[Route, ...]:
@@ -185,10 +190,7 @@ def applies_to_caller(match: HTTPMatchRequest | L4Match, namespace: str, context
 
 def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteContext) -> Action | None:
     if http.redirect is not None:
-        if http.redirect.derive_port == "FROM_REQUEST_PORT":
-            # Routes are made for one port, so the request's is known.
-            return msgspec.structs.replace(http.redirect, port=context.port, derive_port="")
-        return http.redirect
+        return _with_port(http.redirect, context)
     if http.direct_response is not None:
         return http.direct_response
     if not http.route:
@@ -211,6 +213,17 @@ def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteConte
         rewrite=http.rewrite,
         mirrors=tuple(_mirrors(reader, http, namespace, context.port)),
     )
+
+
+def _with_port(redirect: HTTPRedirect, context: RouteContext) -> HTTPRedirect:
+    """Istio: the port that the scheme stands for already is not said."""
+    port = redirect.port
+    if redirect.derive_port == "FROM_REQUEST_PORT":
+        # Routes are made for one port, so the request's is known.
+        port = context.port
+    if port == _PORTS.get(redirect.scheme or ("https" if context.secure else "http")):
+        port = None
+    return msgspec.structs.replace(redirect, port=port, derive_port="")
 
 
 def destination_cluster(reader: Reader, destination: Destination, namespace: str, listener_port: int) -> ClusterRef:

@@ -101,13 +101,15 @@ class GatewayFragments:
         return reader.virtual_services(gateway, namespace)
 
     def rule_routes(  # noqa: PLR0917 (the elements of a fragment's key)
-        self, tracker: Tracker, reader: Reader, rule: ObjectKey, gateway: str, port: int, source: Source
+        self, tracker: Tracker, reader: Reader, rule: ObjectKey, gateway: str, port: int, secure: bool, source: Source
     ) -> tuple[Route, ...]:
         """What one VirtualService says for one Gateway's port."""
         found = reader.virtual_service(rule)
         if found is None:
             return ()
-        context = RouteContext(source=source, gateways=frozenset({gateway}), port=port, mesh=mesh_of(tracker))
+        context = RouteContext(
+            source=source, gateways=frozenset({gateway}), port=port, mesh=mesh_of(tracker), secure=secure
+        )
         return rule_routes(reader, rule, found, context)
 
     def gateway_hosts(
@@ -120,7 +122,8 @@ class GatewayFragments:
 
         def routes(entry: RuleEntry, server: GatewayServer) -> tuple[Route, ...]:
             who = Source(view.namespace, view.labels) if entry.looks_at_source else Source("")
-            found: tuple[Route, ...] = tracker.need(("rule-routes", entry.key, server.gateway_name, server.number, who))
+            place = (server.gateway_name, server.number, server.serving.secure)
+            found: tuple[Route, ...] = tracker.need(("rule-routes", entry.key, *place, who))
             return found
 
         return gateway_hosts(

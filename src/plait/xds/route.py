@@ -115,7 +115,7 @@ def catch_all_host(cluster: str) -> Part:
         route.direct_response.status = 502
     else:
         route.route.cluster = cluster
-        route.route.timeout.CopyFrom(duration(0))
+        set_timeout(route.route, timedelta())
     return virtual_host_element(message_bytes(host))
 
 
@@ -135,6 +135,9 @@ def envoy_route(route: Route) -> pb.Route:
         case HTTPDirectResponse():
             _direct_response(result.direct_response, route.action)
     _headers(result, route.headers)
+    if isinstance(route.action, Forward):
+        # After the rule's own: of two that set one header the destination's holds.
+        _of_only_destination(result, route.action)
     fault = fault_settings(route.fault) if route.fault is not None else None
     if fault is not None:
         result.typed_per_filter_config[FAULT].CopyFrom(packed(fault))
@@ -148,21 +151,17 @@ def envoy_route(route: Route) -> pb.Route:
 def _forward(result: pb.Route, forward: Forward) -> None:
     action = result.route
     if len(forward.destinations) == 1:
-        only = forward.destinations[0]
-        action.cluster = cluster_name(only.cluster)
-        _headers(result, only.headers)
+        action.cluster = cluster_name(forward.destinations[0].cluster)
     else:
         for item in forward.destinations:
             share = action.weighted_clusters.clusters.add(name=cluster_name(item.cluster))
             share.weight.value = item.weight
             _headers(share, item.headers)
-    action.timeout.CopyFrom(duration(forward.timeout.total_seconds()))
+    set_timeout(action, forward.timeout)
     if forward.retries is not None:
         action.retry_policy.CopyFrom(_retry_policy(forward.retries))
     rewrite = forward.rewrite
     if rewrite is not None:
-        if rewrite.authority:
-            action.host_rewrite_literal = rewrite.authority
         if rewrite.uri_regex_rewrite is not None:
             action.regex_rewrite.pattern.CopyFrom(regex(rewrite.uri_regex_rewrite.match))
             action.regex_rewrite.substitution = rewrite.uri_regex_rewrite.rewrite
@@ -171,6 +170,25 @@ def _forward(result: pb.Route, forward: Forward) -> None:
     for mirror in forward.mirrors:
         copy = action.request_mirror_policies.add(cluster=cluster_name(mirror.cluster))
         copy.runtime_fraction.default_value.CopyFrom(fraction(mirror.percent))
+
+
+def set_timeout(action: pb.RouteAction, timeout: timedelta) -> None:
+    """How long a request may take; zero: any time. Istio: what a gRPC client says of it (`grpc-timeout`) holds too, up
+    to this.
+    """
+    action.timeout.CopyFrom(duration(timeout.total_seconds()))
+    # Envoy has a successor, which counts the time of a stream and not that of its answer.
+    action.max_grpc_timeout.CopyFrom(duration(timeout.total_seconds()))
+
+
+def _of_only_destination(result: pb.Route, forward: Forward) -> None:
+    """Istio: of names for the host, `rewrite` has the first word, then the rule's headers, then the destination's."""
+    named = result.route.host_rewrite_literal
+    if len(forward.destinations) == 1:
+        _headers(result, forward.destinations[0].headers)
+    authority = (forward.rewrite.authority if forward.rewrite is not None else "") or named
+    if authority:
+        result.route.host_rewrite_literal = authority
 
 
 def _rewrite_path(result: pb.Route, path: str) -> None:
@@ -238,8 +256,8 @@ def _headers(target: Any, headers: Headers | None) -> None:
         return
     if headers.request is not None:
         _operations(target.request_headers_to_add, target.request_headers_to_remove, headers.request)
-        for name, value in (*headers.request.set.items(), *headers.request.add.items()):
-            # Envoy does not let these be set like headers.
+        for name, value in (*headers.request.add.items(), *headers.request.set.items()):
+            # Envoy does not let these be set like headers. Of both `set` holds.
             if name.lower() in _HOST_HEADERS:
                 if not isinstance(target, pb.Route):
                     target.host_rewrite_literal = value

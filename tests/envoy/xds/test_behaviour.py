@@ -43,6 +43,8 @@ def application(version: str) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # head and body in one segment, or the client's delayed ACK adds 40 ms
 
         def do_GET(self) -> None:
+            if self.path.endswith("/slow"):
+                time.sleep(1)  # an application that takes its time
             body = f"{version} {self.path} {self.headers['host']} {self.headers.get('x-added')}".encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
@@ -255,7 +257,7 @@ def test_redirects_keep_or_derive_their_port_and_replace_prefixes(sidecar: Any) 
             {"match": [{"uri": {"prefix": "/a"}}], "redirect": {"prefixRewrite": "/b"}},
         ]
     )
-    assert caller.ask("/port/1")[1]["location"] == "http://x:80/port/1"
+    assert caller.ask("/port/1")[1]["location"] == "http://x/port/1"
     assert caller.ask("/number/1")[1]["location"] == "https://x:8443/number/1"
     status, headers, _ = caller.ask("/old/1?q=2")
     assert (status, headers["location"]) == (308, "http://web/new/1?q=2")
@@ -269,6 +271,42 @@ def test_headers_change_for_a_route_and_for_a_share_of_it(sidecar: Any) -> None:
     _, headers, body = caller.ask(**{"x-from": "me"})
     assert headers["x-share"] == "v2"
     assert body == "v2 / web me"
+
+
+def test_of_two_that_change_one_header_or_the_host_the_narrower_or_the_rewrite_holds(sidecar: Any) -> None:
+    def setting(**headers: str) -> dict[str, Any]:
+        return {"headers": {"request": {"set": headers}}}
+
+    caller = sidecar(
+        [
+            {
+                "match": [{"uri": {"prefix": "/both"}}],
+                "rewrite": {"authority": "of-rewrite"},
+                **setting(**{"x-added": "of-rule"}),
+                "route": [{**to("v1"), **setting(Host="of-destination", **{"x-added": "of-destination"})}],
+            },
+            {
+                "match": [{"uri": {"prefix": "/rule"}}],
+                **setting(Host="of-rule"),
+                "route": [{**to("v1"), **setting(Host="of-destination")}],
+            },
+            {"route": [{**to("v1"), **setting(Host="of-destination")}]},
+        ]
+    )
+    assert caller.get("/both") == (200, "v1 /both of-rewrite of-destination")
+    assert caller.get("/rule") == (200, "v1 /rule of-rule None")
+    assert caller.get("/") == (200, "v1 / of-destination None")
+
+
+def test_what_a_grpc_client_says_of_its_patience_holds_up_to_the_timeout(sidecar: Any) -> None:
+    short = {"match": [{"uri": {"prefix": "/short"}}], "timeout": "300ms", "route": [to("v1")]}
+    caller = sidecar([short, {"route": [to("v1")]}])
+    grpc = {"content-type": "application/grpc", "te": "trailers"}
+    for path, patience, status in (("/slow", "200m", "14"), ("/short/slow", "1H", "14"), ("/", "5S", None)):
+        _, headers, _ = caller.ask(path, **grpc, **{"grpc-timeout": patience})
+        assert headers.get("grpc-status") == status, path
+    # Whoever does not say is not waited for less.
+    assert caller.get("/slow")[0] == 200
 
 
 def test_a_path_is_rewritten_by_its_pattern(sidecar: Any) -> None:
