@@ -168,10 +168,7 @@ def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: R
 
 
 def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteContext) -> bool:
-    """Whether the conditions hold that the control plane decides: port, gateways, and who calls.
-
-    Naming gateways in a match makes its source conditions void (Istio's rule).
-    """
+    """Whether the conditions hold that the control plane decides: port, gateways, and who calls."""
     if match is None:
         return True
     if match.port and match.port != context.port:
@@ -180,9 +177,15 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
 
 
 def applies_to_caller(match: HTTPMatchRequest | L4Match, namespace: str, context: RouteContext) -> bool:
-    """Whether a match of a rule in `namespace` is about the caller."""
+    """Whether a match of a rule in `namespace` is about the caller.
+
+    Istio: naming gateways makes a match of requests void of its source conditions, one of connections not.
+    """
     if match.gateways:
-        return any(gateway_name(name, namespace) in context.gateways for name in match.gateways)
+        if not any(gateway_name(name, namespace) in context.gateways for name in match.gateways):
+            return False
+        if isinstance(match, HTTPMatchRequest):
+            return True
     if not set(context.source.labels).issuperset(match.source_labels.items()):
         return False
     return not match.source_namespace or match.source_namespace == context.source.namespace

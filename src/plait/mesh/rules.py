@@ -1,8 +1,8 @@
 """Which VirtualService holds for a host, seen from a namespace.
 
-For requests the most specific host wins; of equally specific ones the one that comes first in precedence. Sidecars do
-not merge: a second rule for the same host is not used at all (Istio's rule; gateways do merge). For connections all
-rules of a host are asked, in order of precedence.
+For requests the most specific host wins; of equally specific ones the first in precedence that has a route for the
+caller and the port. Sidecars do not merge: a second rule for the same host is not used then (Istio's rule; gateways do
+merge). For connections all rules of a host are asked, in order of precedence.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from plait.snapshot.keys import RuleEntry
 
 @dataclass(frozen=True, slots=True)
 class MeshRules:
-    """The VirtualServices of sidecars, by host."""
+    """The VirtualServices of sidecars, by host, each list in order of precedence."""
 
-    exact: Mapping[str, RuleEntry] = field(default_factory=dict)
-    wildcards: Mapping[str, RuleEntry] = field(default_factory=dict)
+    exact: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
+    wildcards: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connections: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connection_wildcards: tuple[str, ...] = ()
 
-    def find(self, host: str) -> RuleEntry | None:
-        """The rule for a Service's host."""
-        found = self.exact.get(host)
-        if found is None and self.wildcards:
+    def find(self, host: str) -> tuple[RuleEntry, ...]:
+        """The rules for a Service's host: the first that has a route holds. Istio: one for a wildcard holds alone."""
+        found = self.exact.get(host, ())
+        if not found and self.wildcards:
             pattern = most_specific(self.wildcards, host)
-            found = self.wildcards[pattern] if pattern is not None else None
+            found = self.wildcards[pattern][:1] if pattern is not None else ()
         return found
 
     def for_connections(self, host: str) -> tuple[RuleEntry, ...]:
@@ -45,12 +45,13 @@ class MeshRules:
 
 def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
     """The table of `entries`, which come in order of precedence."""
-    exact: dict[str, RuleEntry] = {}
-    wildcards: dict[str, RuleEntry] = {}
+    exact: dict[str, tuple[RuleEntry, ...]] = {}
+    wildcards: dict[str, tuple[RuleEntry, ...]] = {}
     connections: dict[str, tuple[RuleEntry, ...]] = {}
     for entry in entries:
         for host in entry.hosts:
-            (wildcards if is_wildcard(host) else exact).setdefault(host, entry)
+            table = wildcards if is_wildcard(host) else exact
+            table[host] = (*table.get(host, ()), entry)
             if entry.connections:
                 connections[host] = (*connections.get(host, ()), entry)
     return MeshRules(exact, wildcards, connections, tuple(filter(is_wildcard, connections)))

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from plait.mesh.rules import MeshRules
 from plait.snapshot.hosts import host_matches, is_wildcard
 from plait.snapshot.keys import SERVICE, Alias, HostPort, RuleEntry
 
+#: The port of hosts that are no Services.
+_ANY_HOSTS: Final = 80
+
 
 class HostClaim(NamedTuple):
-    """One virtual host, a Service's or of a rule alone, with the rule that holds for it.
+    """One virtual host, a Service's or of a rule alone, with the rules for it: the first that has a route holds.
 
     `viewer` is the namespace whose own ServiceEntry it is: others may mean another by the name.
     """
 
     host: str
     domains: tuple[str, ...]
-    rule: RuleEntry | None = None
+    rules: tuple[RuleEntry, ...] = ()
     viewer: str = ""
 
 
@@ -63,7 +66,7 @@ def _claim(port: HostPort, rules: MeshRules, namespace: str, domain: str) -> Hos
     local = port.namespace == namespace
     domains = service_domains(port.host, port.service, port.addresses, domain, local, port.headless)
     viewer = namespace if local and port.kind != SERVICE else ""
-    return HostClaim(port.host, domains, rules.exact.get(port.host), viewer)
+    return HostClaim(port.host, domains, rules.exact.get(port.host, ()), viewer)
 
 
 def claims(
@@ -110,15 +113,14 @@ def claims(
             free = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
             taken.update(free)
             domains[target] += free
-    find = rules.find if rules.wildcards else rules.exact.get
     own = {port.host for port in ports if port.kind != SERVICE and port.namespace == namespace}
-    own_rules = {host: rules.exact.get(host) or rules.wildcards.get(host) for host in others}
+    own_rules = {host: rules.exact.get(host) or rules.wildcards.get(host, ()) for host in others}
     return tuple(
         [
             HostClaim(
                 host,
                 domains[host],
-                own_rules[host] if host in own_rules else find(host),
+                own_rules[host] if host in own_rules else rules.find(host),
                 namespace if host in own else "",
             )
             for host in sorted(domains)
@@ -129,14 +131,20 @@ def claims(
 def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tuple[str, ...]]:
     """Hosts of rules without a visible Service on a port, by the port they are served on.
 
-    All hosts of a rule are served on the ports of the Services among them; what is no Service is on 80 too (Istio's
-    rule). A wildcard that covers some Service only speaks for those.
+    All hosts of a rule are served on the ports of the Services among them; what is no Service of port 80 is there too,
+    by its name in full (Istio's rule). A wildcard that covers some Service of a port only speaks for those there.
     """
-    hosts = {port.host for port in ports if port.protocol.may_be_http}
-    alone = [pair for pair in rules.exact.items() if pair[0] not in hosts or len(pair[1].hosts) > 1]
+    hosts = {port.host for port in ports if port.port == _ANY_HOSTS}
+    alone = [
+        (host, entry)
+        for host, entries in rules.exact.items()
+        for entry in entries
+        if host not in hosts or len(entry.hosts) > 1
+    ]
     alone += [
         (host, entry)
-        for host, entry in rules.wildcards.items()
+        for host, entries in rules.wildcards.items()
+        for entry in entries
         if len(entry.hosts) > 1 or not any(host_matches(host, service) for service in hosts)
     ]
     if not alone:
@@ -151,9 +159,7 @@ def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tu
     for host, entry in alone:
         if not entry.requests:
             continue
-        served = set[int]().union(*(_numbers(other, http) for other in entry.hosts))
-        if not _numbers(host, http):
-            served.add(80)
+        served = {_ANY_HOSTS}.union(*(_numbers(other, http) for other in entry.hosts))
         for number in served - _numbers(host, numbers):
             result.setdefault(number, set()).add(host)
     return {number: tuple(sorted(hosts)) for number, hosts in sorted(result.items())}

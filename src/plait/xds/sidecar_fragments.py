@@ -207,14 +207,14 @@ class SidecarFragments:
         )
 
     def virtual_host(  # noqa: PLR0917 (the elements of a fragment's key)
-        self, tracker: Tracker, reader: Reader, host: str, port: int, rule: ObjectKey | None, source: Source
+        self, tracker: Tracker, reader: Reader, host: str, port: int, rules: tuple[ObjectKey, ...], source: Source
     ) -> bytes | None:
         """The content of a virtual host; None when a host of rules only has no route for this port and caller."""
         mesh = mesh_of(tracker)
-        found = reader.virtual_service(rule) if rule is not None else None
-        if rule is not None and found is not None:
-            context = RouteContext(source=source, gateways=frozenset({MESH}), port=port, mesh=mesh)
-            routes = rule_routes(reader, rule, found, context)
+        context = RouteContext(source=source, gateways=frozenset({MESH}), port=port, mesh=mesh)
+        for rule in rules:
+            found = reader.virtual_service(rule)
+            routes = rule_routes(reader, rule, found, context) if found is not None else ()
             if routes:
                 return virtual_host_content(routes, origin=Origin(rule))
         service = reader.host(host, viewer=source.namespace)
@@ -232,9 +232,9 @@ class SidecarFragments:
 
         def of_claim(claim: HostClaim) -> tuple[str, Key]:
             # Callers that no rule tells apart share the content.
-            looks = claim.rule is not None and claim.rule.looks_at_source
+            looks = bool(claim.rules) and any(rule.looks_at_source for rule in claim.rules)
             source = caller if looks else own if claim.viewer else anybody
-            return _host_part(claim.host, claim.domains, port, claim.rule, source)
+            return _host_part(claim.host, claim.domains, port, claim.rules, source)
 
         return self._parts.get((scope, labels, port), found, of_claim)
 
@@ -337,11 +337,11 @@ class SidecarFragments:
 
 @lru_cache(maxsize=16384)
 def _host_part(
-    host: str, domains: tuple[str, ...], port: int, rule: RuleEntry | None, source: Source
+    host: str, domains: tuple[str, ...], port: int, rules: tuple[RuleEntry, ...], source: Source
 ) -> tuple[str, Key]:
     """A host and the fragment of its element; one value for all views that have it."""
     head = virtual_host_head(names.virtual_host(host, port), domains)
-    return host, ("host-element", head, ("virtual-host", host, port, rule.key if rule is not None else None, source))
+    return host, ("host-element", head, ("virtual-host", host, port, tuple(rule.key for rule in rules), source))
 
 
 def http_ports(tracker: Tracker, scope: Scope) -> list[int]:

@@ -293,6 +293,33 @@ AT_SIDECARS = {
         + entry("mine", "api.example", "{name: http, number: 90, protocol: HTTP}", namespace="default"),
         [(request("api.example"), "passthrough"), (request("api.example", 90), "api.example 90")],
     ),
+    "a name in full is served on 80 where its Service has no such port": (
+        service("x", "{name: http, port: 80}", "1.2.3.3")
+        + service("w", "{name: http, port: 90}", "1.2.3.4")
+        + rule("r", "w", f"w.{LOCAL}"),
+        [(request(f"w.{LOCAL}"), f"w.{LOCAL} 90"), (request("w"), "passthrough")],
+    ),
+    "of two rules for one host the first holds that has a route for the caller and the port": (
+        service("w", "{name: http, port: 80}, {name: http-more, port: 90}", "1.2.3.4")
+        + tcp_rule("a", "w", "tcp.example")
+        + rule("b", "w", "others.example", match="match: [{sourceLabels: {app: b}}], ")
+        + rule("c", "w", "of90.example", match="match: [{port: 90}], ")
+        + rule("d", "w", "mine.example")
+        + rule("e", "w", "late.example"),
+        [(request("w"), "mine.example 80"), (request("w", 90), "of90.example 90")],
+    ),
+    "without a route in any rule for it a host is served as if there were none": (
+        service("w", "{name: http, port: 80}", "1.2.3.4")
+        + rule("a", "w", "others.example", match="match: [{sourceLabels: {app: b}}], ")
+        + rule("b", "'*.cluster.local'", "wide.example"),
+        [(request("w"), f"w.{LOCAL} 80")],
+    ),
+    "a match of connections may name gateways and callers at once": (
+        service("w", "{name: tcp, port: 90}", "1.2.3.4")
+        + tcp_rule("a", "w", f"x.{LOCAL}", "match: [{gateways: [mesh], sourceLabels: {app: b}}], ")
+        + tcp_rule("b", "w", f"z.{LOCAL}", "match: [{gateways: [mesh], sourceLabels: {app: a}}], "),
+        [(tcp(90, "1.2.3.4"), "z.default 90")],
+    ),
     "connections are asked by all rules of a host, the oldest first": (
         service("w", "{name: tcp, port: 90}, {name: tcp-more, port: 91}, {name: tls, port: 92}", "1.2.3.4")
         + rule("a", "w", f"v.{LOCAL}")
