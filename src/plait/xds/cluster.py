@@ -38,6 +38,8 @@ from plait.xds.upstream_tls import begins_tls, transport_socket
 UNLIMITED: Final = 0xFFFFFFFF
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _SERVER_ERROR_DEFAULT: Final = 5
+#: Istio's choice: connections to hosts nobody knows are kept for less than Envoy's hour.
+_UNKNOWN_IDLE_SECONDS: Final = 300
 #: Tag of RetryBudget.budget_interval (field 3, a message): Envoy has it, the published classes lag behind.
 _BUDGET_INTERVAL: Final = 0x1A
 
@@ -88,7 +90,7 @@ def outbound_cluster(
         cluster.common_lb_config.healthy_panic_threshold.value = 0
     cluster.circuit_breakers.CopyFrom(circuit_breakers(policy.connection_pool, policy.retry_budget))
     set_keepalive(cluster, policy.connection_pool, mesh.tcp_keepalive)
-    options = http_options(service.protocol(destination.port), policy, upgrade=mesh.h2_upgrade)
+    options = http_options(service.protocol(destination.port), policy, upgrade=mesh.h2_upgrade, gateway=credentials)
     http2 = options is not None and options.explicit_http_config.HasField("http2_protocol_options")
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
@@ -146,32 +148,38 @@ def circuit_breakers(pool: ConnectionPool | None, budget: RetryBudget | None = N
 
 
 def set_keepalive(cluster: Cluster, pool: ConnectionPool | None, default: TCPKeepalive | None) -> None:
-    """Probes of the operating system, where anybody asks for them."""
-    keepalive = (pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None) or default
-    if keepalive is None:
-        return
-    target = cluster.upstream_connection_options.tcp_keepalive
-    target.SetInParent()
-    if keepalive.probes:
-        target.keepalive_probes.value = keepalive.probes
-    for text, field in ((keepalive.time, target.keepalive_time), (keepalive.interval, target.keepalive_interval)):
-        value = parse_duration(text) if text else None
-        if value is not None:
-            field.value = int(value.total_seconds())
+    """Probes of the operating system, where anybody asks for them; the mesh's fields hold where a rule leaves them."""
+    own = pool.tcp.tcp_keepalive if pool is not None and pool.tcp is not None else None
+    for keepalive in (default, own):
+        if keepalive is None:
+            continue
+        target = cluster.upstream_connection_options.tcp_keepalive
+        target.SetInParent()
+        if keepalive.probes:
+            target.keepalive_probes.value = keepalive.probes
+        for text, field in ((keepalive.time, target.keepalive_time), (keepalive.interval, target.keepalive_interval)):
+            value = parse_duration(text) if text else None
+            if value is not None:
+                field.value = int(value.total_seconds())
 
 
 def _speaks_http2(protocol: Protocol, http: HTTPPool | None, *, upgrade: bool) -> bool:
-    """Istio: `h2UpgradePolicy` makes HTTP/2 of declared HTTP/1.1; the mesh's holds where the rule leaves it open."""
+    """Istio: a rule's `h2UpgradePolicy` makes HTTP/2 of any HTTP, also undeclared; the mesh's of declared HTTP/1.1."""
+    if http is not None and http.use_client_protocol:
+        return False
     if protocol is Protocol.HTTP2:
         return True
-    if protocol is not Protocol.HTTP or (http is not None and http.use_client_protocol):
-        return False
     policy = http.h2_upgrade_policy if http is not None else "DEFAULT"
-    return policy == "UPGRADE" or (policy == "DEFAULT" and upgrade)
+    return policy == "UPGRADE" or (policy == "DEFAULT" and upgrade and protocol is Protocol.HTTP)
 
 
-def http_options(protocol: Protocol | None, policy: TrafficPolicy, *, upgrade: bool) -> HttpProtocolOptions | None:
-    """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all."""
+def http_options(
+    protocol: Protocol | None, policy: TrafficPolicy, *, upgrade: bool, gateway: bool = False
+) -> HttpProtocolOptions | None:
+    """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all.
+
+    `gateway`: clients outside choose HTTP/2 for themselves, not for a destination that they do not know.
+    """
     pool = policy.connection_pool
     http = pool.http if pool is not None else None
     tcp = pool.tcp if pool is not None else None
@@ -181,7 +189,7 @@ def http_options(protocol: Protocol | None, policy: TrafficPolicy, *, upgrade: b
     if _speaks_http2(protocol, http, upgrade=upgrade):
         result.explicit_http_config.http2_protocol_options.SetInParent()
         _http2(result.explicit_http_config.http2_protocol_options, http)
-    elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
+    elif (protocol is Protocol.AUTO and not gateway) or (http is not None and http.use_client_protocol):
         # What the client speaks is what its server speaks: nobody declared anything else.
         result.use_downstream_protocol_config.http_protocol_options.SetInParent()
         result.use_downstream_protocol_config.http2_protocol_options.SetInParent()
@@ -286,8 +294,9 @@ def passthrough_cluster(name: str, mesh: MeshConfig) -> Cluster:
     cluster = Cluster(name=name, type=Cluster.ORIGINAL_DST, lb_policy=Cluster.CLUSTER_PROVIDED)
     cluster.connect_timeout.CopyFrom(duration(connect_timeout_of(pool, mesh.connect_timeout).total_seconds()))
     cluster.circuit_breakers.CopyFrom(circuit_breakers(pool))
-    set_keepalive(cluster, pool, None)
+    set_keepalive(cluster, pool, mesh.tcp_keepalive)
     options = HttpProtocolOptions()
+    options.common_http_protocol_options.idle_timeout.CopyFrom(duration(_UNKNOWN_IDLE_SECONDS))
     options.use_downstream_protocol_config.http_protocol_options.SetInParent()
     options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))

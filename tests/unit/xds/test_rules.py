@@ -9,6 +9,9 @@ import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+
+from plait.xds.cluster import HTTP_OPTIONS
 
 A = "a.shop.svc.cluster.local"
 
@@ -39,6 +42,38 @@ def test_a_match_that_names_gateways_asks_nothing_about_the_caller(k8s: SimpleNa
     for named, expected in (({"gateways": ["mesh"]}, "v2"), ({"gateways": ["edge"]}, ""), ({}, "")):
         first, *_ = routes([{"match": [source | named], "route": [k8s.to("a", "v2")]}], app="y")
         assert first.route.cluster == f"outbound|80|{expected}|{A}", named
+
+
+@pytest.mark.parametrize(
+    ("port_name", "pool", "gateway", "speaks"),
+    [
+        ("", {}, False, "use_downstream_protocol_config"),
+        ("", {}, True, ""),
+        ("", {"useClientProtocol": True}, True, "use_downstream_protocol_config"),
+        ("", {"h2UpgradePolicy": "UPGRADE"}, False, "http2"),
+        ("http", {"h2UpgradePolicy": "UPGRADE"}, True, "http2"),
+        ("http", {"h2UpgradePolicy": "UPGRADE", "useClientProtocol": True}, False, "use_downstream_protocol_config"),
+        ("grpc", {}, True, "http2"),
+        ("grpc", {"useClientProtocol": True}, False, "use_downstream_protocol_config"),
+    ],
+)
+def test_which_http_is_spoken_to_a_destination(
+    k8s: SimpleNamespace, port_name: str, pool: dict[str, Any], gateway: bool, speaks: str
+) -> None:
+    world = [
+        k8s.service("a", ports=[{"name": port_name, "port": 80}]),
+        k8s.destination_rule("a", host="a", trafficPolicy={"connectionPool": {"http": pool}}),
+        k8s.gateway("g"),
+        k8s.virtual_service("a", hosts=["*"], gateways=["g"], http=[{"route": [k8s.to("a")]}]),
+    ]
+    node = k8s.router() if gateway else k8s.sidecar()
+    cluster = k8s.read(k8s.view_of(world, node), cluster_pb2, "Cluster")[f"outbound|80||{A}"]
+    options = HttpProtocolOptions()
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].Unpack(options)
+    kind = options.WhichOneof("upstream_protocol_options") or ""
+    if kind == "explicit_http_config":
+        kind = "http2" if options.explicit_http_config.HasField("http2_protocol_options") else ""
+    assert kind == speaks
 
 
 @pytest.mark.parametrize(
