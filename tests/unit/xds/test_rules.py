@@ -52,7 +52,6 @@ def test_a_match_that_names_gateways_asks_nothing_about_the_caller(k8s: SimpleNa
         ("", {"useClientProtocol": True}, True, "use_downstream_protocol_config"),
         ("", {"h2UpgradePolicy": "UPGRADE"}, False, "http2"),
         ("http", {"h2UpgradePolicy": "UPGRADE"}, True, "http2"),
-        ("http", {"h2UpgradePolicy": "UPGRADE", "useClientProtocol": True}, False, "use_downstream_protocol_config"),
         ("grpc", {}, True, "http2"),
         ("grpc", {"useClientProtocol": True}, False, "use_downstream_protocol_config"),
     ],
