@@ -253,21 +253,21 @@ def _http_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
         if not _text_covers(before.get(field), after.get(field)):
             return False
     for field in ("headers", "queryParams"):
-        wanted, given = mapping(before, field), mapping(after, field)
-        if field == "headers":
-            wanted, given = _lower(wanted), _lower(given)
         # An entry that `before` wants must be wanted by `after` too, and at least as narrowly.
-        if not all(name in given and _text_covers(match, given[name]) for name, match in wanted.items()):
-            return False
+        given = _entries(after, field)
+        for name, match in _entries(before, field):
+            if not any(name == other and _text_covers(match, narrower) for other, narrower in given):
+                return False
     # What `before` excludes, `after` must exclude in the same words.
-    excluded, also = _lower(mapping(before, "withoutHeaders")), _lower(mapping(after, "withoutHeaders"))
-    if not all(name in also and also[name] == match for name, match in excluded.items()):
+    also = _entries(after, "withoutHeaders")
+    if any(entry not in also for entry in _entries(before, "withoutHeaders")):
         return False
     return _place_covers(before, after)
 
 
-def _lower(entries: dict[str, Any]) -> dict[str, Any]:
-    return {name.lower(): value for name, value in entries.items()}
+def _entries(match: dict[str, Any], field: str) -> list[tuple[str, Any]]:
+    """All of them hold, also two for one header in different case."""
+    return [(name if field == "queryParams" else name.lower(), value) for name, value in mapping(match, field).items()]
 
 
 def _text_covers(before: object, after: object, *, blind: bool = False) -> bool:

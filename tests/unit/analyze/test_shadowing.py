@@ -123,3 +123,10 @@ def test_the_first_that_covers_a_match_is_found_without_looking_at_all(protocol:
         index.add(rule, before)
     covers = COVERS[protocol]
     assert index.first(match) == next((rule for rule, before in enumerate(earlier) if covers(before, match)), None)
+
+
+def test_two_entries_for_one_header_both_hold() -> None:
+    before = {"headers": {"x": {"exact": "a"}, "X": {}}}
+    assert not COVERS["http"](before, {"headers": {"x": {}}})
+    assert COVERS["http"](before, {"headers": {"x": {"exact": "a"}}})
+    assert COVERS["http"]({"withoutHeaders": {"x": {}}}, {"withoutHeaders": {"X": {}, "x": {"exact": "b"}}})
