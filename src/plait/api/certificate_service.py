@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
+from plait.kit import protowire
 
 METHOD: Final = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 #: Bytes of a request; one of an RSA key of 4096 bits has 2 KB.
@@ -34,47 +30,28 @@ class CertificateRequest:
     seconds: int = 0
 
 
-def _messages() -> tuple[Any, Any]:
-    """Classes of the two messages; fields that are not read here are left to protobuf as unknown ones."""
-    file = FileDescriptorProto(name="security/v1alpha1/ca.proto", package="istio.v1.auth", syntax="proto3")
-    asked = file.message_type.add(name="IstioCertificateRequest")
-    asked.field.add(name="csr", number=1, type=Field.TYPE_STRING, label=Field.LABEL_OPTIONAL)
-    asked.field.add(name="validity_duration", number=3, type=Field.TYPE_INT64, label=Field.LABEL_OPTIONAL)
-    answered = file.message_type.add(name="IstioCertificateResponse")
-    answered.field.add(name="cert_chain", number=1, type=Field.TYPE_STRING, label=Field.LABEL_REPEATED)
-    pool = DescriptorPool()
-    pool.Add(file)
-    return (
-        GetMessageClass(pool.FindMessageTypeByName("istio.v1.auth.IstioCertificateRequest")),
-        GetMessageClass(pool.FindMessageTypeByName("istio.v1.auth.IstioCertificateResponse")),
-    )
-
-
-_Request, _Response = _messages()
-
-
 def encode_request(request: CertificateRequest) -> bytes:
     """What is sent to the authority."""
-    return bytes(_Request(csr=request.csr, validity_duration=request.seconds).SerializeToString())
+    seconds = request.seconds % (1 << 64)  # as int64 stands on the wire
+    return protowire.field(1, request.csr) + protowire.field(3, seconds)
 
 
 def decode_request(message: bytes) -> CertificateRequest:
     """Raises MalformedMessageError."""
     try:
-        read = _Request.FromString(message)
-    except DecodeError as error:
+        return CertificateRequest(protowire.text(message, 1), protowire.number(message, 3))
+    except protowire.WireError as error:
         raise MalformedMessageError(f"not an IstioCertificateRequest: {error}") from error
-    return CertificateRequest(str(read.csr), int(read.validity_duration))
 
 
 def encode_response(chain: Iterable[str]) -> bytes:
     """The answer: the certificate, authorities between, and last the root, or roots one after the other; all PEM."""
-    return bytes(_Response(cert_chain=chain).SerializeToString())
+    return b"".join(protowire.element(1, certificate) for certificate in chain)
 
 
 def decode_response(message: bytes) -> tuple[str, ...]:
     """See `encode_response`; raises MalformedMessageError."""
     try:
-        return tuple(_Response.FromString(message).cert_chain)
-    except DecodeError as error:
+        return protowire.texts(message, 1)
+    except protowire.WireError as error:
         raise MalformedMessageError(f"not an IstioCertificateResponse: {error}") from error

@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 
 import plait
+from plait.agent.protocol import SOCKET as CONTROL
 from plait.app import demos
 from plait.app.state import State
 from plait.machine.cgroups.ground import Ground
 from plait.machine.host_sockets import Reach
 from plait.machine.init.edge import DOOR
 from plait.machine.init.plan import Plan, Service
-from plait.machine.settings import RELAY_UID, MachineSettings, RungName
+from plait.machine.settings import AGENT_RUN, AGENT_UID, RELAY_UID, MachineSettings, RungName
 
 #: Enough to find ip, nft, nsenter, setpriv; nothing of the user's environment reaches the node namespace.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -92,6 +93,13 @@ def services(
             rank=1,
             fds=tuple(carried.values()),
             before=nobody(None if machine.one_uid else RELAY_UID),
+        ),
+        service(
+            "agent",
+            "plait.app.agent",
+            str(AGENT_RUN / CONTROL),
+            rank=0,
+            before=nobody(None if machine.one_uid else AGENT_UID),
         ),
     )
 

@@ -36,6 +36,11 @@ def pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
+def request_pem(request: x509.CertificateSigningRequest) -> bytes:
+    """PKCS #10."""
+    return request.public_bytes(Encoding.PEM)
+
+
 def read_certificates(text: bytes) -> tuple[x509.Certificate, ...]:
     """All certificates of a PEM text, which may hold other words between them; raises ValueError for a bad one."""
     return tuple(x509.load_pem_x509_certificate(block) for block in _BLOCK.findall(text))

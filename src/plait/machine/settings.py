@@ -25,6 +25,8 @@ RungName = Literal["root", "user-namespace", "subuid", "one-uid"]
 API_UID = 65001
 #: The relay's: it copies bytes and needs no right.
 RELAY_UID = 65002
+#: The agent's: it holds the private keys of all workloads, and nobody else may look at them.
+AGENT_UID = 65003
 #: Istio's uid of the sidecar; capture exempts it.
 PROXY_UID = 1337
 #: The Kubernetes release whose API and kubelet this machine has, for clients that compare.
@@ -32,6 +34,8 @@ KUBERNETES = "v1.36.0"
 
 RUN = Path("/run/plait")
 """A tmpfs that only the node namespace sees (mode 0711)."""
+AGENT_RUN = RUN / "agent"
+"""Below it: the agent's control socket, and a folder for the socket of each workload (mode 0700, the agent's)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,11 @@ class MachineSettings:
     def api_uid(self) -> int:
         """The uid and gid of the API server."""
         return 0 if self.one_uid else API_UID
+
+    @property
+    def agent_uid(self) -> int:
+        """The uid and gid of the agent."""
+        return 0 if self.one_uid else AGENT_UID
 
     @property
     def network(self) -> IPv4Network:

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from plait.kit.aio import wall_clock
+from plait.kit.aio.wall_clock import wait_until
 from plait.machine.node import deadline as deadlines
-from plait.machine.node import wall_clock
 from plait.machine.node.deadline import deadline
 from plait.machine.node.record import PodRecord
-from plait.machine.node.wall_clock import wait_until
 
 
 @pytest.fixture

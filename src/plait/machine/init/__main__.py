@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from plait.machine.init import outside
 from plait.machine.init.exposure import expose, mount
 from plait.machine.init.plan import Plan
 from plait.machine.init.server import Init
-from plait.machine.settings import RUN
+from plait.machine.settings import AGENT_RUN, RUN
 
 #: A bridge without an address of its own takes the lowest of its ports', so it would change as pods come and go, and
 #: pods that know the old one would lose their way to DNS and the API until their neighbour entry runs out (20 s).
@@ -31,6 +32,8 @@ def prepare(plan: Plan) -> None:
     # The host's /run holds sockets of its daemons: nothing in the mesh has business there.
     mount("tmpfs", Path("/run"), kind="tmpfs", data="mode=0755,size=64m")
     RUN.mkdir(mode=0o711)
+    AGENT_RUN.mkdir(mode=0o700)
+    os.chown(AGENT_RUN, plan.settings.agent_uid, plan.settings.agent_uid)
     plan.settings.write(RUN / "machine.json")
     network = plan.settings.pod_network
     batch = (

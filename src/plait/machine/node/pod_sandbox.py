@@ -7,13 +7,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from plait.kit.aio.wall_clock import wait_until
 from plait.kube.errors import ApiError
 from plait.machine.node.addresses import AddressError
 from plait.machine.node.files import write_pod_files
 from plait.machine.node.record import pause_name
 from plait.machine.node.sandbox import SandboxError
 from plait.machine.node.volumes import VolumeError, Volumes
-from plait.machine.node.wall_clock import wait_until
 
 if TYPE_CHECKING:
     from plait.machine.node.pod import Pod
