@@ -40,7 +40,7 @@ for number in itertools.count():
     print(number, word, flush=True)
     time.sleep(0.02)
 """
-CONTROL = ("api", "node", "relay", "discovery", "discovery/delivery")
+CONTROL = ("agent", "api", "node", "relay", "discovery", "discovery/delivery")
 GATEWAY = "pod/istio-system/istio-ingressgateway-"
 
 

@@ -104,7 +104,7 @@ def test_status_names_what_runs(running) -> None:
     assert status["ready"] is True
     assert {"http", "https", "api", "console"} <= set(status["ports"])
     names = {process["name"] for process in status["processes"]}
-    assert {"launcher", "init", "api", "node", "relay"} <= names
+    assert {"launcher", "init", "api", "node", "relay", "agent"} <= names
     assert any(name.startswith("pod/istio-system/istiod-") for name in names)
     assert all(Path(f"/proc/{process['pid']}").exists() for process in status["processes"])
     assert status["proxies"] == {"total": 1, "synced": 1}

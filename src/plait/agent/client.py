@@ -22,9 +22,8 @@ _BACKOFF: Final = Backoff(first=0.05, most=1.0)
 class AgentClient:
     """See the module. `run` is to be its task; what is said before it runs is said then."""
 
-    def __init__(self, path: Path, *, trouble: Callable[[str, str], None] = lambda _uid, _problem: None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._trouble = trouble
         self._workloads: dict[str, Workload] = {}
         self._expected: set[str] | None = None
         self._istiod = Istiod()
@@ -53,8 +52,8 @@ class AgentClient:
             self._istiod = istiod
             self._tell(istiod)
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, trouble: Callable[[str, str], None]) -> None:
+        """Until cancelled. `trouble` is told the uid of a workload and why it has no new certificate, or ""."""
         failures = 0
         while True:
             try:
@@ -72,7 +71,7 @@ class AgentClient:
                 self._tell_only()
                 while line := await reader.readline():
                     told = msgspec.json.decode(line, type=Trouble)
-                    self._trouble(told.uid, told.problem)
+                    trouble(told.uid, told.problem)
             except (OSError, msgspec.DecodeError) as error:
                 log.warning("the agent: %s", error)
             finally:

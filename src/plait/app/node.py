@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from ipaddress import IPv4Address
@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import plait
+from plait.agent.client import AgentClient
+from plait.agent.protocol import SOCKET as CONTROL
 from plait.app import images, pki
+from plait.app.identities import Identities
 from plait.app.processes import run
 from plait.inject import closed_ipv6
 from plait.kube.access import Access
@@ -38,7 +41,7 @@ from plait.machine.node.proxy import PROXY_DNS_PORT
 from plait.machine.node.sandbox import BRIDGE
 from plait.machine.node.services import Services
 from plait.machine.node.vips import Vip, Vips
-from plait.machine.settings import RUN, MachineSettings
+from plait.machine.settings import AGENT_RUN, RUN, MachineSettings
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +87,32 @@ async def serve(machine: MachineSettings, door: socket.socket, udp: socket.socke
         Client(access(machine), user_agent="plait-controllers") as controlling,
         InitClient(RUN / "init.sock") as init,
     ):
-        node = Node(machine, client, init, table, layers, visible=visible(machine), plain_rules=plain_rules)
+        agent = AgentClient(AGENT_RUN / CONTROL)
+        identities = Identities(agent, names)
+        node = Node(
+            machine,
+            client,
+            init,
+            table,
+            layers,
+            visible=visible(machine),
+            plain_rules=plain_rules,
+            identities=identities if machine.agent else None,
+        )
         gateway = Gateway(vips.node_ruleset)
         await gateway.open(BRIDGE)
         async with asyncio.TaskGroup() as tasks:
             known = asyncio.Event()
-            tasks.create_task(_services(services, client, node, gateway, known), name="services")
+            if machine.agent:
+                tasks.create_task(agent.run(node.uncertified), name="agent")
+            told = partial(_told, node, gateway, identities)
+            tasks.create_task(_services(services, client, told, known), name="services")
             recorder = Recorder(client, "plait-node", host=NODE_NAME)
             tasks.create_task(recorder.run(), name="events")
             ports = HostPorts(client, RUN / "relay.json", host=host, relay=init, recorder=recorder)
             tasks.create_task(ports.publish(), name="host ports")
-            told = partial(log.info, "controllers: started")
-            tasks.create_task(controllers_run.run(controlling, started=told, host="plait"), name="controllers")
+            begun = partial(log.info, "controllers: started")
+            tasks.create_task(controllers_run.run(controlling, started=begun, host="plait"), name="controllers")
             # Pods that run already get the rules of all Services anew: these must be known by then.
             await known.wait()
             # Not before: a name that is not known yet is not a name that does not exist.
@@ -107,11 +124,20 @@ async def serve(machine: MachineSettings, door: socket.socket, udp: socket.socke
             tasks.create_task(node.run(started=partial(log.info, "node: started")), name="node")
 
 
-async def _services(services: Services, client: Client, node: Node, gateway: Gateway, known: asyncio.Event) -> None:
+async def _services(
+    services: Services, client: Client, told: Callable[[str], Awaitable[None]], known: asyncio.Event
+) -> None:
     async with aclosing(services.follow(client, started=known.set)) as changes:
         async for rules in changes:
-            await gateway.change(rules)
-            await node.load_plain(rules)
+            await told(rules)
+
+
+async def _told(node: Node, gateway: Gateway, identities: Identities, rules: str) -> None:
+    """Services have changed; so have the rules, where there are any."""
+    identities.find()
+    if rules:
+        await gateway.change(rules)
+        await node.load_plain(rules)
 
 
 def main() -> None:

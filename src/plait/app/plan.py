@@ -50,6 +50,7 @@ def settings(
         outside=outside,
         rung=rung,
         ground=ground or Ground(),
+        agent=True,
     )
 
 

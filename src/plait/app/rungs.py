@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from plait.app.plan import PATH
-from plait.machine.settings import API_UID, RELAY_UID, RungName
+from plait.machine.settings import AGENT_UID, API_UID, RELAY_UID, RungName
 
 #: Of a user namespace plait needs the uids and gids 0 to the last of its own processes'.
-IDS: Final = max(API_UID, RELAY_UID) + 1
+IDS: Final = max(API_UID, RELAY_UID, AGENT_UID) + 1
 #: As many as pods may use: Kubernetes' usual range.
 _WHOLE: Final = 65536
 _NODE: Final = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")

@@ -19,6 +19,10 @@ from plait.xds.names import LOCAL_CLUSTER
 READY_PORT: Final = 15021
 METRICS_PORT: Final = 15090
 
+#: Istio's name of the agent's cluster, and the place of the socket on which the agent knows whose proxy it is.
+SDS_CLUSTER: Final = "sds-grpc"
+WORKLOAD_SOCKET: Final = "/var/run/secrets/workload-spiffe-uds/socket"
+
 #: Linux: setsockopt(2), socket(7).
 _SOL_SOCKET: Final = 1
 _SO_MARK: Final = 36
@@ -38,6 +42,7 @@ _KEPT_STATS: Final = (
     {"prefix": "server"},
     {"prefix": "control_plane"},
     {"prefix": "cluster.xds-grpc"},
+    {"prefix": "cluster.sds-grpc"},
     {"prefix": "tcp."},
     {"contains": "outlier_detection"},
     {"suffix": "upstream_rq_pending_overflow"},
@@ -84,6 +89,7 @@ class BootstrapConfig:
     its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
     itself, in place of those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
     `registers_with` is the WorkloadGroup of a program in no pod, whose proxy has its WorkloadEntry made by coming.
+    `certificates`: an agent gives it a certificate of the mesh, on a socket at Istio's place.
     """
 
     token: str = field(repr=False)
@@ -103,6 +109,7 @@ class BootstrapConfig:
     locality: Locality = NOWHERE
     registers_with: str | None = None
     network: str = ""
+    certificates: bool = False
 
 
 def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
@@ -119,6 +126,7 @@ def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
                 _admin_cluster("prometheus_stats", config),
                 _admin_cluster("agent", config),
                 _xds_cluster(config),
+                *([_sds_cluster()] if config.certificates else []),
                 _LOCAL,
             ],
             "listeners": [
@@ -194,6 +202,8 @@ def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
         "OWNER": config.owner,
         "AUTO_REGISTER_GROUP": config.registers_with,
         "NETWORK": config.network or None,
+        # Only such a proxy can be told of secrets that the agent has.
+        "WORKLOAD_CERTIFICATES": config.certificates or None,
         "PROXY_CONFIG": {
             "discoveryAddress": config.discovery_address,
             "proxyAdminPort": config.admin_port,
@@ -286,6 +296,19 @@ def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:
                     "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
                 },
             }
+        },
+    }
+
+
+def _sds_cluster() -> dict[str, Any]:
+    """The agent, as Istio's proxies know it."""
+    return {
+        "name": SDS_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": _load_assignment(SDS_CLUSTER, {"pipe": {"path": WORKLOAD_SOCKET}}),
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {"@type": _TYPE + _HTTP_OPTIONS, "explicit_http_config": {"http2_protocol_options": {}}}
         },
     }
 

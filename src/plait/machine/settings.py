@@ -47,7 +47,7 @@ class MachineSettings:
     inside). `boot` is new at every start of the mesh: the node shows it as its bootID once what it says of its pods is
     true of this start. `python` is the interpreter of the virtual environment; `envoy` the Envoy binary. `outside` says
     how far pods reach beyond the mesh; `rung` is how the node namespace is made; `ground` where control groups
-    may be made.
+    may be made. `agent` says that one gives proxies certificates; init of an earlier version starts none.
     """
 
     name: str
@@ -62,6 +62,7 @@ class MachineSettings:
     image_tables: tuple[str, ...] = field(default=())
     rung: RungName = "root"
     ground: Ground = field(default_factory=Ground)
+    agent: bool = False
 
     @property
     def one_uid(self) -> bool:

@@ -103,7 +103,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.troubles: list[tuple[str, str]] = []
-        self.client = AgentClient(folder / SOCKET, trouble=lambda *told: self.troubles.append(told))
+        self.client = AgentClient(folder / SOCKET)
         self.agent = Agent(Authority(), Server())
         self._tasks: list[asyncio.Task[None]] = []
         self._agent: asyncio.Task[None] | None = None
@@ -153,7 +153,7 @@ async def authority(folder):
 async def machine(folder):
     made = Machine(folder)
     await made.start()
-    telling = asyncio.create_task(made.client.run())
+    telling = asyncio.create_task(made.client.run(lambda *told: made.troubles.append(told)))
     yield made
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)

@@ -35,7 +35,6 @@ from plait.machine.node.record import Terminated, write_private
 from plait.machine.node.roots import POD_FILES, Mount, make_root
 from plait.machine.node.script import FAILED, TOOLS, start_script
 from plait.machine.node.security import Identity, SecurityError, identity, on_one_uid
-from plait.machine.node.tokens import PROXY_SECONDS, request_token
 from plait.machine.node.volumes import VolumeError
 from plait.mesh.locality import NOWHERE, Locality, of_labels
 
@@ -125,6 +124,7 @@ async def create(
     mounts = [*_pod_mounts(pod), *await _volumes(pod, container, image, layers=layers, who=who, env=env)]
     if proxy:
         mounts.append(await _proxy_mount(pod, container, folder, env, who))
+        mounts += [pod.identity.mount] if pod.identity.wanted else []
     root = make_root(folder, host.base, layers, host.folders.links)
     write_programs(root, image.programs, python=host.settings.python)
     placed = place_mounts(root, [*host.base.mounts, *mounts])
@@ -228,18 +228,28 @@ async def _volumes(
 async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mapping[str, str], who: Identity) -> Mount:
     """Envoy's bootstrap, which only Envoy may read."""
     ip = pod.record.ip or ""
-    token = await request_token(pod.host.client, pod.object, seconds=PROXY_SECONDS, now=time.time())
+    token = await pod.identity.token()
     args, marks = tuple(container.spec.get("args") or ()), pod.host.settings.one_uid
     resolver = f"{pod.host.settings.bridge_ip}:{PROXY_DNS_PORT}"
     machine = await _place_of_machine(pod)
-    made = partial(proxy_bootstrap, pod.object, args, env, ip=ip, marks=marks, resolver=resolver, machine=machine)
+    made = partial(
+        proxy_bootstrap,
+        pod.object,
+        args,
+        env,
+        ip=ip,
+        marks=marks,
+        resolver=resolver,
+        machine=machine,
+        certificates=pod.identity.wanted,
+    )
     patchers = bootstrap_patchers(env)
     nobody = ""
     fault = await bootstrap_fault(pod.host.settings.envoy, made(token=nobody), who) if patchers else ""
     if fault:
         told = f"EnvoyFilter {', '.join(patchers)}: Envoy refused the bootstrap, the proxy starts without them: {fault}"
         pod.host.events.pod(pod.object, "ProxyRejected", told, kind="Warning", container=container.name)
-    text = made(token=token.text, patches=not fault)
+    text = made(token=token, patches=not fault)
     write_private(folder / "bootstrap.json", text.encode(), mode=0o400, uid=who.uid, gid=who.gid)
     return Mount(source=str(folder / "bootstrap.json"), target=BOOTSTRAP_PATH, options="bind,ro")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from plait.kube.client import Client
     from plait.machine.node.addresses import Addresses
     from plait.machine.node.events import Events
+    from plait.machine.node.identity import Identities
     from plait.machine.node.images import Image, Table
     from plait.machine.node.objects import Objects
     from plait.machine.node.persist import Holder
@@ -60,11 +61,15 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """Where the node keeps things: `pods` on a tmpfs, `logs` and `volumes` in the mesh's state folder."""
+    """Where the node keeps things: `pods` on a tmpfs, `logs` and `volumes` in the mesh's state folder.
+
+    `agent` has a folder for the socket of each pod's proxy.
+    """
 
     pods: Path
     logs: Path
     volumes: Path
+    agent: Path
 
     @property
     def links(self) -> Path:
@@ -77,7 +82,8 @@ class Host:
     """See the module. `holder` tells whether a pod lives, by uid; `starts` bounds how many processes start at once.
 
     `refused` are folders that no hostPath may show. `captured` says whether a pod's
-    sidecar translates VIPs for it, `sandbox_rules` gives the text for nft of a new pod.
+    sidecar translates VIPs for it, `sandbox_rules` gives the text for nft of a new pod. Without `identities` no proxy
+    gets a certificate.
     """
 
     settings: MachineSettings
@@ -96,4 +102,5 @@ class Host:
     refused: tuple[Path, ...]
     captured: Callable[[Mapping[str, Any]], bool]
     sandbox_rules: Callable[[Mapping[str, Any]], str]
+    identities: Identities | None = None
     backoff: RestartBackoff = field(default_factory=RestartBackoff)

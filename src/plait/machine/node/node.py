@@ -19,6 +19,7 @@ from plait.machine.node.addresses import Addresses
 from plait.machine.node.entering import attach_to, place_in
 from plait.machine.node.events import Events
 from plait.machine.node.host import NODE_NAME, Folders, Host, Images
+from plait.machine.node.identity import ROOTS, ROOTS_KEY
 from plait.machine.node.images import role_of
 from plait.machine.node.objects import KINDS, Objects
 from plait.machine.node.persist import Holder, discard, owner_of
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from plait.machine.init.client import InitClient
     from plait.machine.node.actions import Place
     from plait.machine.node.host import LayerSource
+    from plait.machine.node.identity import Identities
     from plait.machine.node.images import Table
     from plait.machine.settings import MachineSettings
 
@@ -70,11 +72,13 @@ class Node:
         run_folder: Path = RUN,
         visible: tuple[Path, ...] = (),
         plain_rules: Callable[[Mapping[str, Any]], str] | None = None,
+        identities: Identities | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
         self._run_folder = run_folder
         self._visible = visible
+        self._identities = identities
         self._plain_rules = plain_rules or (lambda _: closed_ipv6())
         self._pods: dict[str, Pod] = {}
         self._found: dict[str, Process] = {}
@@ -105,6 +109,11 @@ class Node:
     def running(self) -> tuple[Pod, ...]:
         """The pods that this node knows."""
         return tuple(self._pods.values())
+
+    def uncertified(self, uid: str, problem: str) -> None:
+        """Why a pod's proxy has no certificate, or cannot renew it; nothing once it has one."""
+        if problem and (pod := self._pods.get(uid)) is not None:
+            pod.warn("FailedCertificate", f"No certificate for the proxy: {problem}")
 
     async def load_plain(self, rules: str) -> None:
         """Load a change of what `plain_rules` gives into every pod without a sidecar."""
@@ -184,6 +193,7 @@ class Node:
                     changed = self._objects.apply(batch)
                     for pod in self._pods.values():
                         pod.sandbox.objects_changed(changed)
+                    self._trust(changed)
                     continue
                 if batch.synced:
                     self._adopt_records(host, batch)
@@ -194,9 +204,19 @@ class Node:
                         if (pod.record.namespace, pod.record.name) == ref:
                             pod.vanish()
                 if batch.synced:
+                    if self._identities is not None:
+                        self._identities.only({obj["metadata"]["uid"] for obj in batch.upserts} | self._pods.keys())
                     tasks.create_task(self._end_strangers(host, batch), name="strangers")
                     tasks.create_task(self._first_word(), name="first word on every pod")
                     started()
+
+    def _trust(self, changed: set[tuple[str, str, str]]) -> None:
+        """The roots of the mesh may be others. While there are none the last ones hold: the authority writes them."""
+        if self._identities is not None and ROOTS in changed:
+            _, namespace, name = ROOTS
+            data = self._objects.within(namespace).data("ConfigMap", name) or {}
+            if roots := data.get(ROOTS_KEY, b"").decode("ascii", "replace"):
+                self._identities.trust(roots)
 
     def _upsert(self, host: Host, tasks: asyncio.TaskGroup, obj: dict[str, Any]) -> None:
         meta = obj["metadata"]
@@ -315,7 +335,12 @@ class Node:
     def _host(self) -> Host:
         settings = self._settings
         state = Path(settings.state)
-        folders = Folders(pods=self._run_folder / "pods", logs=state / "logs" / "pods", volumes=state / "volumes")
+        folders = Folders(
+            pods=self._run_folder / "pods",
+            logs=state / "logs" / "pods",
+            volumes=state / "volumes",
+            agent=self._run_folder / "agent",
+        )
         prepare_folders(folders)
         python = Path(settings.python)
         visible = [*python_folders(python), Path(settings.envoy), *self._visible]
@@ -336,6 +361,7 @@ class Node:
             refused=(state, self._run_folder),
             captured=self._captured,
             sandbox_rules=self._rules,
+            identities=self._identities,
         )
 
     def _holder(self, uid: str) -> Holder:

@@ -14,6 +14,7 @@ from plait.machine.node.container import Container
 from plait.machine.node.deadline import DEADLINE_MESSAGE, deadline
 from plait.machine.node.debugging import Debuggers
 from plait.machine.node.ending import delete_object, stop_containers
+from plait.machine.node.identity import PodIdentity, give_up
 from plait.machine.node.objects import references
 from plait.machine.node.pod_sandbox import PodSandbox
 from plait.machine.node.record import (
@@ -66,6 +67,7 @@ class Pod:
         ]
         self._mains = [Container(self, c, field="containers", policy=policy) for c in obj["spec"]["containers"]]
         self._debuggers = Debuggers(self)
+        self.identity = PodIdentity(self)
         self.sandbox = PodSandbox(self)
 
     # what others ask
@@ -203,6 +205,7 @@ class Pod:
                 break
             self._forget_sandbox()
         await self.host.sandboxes.end(self.record.uid)
+        give_up(self.host, self.record.uid)
         self.changed()
 
     def _forget_sandbox(self) -> None:

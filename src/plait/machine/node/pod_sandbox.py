@@ -71,11 +71,14 @@ class PodSandbox:
         """All of it; tried again until it is there."""
         retry = _RETRY_FIRST
         while True:
+            # Its certificate is made meanwhile.
+            claiming = asyncio.create_task(self._pod.identity.claim(), name=f"identity of {self._record.name}")
             try:
                 await self._make_namespaces()
                 await self._host.objects.prefetch(self._record.namespace, self._pod.references)
                 await self.volumes.write(self._pod.node_fields)
-            except (SandboxError, AddressError) as error:
+                await claiming
+            except (SandboxError, AddressError, OSError) as error:
                 self._pod.warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             except VolumeError as error:
                 self._pod.warn("FailedMount", str(error))
@@ -83,6 +86,9 @@ class PodSandbox:
                 log.warning("pod %s/%s: %s", self._record.namespace, self._record.name, error)
             else:
                 return
+            finally:
+                claiming.cancel()
+                await asyncio.gather(claiming, return_exceptions=True)
             await asyncio.sleep(retry)
             retry = min(retry * 2, _RETRY_MOST)
 

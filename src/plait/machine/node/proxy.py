@@ -59,11 +59,12 @@ def proxy_bootstrap(
     resolver: str | None = None,
     patches: bool = True,
     machine: Locality = NOWHERE,
+    certificates: bool = False,
 ) -> str:
     """The bootstrap's JSON text; it holds the pod's token. `patches`: with what EnvoyFilters merge into it.
 
     With `marks` a sidecar marks its connections. `resolver` is the DNS server (ADDRESS:PORT) that Envoy itself asks.
-    `machine` is the place of a pod that does not say its own.
+    `machine` is the place of a pod that does not say its own. `certificates`: it is given some of the mesh.
     """
     meta, labels = pod["metadata"], pod["metadata"].get("labels") or {}
     node = ProxyNode(
@@ -84,6 +85,7 @@ def proxy_bootstrap(
         annotations=meta.get("annotations") or {},
         mark=PROXY_MARK if marks and is_sidecar_proxy(args) else None,
         resolver=resolver,
+        certificates=certificates,
         locality=own if (own := of_labels(labels)).region else machine,
     )
     made = bootstrap(node, config=config)

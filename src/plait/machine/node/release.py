@@ -6,6 +6,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING
 
+from plait.machine.node.identity import give_up
 from plait.machine.node.limiting import unlimit_pod
 from plait.machine.node.record import PodRecord, log_folder
 from plait.machine.node.removal import remove
@@ -24,7 +25,8 @@ async def release_pod(host: Host, record: PodRecord) -> None:
         await host.processes.forget(process)
     await unlimit_pod(host.settings.ground, record.uid)
     logs = log_folder(host.folders.logs, record.namespace, record.name, record.uid)
-    for folder in (host.folders.pods / record.uid, logs):
+    give_up(host, record.uid)
+    for folder in (host.folders.pods / record.uid, host.folders.agent / record.uid, logs):
         await asyncio.to_thread(remove, folder)
     if record.ip:
         host.addresses.free(record.ip)

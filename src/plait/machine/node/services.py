@@ -32,12 +32,14 @@ class Services:
         self._service_of: dict[Ref, Ref] = {}
 
     async def follow(self, client: Client, *, started: Callable[[], None]) -> AsyncGenerator[str, None]:
-        """What to load into pods that have the VIPs' rules, change by change; ends only when cancelled."""
+        """What to load into pods that have the VIPs' rules, which may be nothing, change by change; ends only when
+        cancelled.
+        """
         missing = {SERVICE, ENDPOINTSLICE, SERVICEENTRY}
         async with aclosing(reflect(client, [SERVICE, ENDPOINTSLICE, SERVICEENTRY])) as batches:
             async for batch in batches:
-                if rules := "".join(self._refresh(ref) for ref in sorted(self.take(batch))):
-                    yield rules
+                if touched := self.take(batch):
+                    yield "".join(self._refresh(ref) for ref in sorted(touched))
                 if missing and batch.synced:
                     missing.discard(batch.kind)
                     if not missing:
