@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from plait.analyze.finding import Finding
 from plait.analyze.messages import INVALID_CREDENTIAL, REFERENCE_NOT_FOUND
+from plait.mesh.credentials import AUTHORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,9 +86,11 @@ class CredentialFindings:
 
 def _finding(status: CredentialStatus) -> Finding:
     message = INVALID_CREDENTIAL if status.unusable else REFERENCE_NOT_FOUND
-    fix = (
-        "its keys tls.crt and tls.key (or cert and key), in PEM form; to verify the other side also ca.crt (or cacert)"
-        if status.unusable
-        else "a Secret of type kubernetes.io/tls in the namespace of the proxy's pod"
-    )
+    if any(name.endswith(AUTHORITIES) for _, name in status.secrets):
+        keys = "its key ca.crt (or cacert): certificates in PEM form of those whom to trust"
+        fix = keys if status.unusable else "a Secret with ca.crt in the namespace of the proxy's pod"
+    elif status.unusable:
+        fix = "its keys tls.crt and tls.key (or cert and key), in PEM form"
+    else:
+        fix = "a Secret of type kubernetes.io/tls in the namespace of the proxy's pod"
     return Finding(message=message, object=status.object, text=status.problem, path=status.path, fix=fix)

@@ -29,3 +29,22 @@ def test_who_has_something_else_to_say_is_told_once():
     assert findings.of(OTHER) == ()
     findings.take([])
     assert findings.of(EDGE) == ()
+
+
+def test_only_where_somebody_is_verified_authorities_are_asked_for():
+    findings = CredentialFindings()
+    verifying = (("istio-system", "late-cacert"), ("istio-system", "late"))
+    for secrets, unusable, fix in (
+        (SECRETS, "", "a Secret of type kubernetes.io/tls in the namespace of the proxy's pod"),
+        (SECRETS, "istio-system/late", "its keys tls.crt and tls.key (or cert and key), in PEM form"),
+        (verifying, "", "a Secret with ca.crt in the namespace of the proxy's pod"),
+        (
+            verifying,
+            "istio-system/late",
+            "its key ca.crt (or cacert): certificates in PEM form of those whom to trust",
+        ),
+    ):
+        status = CredentialStatus(object=EDGE, path="spec", secrets=secrets, problem="no", unusable=unusable)
+        findings.take([status])
+        (found,) = findings.of(EDGE)
+        assert found.fix == fix
