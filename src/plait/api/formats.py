@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from plait.api.names import is_header_value
-
+#: Istio: a tab is the only one that a value may have.
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 #: Envoy: a name, an argument in parentheses, and after that the greatest length.
 _COMMAND: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\)(?::\d{1,5})?)?%")
 
@@ -76,8 +76,8 @@ _ARGUMENTS: Final = {
 
 def header_format_error(text: str) -> str | None:
     """Why Envoy would not take `text` as the value of a header, or None."""
-    if not is_header_value(text):
-        return "a line break or NUL in the value of a header"
+    if _CONTROL.search(text):
+        return "a line break or another control character in the value of a header"
     return _format_error(text)
 
 

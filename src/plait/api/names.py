@@ -10,7 +10,7 @@ _LABEL: Final = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 #: Istio: the first label of a host may be `*`, `*name` or `*-name`.
 _WILD_LABEL: Final = re.compile(r"\*|(?:\*|\*-)?[a-zA-Z0-9](?:[-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
 _MAX_NAME: Final = 255
-_MESH_SNI: Final = re.compile(r"outbound_\.\d+_\.[-a-z0-9]*_\.[-a-zA-Z0-9.*]+")
+_MAX_LABEL: Final = 63
 #: RFC 9110 token: what Envoy accepts as the name of a header.
 _HEADER: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
@@ -44,12 +44,20 @@ def is_wildcard_host(text: str) -> bool:
     if not 0 < len(text) <= _MAX_NAME:
         return False
     first, _, rest = text.partition(".")
-    return _WILD_LABEL.fullmatch(first) is not None and (not rest or _are_labels(rest.split(".")))
+    return (
+        len(first) <= _MAX_LABEL
+        and _WILD_LABEL.fullmatch(first) is not None
+        and (not rest or _are_labels(rest.split(".")))
+    )
 
 
 def is_mesh_sni(text: str) -> bool:
     """Whether `text` is the SNI that Istio's mutual TLS sends: `outbound_.PORT_.SUBSET_.HOST`."""
-    return _MESH_SNI.fullmatch(text) is not None and len(text) <= _MAX_NAME
+    parts = text.split("_")
+    if parts[0] != "outbound" or len(parts) < 4 or len(text) > _MAX_NAME:
+        return False
+    # Istio looks for a digit in the port and for a letter in the host, and at nothing else.
+    return re.search(r"[0-9]", parts[1]) is not None and re.search(r"[a-zA-Z]", parts[3]) is not None
 
 
 def host_matches(one: str, other: str) -> bool:
@@ -81,7 +89,9 @@ def is_subnet(text: str) -> bool:
     address, slash, bits = text.partition("/")
     if not is_ip(address):
         return False
-    return not slash or (bits.isascii() and bits.isdigit() and int(bits) <= ip_address(address).max_prefixlen)
+    # As Go reads it: 08 is no number of bits.
+    return not slash or (bits.isascii() and bits.isdigit() and str(int(bits[:4])) == bits
+                         and int(bits) <= ip_address(address).max_prefixlen)  # fmt: skip
 
 
 def gateway_place(name: str, namespace: str) -> tuple[str, str]:

@@ -74,24 +74,29 @@ def validate_targets(
     target: TargetReference | None,
     targets: tuple[TargetReference, ...],
     findings: Findings,
+    *,
+    named: bool = False,
 ) -> None:
-    """Istio: selector, targetRef and targetRefs exclude each other; references stay in their namespace."""
+    """Istio: selector, targetRef and targetRefs exclude each other; references stay in their namespace.
+
+    `named` says that this may be said: of an EnvoyFilter's references Istio asks nothing.
+    """
     validate_selector("spec.selector.matchLabels", selector.match_labels if selector is not None else None, findings)
-    named = [
+    several = [
         name
         for name, given in (("selector", selector), ("targetRef", target), ("targetRefs", targets))
         if given is not None and given != ()
     ]
-    if len(named) > 1:
-        findings.error("spec", f"{' and '.join(named)} exclude each other", fix="only targetRefs, or only selector")
+    if len(several) > 1:
+        findings.error("spec", f"{' and '.join(several)} exclude each other", fix="only targetRefs, or only selector")
     for path, each in (("spec.targetRef", target), *((f"spec.targetRefs[{n}]", t) for n, t in enumerate(targets))):
         if each is None:
             continue
         if not each.name:
             findings.error(f"{path}.name", "a name is missing", fix="the name of the Gateway or Service")
-        if each.namespace and each.namespace != findings.key.namespace:
+        if each.namespace and not (named and each.namespace == findings.key.namespace):
             findings.error(
-                f"{path}.namespace", "an object of another namespace cannot be referred to", fix="remove it",
+                f"{path}.namespace", "only an object of this namespace can be referred to", fix="remove it",
                 value=each.namespace,
             )  # fmt: skip
         if (each.group, each.kind) not in _TARGETS:

@@ -89,7 +89,7 @@ CASES = {
     "a policy without effect": (text("DestinationRule", "host: a\ntrafficPolicy: {}"), "an empty policy"),
     "a denial of nothing": (policy("action: DENY"), "denies nothing"),
     "an attribute that nobody knows": (policy("rules: [{when: [{key: a.b, values: [c]}]}]"), "is not an attribute"),
-    "a template in the middle": (policy("rules: [{to: [{operation: {paths: ['/{*}/{a=**}']}}]}]"), "cannot be beside"),
+    "a template in the middle": (policy("rules: [{to: [{operation: {paths: ['/{*}/{b}']}}]}]"), "part of a template"),
 }  # fmt: skip
 
 

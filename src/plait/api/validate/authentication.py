@@ -39,8 +39,6 @@ def validate_requestauthentication(policy: RequestAuthentication, findings: Find
 
 
 def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
-    if not rule.issuer:
-        findings.error(f"{path}.issuer", "an issuer is missing", fix="the iss claim of the tokens")
     for name, values in (
         ("audiences", rule.audiences),
         ("fromParams", rule.from_params),
@@ -51,6 +49,8 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
             if not value:
                 findings.error(f"{path}.{name}[{index}]", "an empty value", fix="a value")
     uri = rule.jwks_uri or rule.jwks_uri_snake
+    if not rule.issuer and not uri:
+        findings.error(f"{path}.issuer", "neither issuer nor jwksUri", fix="the iss claim of the tokens")
     if uri and rule.jwks:
         findings.error(path, "jwksUri and jwks exclude each other", fix="one of them")
     if uri:
@@ -91,6 +91,7 @@ def _keys(path: str, text: str, findings: Findings) -> None:
         keys = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         keys = None
-    found = keys.get("keys") if isinstance(keys, dict) else None
+    # One key alone is taken as well.
+    found = keys.get("keys", [keys]) if isinstance(keys, dict) else None
     if not isinstance(found, list) or not all(isinstance(key, dict) and key.get("kty") for key in found):
         findings.error(path, "is not a JSON Web Key Set", fix='{"keys": [{"kty": "RSA", …}]}')

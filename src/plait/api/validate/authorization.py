@@ -28,8 +28,10 @@ _AUTHENTICATED: Final = frozenset({"principals", "requestprincipals", "namespace
 _IDENTITIES: Final = frozenset({"source.namespace", "source.principal", "source.serviceAccount"})
 _MAPS: Final = ("request.headers", "request.auth.claims", "experimental.envoy.filters.")
 _MAP_KEY: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]+\])+")
-#: Istio: a path with `{*}` or `{**}` in it is a template, which has no other stars and no named parts.
-_NO_TEMPLATE: Final = re.compile(r"/\{\w+=\*\*?\}|\{\w*\}|/\*|\*/")
+#: RFC 3986: what a segment of a path may be made of; Envoy's templates have no stars of another kind.
+_LITERAL: Final = re.compile(r"[-a-zA-Z0-9._~%!$&'()+,;:@=]+")
+_MOST_ACCOUNTS: Final = 16
+_LONGEST_ACCOUNT: Final = 320
 
 
 def validate_annotations(kind: str, annotations: dict[str, Any], findings: Findings) -> None:
@@ -142,9 +144,18 @@ def _source(path: str, source: Source, findings: Findings) -> None:
         ("serviceAccounts", source.service_accounts),
         ("notServiceAccounts", source.not_service_accounts),
     ):
-        for index, value in enumerate(values or ()):
-            if value.count("/") > 1 or "*" in value:
-                findings.error(f"{path}.{name}[{index}]", f"{value!r}", fix="NAMESPACE/NAME or NAME", value=value)
+        _accounts(f"{path}.{name}", values or (), findings)
+
+
+def _accounts(path: str, values: tuple[str, ...], findings: Findings) -> None:
+    """Istio: NAME, or NAMESPACE/NAME; no wildcards, and not too many."""
+    if len(values) > _MOST_ACCOUNTS:
+        findings.error(path, f"{len(values)} service accounts", fix=f"at most {_MOST_ACCOUNTS}, or another policy")
+    for index, value in enumerate(values):
+        parts = value.split("/")
+        if value and (len(parts) > 2 or not all(parts) or "*" in value or len(value) > _LONGEST_ACCOUNT):
+            text = f"{value!r} is not a service account"
+            findings.error(f"{path}[{index}]", text, fix="NAMESPACE/NAME or NAME", value=value)
 
 
 def _operation(path: str, operation: Operation, findings: Findings) -> None:
@@ -159,11 +170,17 @@ def _operation(path: str, operation: Operation, findings: Findings) -> None:
 
 
 def _path(path: str, text: str, findings: Findings) -> None:
-    if ("{*}" in text or "{**}" in text) and (wrong := _NO_TEMPLATE.search(text)):
-        findings.error(
-            path, f"{wrong.group()!r} cannot be beside {{*}} or {{**}}", fix="{*} and {**} as whole segments",
-            value=text,
-        )  # fmt: skip
+    """Istio: {*} stands for a segment and {**} for all the rest; beside them there are plain segments only."""
+    template, rest = "{*}" in text or "{**}" in text, False
+    for segment in text.strip("/").split("/"):
+        if segment in {"{*}", "{**}"}:
+            if rest:
+                findings.error(path, f"{segment!r} after {{**}}", fix="{**} as the last of its kind", value=text)
+            rest = rest or segment == "{**}"
+        elif "{" in segment or "}" in segment or (template and not _LITERAL.fullmatch(segment)):
+            findings.error(
+                path, f"{segment!r} is no part of a template", fix="{*} and {**} as whole segments", value=text
+            )
 
 
 def _addresses(path: str, values: Iterable[str], findings: Findings) -> None:
@@ -191,6 +208,8 @@ def _condition(path: str, condition: Condition, findings: Findings) -> None:
     for name, values in (("values", condition.values or ()), ("notValues", condition.not_values or ())):
         if key in _ADDRESSES:
             _addresses(f"{path}.{name}", values, findings)
+        if key == "source.serviceAccount":
+            _accounts(f"{path}.{name}", values, findings)
         if key == "destination.port":
             for index, text in enumerate(values):
                 if text and not _is_port(text):

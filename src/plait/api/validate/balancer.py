@@ -141,4 +141,5 @@ def _is_token(text: str) -> bool:
 
 
 def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
+    # As Envoy sees it: 1 is one.
+    return number > 0 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))

@@ -14,7 +14,7 @@ from plait.api.destinationrule import (
     TrafficPolicy,
     Tunnel,
 )
-from plait.api.names import is_dns_label, is_hostname, is_ip
+from plait.api.names import is_dns_label, is_hostname, is_ip, is_port
 from plait.api.selection import validate_labels, validate_selector
 from plait.api.validate.balancer import validate_load_balancer
 from plait.api.validate.findings import Findings
@@ -22,6 +22,7 @@ from plait.api.validate.findings import Findings
 #: Linux takes no more (tcp(7): keep-alive times in 15 bits, probes in 7).
 _MAX_KEEPALIVE: Final = timedelta(seconds=32767)
 _MAX_PROBES: Final = 127
+_CONFIG_MAP: Final = "configmap://"
 
 
 def validate_destinationrule(rule: DestinationRule, findings: Findings) -> None:
@@ -61,7 +62,10 @@ def _traffic_policy(path: str, policy: TrafficPolicy, findings: Findings) -> Non
             findings.error(f"{where}.port", "a port is missing", fix="port: {number: N}")
         else:
             number = setting.port.number
-            findings.port(f"{where}.port.number", number)
+            if not is_port(number):
+                # Istio takes it.
+                text = f"{number} is not a port: the policy has no effect"
+                findings.warn(f"{where}.port.number", text, fix="1 to 65535", value=number)
             if number in ports:
                 findings.warn(f"{where}.port.number", f"the first policy for {number} holds", fix="one", value=number)
             ports.add(number)
@@ -92,6 +96,8 @@ def validate_policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Fin
 
 def _tls(path: str, tls: ClientTLS, findings: Findings) -> None:
     """Istio: what each mode needs, and what contradicts it."""
+    if tls.credential_name.startswith(_CONFIG_MAP):
+        _config_map(f"{path}.credentialName", tls.credential_name, findings)
     files = [
         name
         for name, value in (
@@ -122,6 +128,14 @@ def _tls(path: str, tls: ClientTLS, findings: Findings) -> None:
     for index, name in enumerate(tls.subject_alt_names):
         if not name:
             findings.error(f"{path}.subjectAltNames[{index}]", "an empty name", fix="a DNS name or URI")
+
+
+def _config_map(path: str, text: str, findings: Findings) -> None:
+    """Istio: `configmap://NAME` or `configmap://NAMESPACE/NAME`, of the rule's own namespace."""
+    *owner, name = text.removeprefix(_CONFIG_MAP).split("/")
+    if not name or len(owner) > 1 or owner not in ([], [findings.key.namespace]):
+        fix = f"{_CONFIG_MAP}NAME of namespace {findings.key.namespace}"
+        findings.error(path, f"{text!r} is not a ConfigMap of this namespace", fix=fix, value=text)
 
 
 def _tunnel(path: str, tunnel: Tunnel, findings: Findings) -> None:

@@ -200,7 +200,7 @@ def validate_workloadgroup(group: WorkloadGroup, findings: Findings) -> None:
     if group.spec.template is None:
         findings.error("spec.template", "a template is missing", fix="template: {serviceAccount: NAME}")
     else:
-        validate_workload("spec.template", group.spec.template, findings, template=True)
+        _template(group.spec.template, findings)
         account = group.spec.template.service_account
         if account and not (is_hostname(account) and account == account.lower()):
             findings.warn(
@@ -218,6 +218,14 @@ def validate_workloadgroup(group: WorkloadGroup, findings: Findings) -> None:
         _probe("spec.probe", group.spec.probe, findings)
 
 
+def _template(template: WorkloadEntrySpec, findings: Findings) -> None:
+    """Istio takes any: what an entry could not be is told, since no program joins then."""
+    found = Findings(findings.key)
+    validate_workload("spec.template", template, found, template=True)
+    for problem in found.problems:
+        findings.warn(problem.path, f"{problem.message}: no program joins", fix=problem.fix, value=problem.value)
+
+
 def _probe(path: str, probe: ReadinessProbe, findings: Findings) -> None:
     for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         field = "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
@@ -229,6 +237,11 @@ def _probe(path: str, probe: ReadinessProbe, findings: Findings) -> None:
         findings.port(f"{path}.httpGet.port", probe.http_get.port)
         if probe.http_get.scheme not in {"", "HTTP", "HTTPS"}:
             findings.error(f"{path}.httpGet.scheme", f"{probe.http_get.scheme!r}", fix="HTTP or HTTPS")
+        for name, text in (("path", probe.http_get.path), ("host", probe.http_get.host)):
+            if text and text != "".join(text.split()):
+                what = "has blanks" if text.strip() else "is blank"
+                findings.warn(f"{path}.httpGet.{name}", f"{text!r} {what}: the probe fails", fix=f"a {name}, or none",
+                              value=text)  # fmt: skip
         for index, header in enumerate(probe.http_get.http_headers):
             findings.header_name(f"{path}.httpGet.httpHeaders[{index}].name", header.name)
     if probe.tcp_socket is not None:

@@ -41,7 +41,7 @@ def validate_envoyfilter(obj: EnvoyFilter, findings: Findings) -> None:
         validate_selector("spec.workloadSelector.labels", spec.workload_selector.labels, findings)
         if spec.target_refs:
             findings.error("spec", "workloadSelector and targetRefs exclude each other", fix="one of them")
-    validate_targets(None, None, spec.target_refs, findings)
+    validate_targets(None, None, spec.target_refs, findings, named=True)
     for index, target in enumerate(spec.target_refs):
         if target.kind != "Gateway":
             findings.warn(
@@ -97,7 +97,9 @@ def _match(path: str, given: ConfigPatch, match: ConfigMatch, findings: Findings
     )
     for name, value in forms.items():
         if value is not None and wanted is not None and name not in {wanted, "waypoint"}:
-            findings.error(f"{path}.{name}", f"{given.apply_to} is not matched by it", fix=f"match.{wanted}")
+            # Istio does not look at what filters of listeners are matched by.
+            tell = findings.warn if given.apply_to == "LISTENER_FILTER" else findings.error
+            tell(f"{path}.{name}", f"{given.apply_to} is not matched by it", fix=f"match.{wanted}")
     listener = match.listener
     if listener is None or listener.filter_chain is None or listener.filter_chain.filter is None:
         return

@@ -96,7 +96,7 @@ class Findings:
     def socket(self, path: str, text: str) -> None:
         """`unix:///path`, or `unix://@name` of an abstract socket."""
         name = text.removeprefix(UNIX)
-        if not name.startswith(("/", "@")) or len(name) < 2 or name.endswith("/"):
+        if not name.startswith("@") and (not name.startswith("/") or name.endswith("/")):
             self.error(path, f"{text!r} is not a unix socket", fix="unix:///path/to/socket or unix://@name", value=text)
 
     def port_name(self, path: str, name: str) -> None:

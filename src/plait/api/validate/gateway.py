@@ -112,7 +112,7 @@ def _server(path: str, server: Server, findings: Findings) -> None:
     protocol = server.port.protocol.upper()
     if protocol in TLS_PROTOCOLS and server.tls is None:
         findings.error(f"{path}.tls", f"{protocol} must have tls", fix="tls: {mode: SIMPLE, credentialName: NAME}")
-    elif protocol not in TLS_PROTOCOLS and server.tls is not None and protocol in _PROTOCOLS:
+    elif protocol not in TLS_PROTOCOLS and server.tls is not None and protocol in {*_PROTOCOLS, *_UNSERVED}:
         # Istio: on plain HTTP the only use of tls is the redirect.
         files = server.tls.server_certificate or server.tls.private_key or server.tls.ca_certificates
         plain = server.tls.mode in {"", "PASSTHROUGH", "AUTO_PASSTHROUGH"} and not files
@@ -128,7 +128,7 @@ def _port(path: str, port: GatewayPort, bind: str, findings: Findings) -> None:
             findings.error(f"{path}.number", "a unix socket has no port number", fix="0, or none", value=port.number)
     else:
         findings.port(f"{path}.number", port.number)
-    if port.number in PROXY_PORTS:
+    if port.number in PROXY_PORTS and port.protocol.upper() not in _UNSERVED:
         findings.error(f"{path}.number", f"{port.number} belongs to the proxy itself", fix="another port")
     if port.protocol.upper() in _UNSERVED:
         findings.warn(
@@ -148,7 +148,7 @@ def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
     """Istio: what each mode needs and what contradicts it. A Sidecar's listeners have the same settings."""
     validate_ciphers(path, tls.cipher_suites, findings)
     validate_curves(path, tls.ecdh_curves, findings)
-    if tls.min_protocol_version in _OLD_TLS:
+    if tls.min_protocol_version in _OLD_TLS and not tls.cipher_suites:
         findings.warn(
             f"{path}.minProtocolVersion", "TLS below 1.2 needs ciphers that are off by default", fix="TLSV1_2, or "
             "compatible cipherSuites", value=tls.min_protocol_version,
@@ -173,6 +173,8 @@ def validate_server_tls(path: str, tls: ServerTLS, findings: Findings) -> None:
         return
     _one_source(path, tls, findings)
     if mode in {"PASSTHROUGH", "AUTO_PASSTHROUGH"}:
+        if tls.ca_crl and tls.credential_name:
+            findings.error(f"{path}.caCrl", "CRL is not supported with credentialName", fix="ca.crl in the Secret")
         if present:
             findings.warn(
                 path, f"{mode} mode does not use certificates, so {' and '.join(present)} will be ignored",

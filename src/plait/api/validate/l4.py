@@ -27,7 +27,8 @@ def validate_l4_routes(spec: VirtualServiceSpec, findings: Findings) -> None:
     for index, rule in enumerate(spec.tls):
         if not rule.match:
             findings.error(f"spec.tls[{index}].match", "a match is missing", fix="match: [{sniHosts: [HOST]}]")
-        gateway = bool(spec.gateways) and "mesh" not in spec.gateways
+        # Istio: a rule without gateways counts here as one for gateways.
+        gateway = "mesh" not in spec.gateways
         for place, chosen in enumerate(rule.match):
             _tls_match(f"spec.tls[{index}].match[{place}]", chosen, spec.hosts, findings, gateway=gateway)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from plait.api.destinationrule import LocalitySetting, ZoneAwareSetting
@@ -24,7 +25,7 @@ def validate_locality(path: str, setting: LocalitySetting, findings: Findings) -
     elif setting.distribute and setting.failover_priority:
         findings.warn(f"{path}.failoverPriority", "has no effect beside distribute", fix="one of them")
     sources = [each.from_ for each in setting.distribute]
-    _localities(f"{path}.distribute", sources, findings)
+    _localities(f"{path}.distribute", sources, findings, ordered=True)
     for index, each in enumerate(setting.distribute):
         where = f"{path}.distribute[{index}].to"
         total = sum(each.to.values())
@@ -33,7 +34,7 @@ def validate_locality(path: str, setting: LocalitySetting, findings: Findings) -
                 findings.error(f"{where}[{name}]", f"{share} is not a share", fix="1 to 100", value=share)
         if total != 100:
             findings.error(where, f"the shares add up to {total}", fix="shares that add up to 100", value=total)
-        _localities(where, list(each.to), findings)
+        _localities(where, list(each.to), findings, ordered=False)
     for index, change in enumerate(setting.failover):
         where = f"{path}.failover[{index}]"
         if change.from_ == change.to:
@@ -54,20 +55,26 @@ def validate_zones(path: str, setting: ZoneAwareSetting, findings: Findings, *, 
     findings.integer(f"{path}.minClusterSize", setting.min_cluster_size, low=1, high=2**32 - 1)
 
 
-def _localities(path: str, names: list[str], findings: Findings) -> None:
-    """Each is region/zone/subzone with a star at the end at most, and none includes another."""
+def _localities(path: str, names: Sequence[str], findings: Findings, *, ordered: bool) -> None:
+    """Each is region/zone/subzone with a star at the end at most, and none includes another.
+
+    Istio: in a list a wider one may come after those that it includes, since the first that fits holds.
+    """
     for name in names:
-        parts = name.split("/")
-        if not name or len(parts) > 3 or not all(parts) or any("*" in part for part in parts[:-1]):
+        parts = name.split("/", 2)
+        if not all(parts) or "*" in name[:-1]:
             findings.error(
                 path, f"{name!r} is not a locality", fix="region/zone/subzone, with * at the end", value=name
             )
         elif parts[-1] != "*" and "*" in parts[-1]:
-            findings.error(path, f"{name!r} is not a locality", fix="* stands for a whole part", value=name)
-    for name in names:
-        for other in names:
-            if name is not other and _includes(name, other):
-                findings.error(path, f"{name!r} includes {other!r}", fix="localities that do not overlap", value=other)
+            text = f"{name!r} is nobody's locality: * stands for a whole part"
+            findings.warn(path, text, fix="region/*, region/zone/* or the whole name", value=name)
+    for index, name in enumerate(names):
+        for other in names[:index]:
+            pair = (other, name) if _includes(other, name) else (name, other)
+            if _includes(other, name) or (_includes(name, other) and not (ordered and name.endswith("*"))):
+                findings.error(path, f"{pair[0]!r} includes {pair[1]!r}", fix="localities that do not overlap",
+                               value=pair[1])  # fmt: skip
 
 
 def _includes(wide: str, narrow: str) -> bool:

@@ -136,15 +136,17 @@ def _tls(path: str, protocol: str, tls: ServerTLS, findings: Findings) -> None:
 def _egress(path: str, listener: EgressListener, findings: Findings) -> None:
     if listener.port is not None:
         _port(f"{path}.port", listener.port, listener.bind, findings)
-    if listener.bind.startswith(UNIX):
+    elif listener.bind:
+        findings.warn(f"{path}.bind", "has no effect without a port", fix="a port, or no bind", value=listener.bind)
+    if listener.port is None:
+        # Istio: what stands beside it is not looked at.
+        pass
+    elif listener.bind.startswith(UNIX):
         findings.socket(f"{path}.bind", listener.bind)
         if listener.capture_mode not in {"DEFAULT", "NONE"}:
             findings.error(f"{path}.captureMode", "a unix socket is called by name, not captured", fix="NONE or none")
-    elif listener.bind:
-        if listener.port is None:
-            findings.error(f"{path}.bind", "an address without a port", fix="a port, or no bind")
-        if not is_ip(listener.bind):
-            findings.error(f"{path}.bind", f"{listener.bind!r} is not an address", fix="an IP address or unix:///path")
+    elif listener.bind and not is_ip(listener.bind):
+        findings.error(f"{path}.bind", f"{listener.bind!r} is not an address", fix="an IP address or unix:///path")
     if not listener.hosts:
         findings.error(f"{path}.hosts", "a host is missing", fix='for example ["./*", "istio-system/*"]')
     for index, host in enumerate(listener.hosts):

@@ -105,8 +105,10 @@ def _tag(path: str, name: str, tag: CustomTag, findings: Findings) -> None:
         findings.error(path, "a tag without a name", fix="a name")
     forms = {"literal": tag.literal, "environment": tag.environment, "header": tag.header, "formatter": tag.formatter}
     present = [form for form, value in forms.items() if value is not None]
-    if len(present) != 1:
+    if len(present) > 1:
         findings.error(path, "a tag has one source", fix="one of literal, environment, header, formatter")
+    elif not present:
+        findings.warn(path, "says nothing", fix="one of literal, environment, header, formatter")
     for form, value in (("literal", tag.literal), ("formatter", tag.formatter)):
         if value is not None and not value.value:
             findings.error(f"{path}.{form}.value", "is empty", fix="a text")

@@ -122,11 +122,16 @@ def _overlaps(hosts: tuple[str, ...], findings: Findings) -> None:
     """Istio: no host of a rule may include another."""
     for index, host in enumerate(hosts):
         for other in hosts[:index]:
-            if is_wildcard_host(host) and is_wildcard_host(other) and host_matches(host, other):
+            if is_wildcard_host(host) and is_wildcard_host(other) and _overlap(host, other):
                 findings.error(
                     f"spec.hosts[{index}]", f"{host!r} and {other!r} overlap", fix="hosts that do not", value=host
                 )
                 break
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Istio: `*shop.example` includes `shop.example` too."""
+    return host_matches(one, other) or one.lstrip("*").lower() == other.lstrip("*").lower()
 
 
 def _gateway(path: str, name: str, findings: Findings) -> None:
@@ -169,7 +174,9 @@ def _http_route(path: str, route: HTTPRoute, findings: Findings) -> None:
         )
         if present
     ]
-    if len(actions) != 1:
+    if actions == ["directResponse", "delegate"]:
+        findings.warn(f"{path}.directResponse", "has no effect: the delegate answers", fix="remove it")
+    elif len(actions) != 1:
         findings.error(
             path,
             f"a rule does one thing, this one has {' and '.join(actions) or 'nothing'}",
@@ -239,7 +246,7 @@ def _by_claims(match: HTTPMatchRequest) -> bool:
 def _mirrors(path: str, route: HTTPRoute, findings: Findings) -> None:
     if route.mirror is not None:
         _destination(f"{path}.mirror", route.mirror, findings)
-        if route.mirrors:
+        if route.mirrors and route.delegate is None:
             findings.error(path, "both mirror and mirrors are set", fix="only mirrors")
     for name, old in (("mirrorPercent", route.mirror_percent), ("mirror_percent", route.mirror_percent_snake)):
         findings.percent(f"{path}.{name}", old)
