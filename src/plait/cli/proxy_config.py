@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from plait.proxy.routes import route_rows
 LISTENER = ("ADDRESSES", "PORT", "MATCH", "DESTINATION")
 ROUTE = ("NAME", "VHOST NAME", "DOMAINS", "MATCH", "VIRTUAL SERVICE")
 CLUSTER = ("SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE")
+SECRET = ("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE", "IDENTITY")
 ENDPOINT = ("ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER")
 
 Options = Callable[[Callable[..., None]], Callable[..., None]]
@@ -75,6 +77,8 @@ _ALIASES = {
     "endpoints": "endpoint",
     "ep": "endpoint",
     "b": "bootstrap",
+    "secrets": "secret",
+    "s": "secret",
     "a": "all",
 }
 
@@ -97,6 +101,7 @@ Examples:
   plait proxy-config route deploy/front-end -n sock-shop --name 80
   plait proxy-config cluster deploy/front-end -n sock-shop --fqdn catalogue.sock-shop.svc.cluster.local
   plait proxy-config endpoint deploy/front-end -n sock-shop --status healthy
+  plait proxy-config secret deploy/front-end -n sock-shop
   plait proxy-config all deploy/istio-ingressgateway -n istio-system -o json
 """,
 )
@@ -206,6 +211,22 @@ def endpoint(
     else:
         kept = {row.cluster for row in rows}
         print_data([each for each in statuses.get("cluster_statuses") or () if each.get("name") in kept], output)
+
+
+@proxy_config.command()
+@_common()
+def secret(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
+    """Certificates: how long they are valid, and whose they are. Private keys are never shown."""
+    # Reading certificates takes a library that no other command here has a use for.
+    from plait.proxy.secrets import secret_rows, secrets  # noqa: PLC0415
+
+    found = _dump(ctx, target, namespace)
+    if output != "table":
+        print_data(secrets(found), output)
+    elif rows := secret_rows(found, dt.datetime.now(dt.UTC)):
+        click.echo(table(SECRET, rows))
+    else:
+        click.echo("no secrets: nothing in this proxy uses a certificate yet")
 
 
 @proxy_config.command()
