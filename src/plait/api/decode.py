@@ -60,6 +60,7 @@ MeshObject: TypeAlias = (
     | ServiceEntry
     | WorkloadEntry
     | Sidecar
+    | PeerAuthentication
 )
 
 
@@ -96,7 +97,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "EnvoyFilter": _Kind("networking.istio.io", EnvoyFilter, validate_envoyfilter),
     "ProxyConfig": _Kind("networking.istio.io", ProxyConfig, validate_proxyconfig, steers=False),
     "AuthorizationPolicy": _Kind("security.istio.io", AuthorizationPolicy, validate_authorizationpolicy, steers=False),
-    "PeerAuthentication": _Kind("security.istio.io", PeerAuthentication, validate_peerauthentication, steers=False),
+    "PeerAuthentication": _Kind("security.istio.io", PeerAuthentication, validate_peerauthentication),
     "RequestAuthentication": _Kind(
         "security.istio.io", RequestAuthentication, validate_requestauthentication, steers=False
     ),

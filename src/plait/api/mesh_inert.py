@@ -34,20 +34,19 @@ ROWS: Final[tuple[Inert, ...]] = (
         for name in ("loadBalancer", "portLevelSettings", "proxyProtocol", "retryBudget", "tls", "tunnel")
     ),
     row("disableEnvoyListenerLog", "has no effect: listeners write no log of their own"),
-    row("enableAutoMtls", _NO_CERTIFICATES),
     row("enableEnvoyAccessLogService", "has no effect: accessLogFile says where logs go"),
     row("enablePrometheusMerge", _NO_TELEMETRY),
     row("enableTracing", _NO_TELEMETRY),
     row("extensionProviders", _NO_TELEMETRY),
     row("hboneIdleTimeout", "has no effect: nothing is tunnelled in HBONE"),
-    row("meshMTLS", _NO_CERTIFICATES),
+    row("meshMTLS.cipherSuites", "has no effect: both ends are Envoys and agree on the best that both have"),
+    row("meshMTLS.ecdhCurves", "has no effect: both ends are Envoys and agree on the best that both have"),
     row("proxyInboundListenPort", _FIXED),
     row("proxyListenPort", _FIXED),
     row("serviceEntryVisibility", "has no effect: exportTo and defaultServiceExportTo say who sees what"),
     row("serviceScopeConfigs", "has no effect: it is for the ambient mode"),
     row("serviceSettings", _ONE_CLUSTER),
     row("tlsDefaults.minProtocolVersion", "has no effect, as in Istio today: write it in the Gateway's server"),
-    row("trustDomainAliases", _NO_CERTIFICATES),
     row("verifyCertificateAtClient", "has no effect: a DestinationRule's tls says what is verified"),
 )
 #: Of `defaultConfig`.

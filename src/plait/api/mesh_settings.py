@@ -141,6 +141,12 @@ class TLSDefaults(msgspec.Struct, frozen=True, rename="camel"):
     ecdh_curves: tuple[str, ...] = ()
 
 
+class MutualTLSSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Of mutual TLS within the mesh."""
+
+    min_protocol_version: Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
+
+
 class BaselinePolicy(msgspec.Struct, frozen=True, rename="camel"):
     """What holds for destinations whose DestinationRule leaves a block out. Istio takes these two blocks alone."""
 
@@ -181,6 +187,8 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     locality_lb_setting: LocalitySetting | None = None
     zone_aware_lb_setting: ZoneAwareSetting | None = None
     tls_defaults: TLSDefaults | None = None
+    mesh_mtls: MutualTLSSettings | None = msgspec.field(default=None, name="meshMTLS")
+    enable_auto_mtls: bool | None = None
     proxy_http_port: int | None = None
     dns_refresh_rate: str | None = None
     default_service_export_to: tuple[str, ...] | None = None
@@ -193,6 +201,7 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     ingress_selector: str | None = None
     ingress_controller_mode: Literal["OFF", "DEFAULT", "STRICT"] | None = None
     trust_domain: str | None = None
+    trust_domain_aliases: tuple[str, ...] | None = None
     root_namespace: str | None = None
 
     @property

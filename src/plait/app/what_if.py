@@ -12,6 +12,7 @@ from plait.app.difference import ResourceChange, resource_changes
 from plait.inject.config import PROXY_CONTAINER
 from plait.mesh.gateway_servers import gateway_listeners
 from plait.mesh.node import ProxyNode
+from plait.mesh.peers import takes_part
 from plait.simulate.configuration import Configuration
 from plait.snapshot.reader import Reader
 from plait.sources.kubernetes import KINDS
@@ -137,11 +138,13 @@ def node_of(pod: Mapping[str, Any]) -> ProxyNode | None:
     proxy = next((each for each in spec.get("containers") or () if each.get("name") == PROXY_CONTAINER), None)
     if proxy is None or not address:
         return None
+    labels = tuple(sorted((metadata.get("labels") or {}).items()))
     return ProxyNode(
         kind="router" if _ROUTER in (proxy.get("args") or ()) else "sidecar",
         ip=address,
         pod=metadata["name"],
         namespace=metadata["namespace"],
-        labels=tuple(sorted((metadata.get("labels") or {}).items())),
+        labels=labels,
+        certificates=takes_part(labels),
         service_account=spec.get("serviceAccountName") or "default",
     )

@@ -39,11 +39,14 @@ class Endpoint:
         return dict(self.pod.labels) if self.pod is not None else {}
 
 
-def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "") -> tuple[Endpoint, ...]:
+def endpoints(
+    reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "", *, unready: bool = False
+) -> tuple[Endpoint, ...]:
     """The ready endpoints of a port, of the subset that carries `labels`; each address once, sorted.
 
     Slices carry their ports by the name of the Service port. An endpoint that is terminating or not ready gets no new
     traffic; the connections it has live on. `owner` is the namespace whose host is meant, where several define it.
+    With `unready` also pods that are not ready.
     """
     service = reader.host(host, owner)
     names = {name for number, _, name in service.ports if number == port} if service is not None else set()
@@ -62,7 +65,7 @@ def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: 
         if target is None:
             continue
         for item in piece.endpoints:
-            if item.conditions.ready is False or not item.addresses:
+            if not item.addresses or (item.conditions.ready is False and not unready):
                 continue
             endpoint = _endpoint(reader, piece, item, target)
             if wanted.issubset(endpoint.pod.labels if endpoint.pod is not None else ()):

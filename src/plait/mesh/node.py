@@ -10,7 +10,8 @@ from typing import Literal
 class ProxyNode:
     """One Envoy. Its id on the wire is `TYPE~IP~POD.NAMESPACE~DNS_DOMAIN` (Istio's node id).
 
-    `labels` are the pod's labels as sorted pairs, so that equal nodes are equal values.
+    `labels` are the pod's labels as sorted pairs, so that equal nodes are equal values. `certificates`: an agent gives
+    it a certificate of the mesh, which its bootstrap says in the metadata (`WORKLOAD_CERTIFICATES`).
     """
 
     kind: Literal["sidecar", "router"]
@@ -19,6 +20,7 @@ class ProxyNode:
     namespace: str
     labels: tuple[tuple[str, str], ...] = ()
     service_account: str = "default"
+    certificates: bool = False
 
     @property
     def id(self) -> str:

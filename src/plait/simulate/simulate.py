@@ -57,10 +57,7 @@ def simulate(configuration: Configuration, call: Call, *, gateway: bool = False)
 def _listener(configuration: Configuration, call: Call, *, gateway: bool) -> Listener | None:
     listeners = configuration.listeners
     if call.inbound:
-        bound = [
-            each for each in listeners.values() if _is_inbound(each) and _at(each) == (names.ANY_ADDRESS, call.port)
-        ]
-        return next((each for each in bound if _binds(each)), listeners.get(names.VIRTUAL_INBOUND))
+        return listening_at(configuration, call.port) or listeners.get(names.VIRTUAL_INBOUND)
     if gateway:
         wanted = ((call.address, call.port), (names.ANY_ADDRESS, call.port))
         return next((each for place in wanted for each in listeners.values() if _at(each) == place), None)
@@ -71,6 +68,12 @@ def _listener(configuration: Configuration, call: Call, *, gateway: bool) -> Lis
             if _at(each) == place:
                 return each
     return listeners.get(names.VIRTUAL_OUTBOUND)
+
+
+def listening_at(configuration: Configuration, port: int) -> Listener | None:
+    """The listener of a port of the workload for which nothing is captured: the proxy itself listens there."""
+    found = (each for each in configuration.listeners.values() if _is_inbound(each) and _binds(each))
+    return next((each for each in found if _at(each) == (names.ANY_ADDRESS, port)), None)
 
 
 def _is_inbound(listener: Listener) -> bool:

@@ -19,6 +19,7 @@ from plait.api.mesh_settings import KEY as MESH_SETTINGS
 from plait.api.mesh_settings import ConfigMap, read_settings
 from plait.api.meta import ObjectKey
 from plait.api.names import gateway_place
+from plait.api.security import PeerAuthentication
 from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import Destination, VirtualService
@@ -29,6 +30,7 @@ from plait.snapshot.entries import service_entry, sidecar, workload_entry
 from plait.snapshot.envoy_filters import envoy_filter
 from plait.snapshot.hosts import complete_host, service_host
 from plait.snapshot.ingresses import gateway_of, virtual_services_of
+from plait.snapshot.peers import peer_authentication
 from plait.snapshot.protocols import Protocol, protocol_of
 from plait.snapshot.rules import IndexRules
 from plait.snapshot.visibility import EVERYBODY, scopes, service_scopes
@@ -61,6 +63,8 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
             workload_entry(value, result)
         case EnvoyFilter():
             envoy_filter(value, result)
+        case PeerAuthentication():
+            peer_authentication(value, result)
         case Sidecar():
             sidecar(value, result)
         case ConfigMap():

@@ -21,6 +21,7 @@ from plait.kit.memo import Key
 from plait.snapshot import keys
 from plait.snapshot.envoy_filters import EnvoyFilterEntry, envoy_filter_labels, envoy_filters
 from plait.snapshot.owners import chosen_host, undisputed
+from plait.snapshot.peers import PeerEntry, peer_authentications
 from plait.snapshot.snapshot import Snapshot
 from plait.snapshot.visibility import EVERYBODY, visible_in
 
@@ -298,6 +299,10 @@ class Reader:
             *(self._read(envoy_filter_labels(namespace)) or ()),
         )
         return frozenset(label for label, _ in seen)
+
+    def peer_authentications(self, namespace: str) -> tuple[PeerEntry, ...]:
+        """The PeerAuthentications of a namespace, the oldest first."""
+        return self._read(peer_authentications(namespace)) or ()
 
     def ingress_class(self, name: str) -> IngressClass | None:
         """One IngressClass."""

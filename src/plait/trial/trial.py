@@ -14,6 +14,7 @@ from typing import Final
 from plait.proxy.envoy import run_envoy
 from plait.simulate.call import Call
 from plait.simulate.configuration import Configuration
+from plait.simulate.simulate import listening_at
 from plait.trial import http1, http2
 from plait.trial.certificates import Certificates
 from plait.trial.connection import Connection, RefusedError, connect
@@ -86,7 +87,8 @@ class Trial:
         """The socket where the kernel would have the connection arrive, or Envoy itself hand it to."""
         sockets = self._made.entries
         if call.inbound:
-            return sockets.get(names.VIRTUAL_INBOUND)
+            bound = listening_at(self._configuration, call.port)
+            return sockets.get(bound.name if bound is not None else names.VIRTUAL_INBOUND)
         for wanted in (call.address, names.ANY_ADDRESS):
             here = [
                 name

@@ -23,17 +23,20 @@ from plait.api.destinationrule import (
     TrafficPolicy,
 )
 from plait.api.durations import parse_duration
+from plait.api.spiffe import WorkloadIdentity
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import EffectivePolicy
 from plait.mesh.destinations import Destination
+from plait.mesh.peers import Servers
 from plait.mesh.placing import Placing
 from plait.snapshot.keys import SERVICE, ServiceHost
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
 from plait.xds.balancing import set_balancing
 from plait.xds.encode import duration, packed
+from plait.xds.mesh_tls import OFFER_BYTES, OFFER_EITHER, OFFER_HTTP1, OFFER_HTTP2, terms
 from plait.xds.origin import origin_metadata
-from plait.xds.upstream_tls import begins_tls, transport_socket
+from plait.xds.upstream_tls import Mutual, begins_tls, set_sockets
 
 UNLIMITED: Final = 0xFFFFFFFF
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -58,12 +61,13 @@ def outbound_cluster(
     to_address: bool,
     spread: Placing,
     credentials: bool = False,
+    servers: Servers | None = None,
 ) -> Cluster:
     """The cluster of `destination`.
 
     `to_address`: the caller has already chosen the address (headless services, PASSTHROUGH); otherwise endpoints come
     by EDS. `spread`: how calls are spread over places. `credentials`: the proxy gets the Secrets that any rule names (a
-    gateway).
+    gateway). `servers`: who is behind the port; None: the proxy speaks no mutual TLS.
     """
     name = names.outbound_cluster(destination.host, destination.port, destination.subset)
     policy = effective.policy
@@ -94,12 +98,46 @@ def outbound_cluster(
     http2 = options is not None and options.explicit_http_config.HasField("http2_protocol_options")
     if options is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
-    socket = transport_socket(policy, http2=http2, credentials=credentials or effective.selected)
-    if socket is not None:
-        cluster.transport_socket.CopyFrom(socket)
+    set_sockets(
+        cluster,
+        policy,
+        http2=http2,
+        credentials=credentials or effective.selected,
+        mutual=_mutual(destination, service, servers, options, mesh) if servers is not None else None,
+    )
     if policy.outlier_detection is not None and not to_address:
         _outlier(cluster, policy.outlier_detection)
     return cluster
+
+
+def _mutual(
+    destination: Destination,
+    service: ServiceHost,
+    servers: Servers,
+    options: HttpProtocolOptions | None,
+    mesh: MeshConfig,
+) -> Mutual:
+    """Mutual TLS towards a destination: Istio's rules. What is offered must agree with the HTTP that is spoken."""
+    protocol = service.protocol(destination.port)
+    if protocol is None or not protocol.may_be_http:
+        offer: tuple[str, ...] = OFFER_BYTES
+    elif options is not None and options.HasField("use_downstream_protocol_config"):
+        offer = OFFER_EITHER
+    else:
+        http2 = options is not None and options.explicit_http_config.HasField("http2_protocol_options")
+        offer = OFFER_HTTP2 if http2 else OFFER_HTTP1
+    agreed = terms(mesh)
+    return Mutual(
+        agreed=agreed,
+        sni=names.sni(destination.host, destination.port, destination.subset),
+        offer=offer,
+        servers=(
+            *servers.names,
+            *(WorkloadIdentity(domain, *account).uri for account in servers.accounts for domain in agreed.domains),
+        ),
+        auto=mesh.auto_mutual_tls and not service.external and servers.mutual,
+        whole=servers.whole,
+    )
 
 
 def _stat_name(pattern: str, destination: Destination, service: ServiceHost) -> str:

@@ -10,20 +10,25 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
 from plait.mesh.endpoints import Endpoint
 from plait.mesh.entry_endpoints import UNIX
+from plait.mesh.peers import Speaks, nobody
 from plait.mesh.placing import Group, groups
+from plait.xds.mesh_tls import SOCKET_MATCH, SPEAKS
 from plait.xds.origin import NAMESPACE
 
 
-def load_assignment(name: str, endpoints: Iterable[Endpoint]) -> ClusterLoadAssignment:
+def load_assignment(name: str, endpoints: Iterable[Endpoint], speaking: Speaks = nobody) -> ClusterLoadAssignment:
     """The assignment of cluster `name`. Without endpoints it is sent too: that is what empties a cluster."""
-    return placed_assignment(name, groups(endpoints))
+    return placed_assignment(name, groups(endpoints), speaking)
 
 
-def placed_assignment(name: str, found: Iterable[Group]) -> ClusterLoadAssignment:
-    """The assignment of cluster `name` for callers that see endpoints in these groups."""
+def placed_assignment(name: str, found: Iterable[Group], speaking: Speaks = nobody) -> ClusterLoadAssignment:
+    """The assignment of cluster `name` for callers that see endpoints in these groups.
+
+    Endpoints that mutual TLS may be spoken to (`speaking`) say so: clusters choose by it how to call them.
+    """
     result = ClusterLoadAssignment(cluster_name=name)
     for each in found:
-        group = result.endpoints.add(lb_endpoints=[_endpoint(member) for member in each.endpoints])
+        group = result.endpoints.add(lb_endpoints=[_endpoint(member, speaking) for member in each.endpoints])
         if any(each.locality):
             region, zone, subzone = each.locality
             group.locality.CopyFrom(Locality(region=region, zone=zone, sub_zone=subzone))
@@ -32,8 +37,10 @@ def placed_assignment(name: str, found: Iterable[Group]) -> ClusterLoadAssignmen
     return result
 
 
-def _endpoint(endpoint: Endpoint) -> LbEndpoint:
+def _endpoint(endpoint: Endpoint, speaking: Speaks) -> LbEndpoint:
     result = LbEndpoint()
+    if speaking(endpoint):
+        result.metadata.filter_metadata[SOCKET_MATCH].update(SPEAKS)
     if endpoint.address.startswith(UNIX):
         result.endpoint.address.pipe.path = endpoint.address.removeprefix(UNIX)
     else:

@@ -260,7 +260,9 @@ class GatewayFragments:
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         yield names.BLACKHOLE_CLUSTER, ("fixed-cluster", names.BLACKHOLE_CLUSTER)
-        yield from cluster_entries(tracker.need(("gateway-destinations", view)), view.caller, gateway=True)
+        yield from cluster_entries(
+            tracker.need(("gateway-destinations", view)), view.caller, gateway=True, mutual=view.mutual
+        )
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         found = tracker.need(("gateway-destinations", view))

@@ -1,14 +1,14 @@
 """What a workload serves -> the listener `virtualInbound` and the clusters of the application's own ports.
 
-One filter chain per declared port. An application's port without a Service passes through. Chains for mutual TLS will
-stand beside the plain ones of the same port: `_chains` makes all chains of one port.
+Each declared port has its filter chains: for mutual TLS, and for what else is allowed to call it. An application's port
+without a Service passes through, on the same terms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -27,9 +27,12 @@ from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import O
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 
 from plait.api.destinationrule import ConnectionPool, TrafficPolicy
+from plait.api.security import MTLSMode
 from plait.mesh.config import MeshConfig
 from plait.mesh.entry_endpoints import UNIX
 from plait.mesh.inbound import InboundPort
+from plait.mesh.origin import Origin
+from plait.mesh.peers import WorkloadPeers
 from plait.snapshot.keys import SERVICE
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
@@ -45,6 +48,7 @@ from plait.xds.encode import duration, packed
 from plait.xds.http_connection import http_connection_manager
 from plait.xds.listener import HTTP_INSPECTOR, PLAIN_HTTP, TLS_INSPECTOR, sniffing_timeout, tcp_proxy
 from plait.xds.manners import PLAIN, Manners
+from plait.xds.mesh_tls import ALL_PROTOCOLS, HTTP_PROTOCOLS, TCP_PROTOCOLS, server_socket
 from plait.xds.origin import origin_metadata
 from plait.xds.tls import downstream_tls
 
@@ -52,38 +56,64 @@ CAPTURE_PORT: Final = 15006
 ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
 #: The source address of the sidecar's own calls to the application: capture exempts it.
 LOCAL_ADDRESS: Final = "127.0.0.6"
+#: How long a client may take to begin TLS before it is taken for one that does not. One that waits for a server which
+#: speaks first waits as long; a client of mutual TLS that is taken for another on a busy machine would fail.
+HANDSHAKE_PATIENCE: Final = timedelta(seconds=1)
 
 
 def virtual_inbound(
-    ports: tuple[InboundPort, ...], *, detection_timeout: timedelta, manners: Manners = PLAIN
+    ports: tuple[InboundPort, ...],
+    *,
+    detection_timeout: timedelta,
+    manners: Manners = PLAIN,
+    peers: WorkloadPeers | None = None,
 ) -> Listener:
-    """The listener of the capture port.
+    """The listener of the capture port. `peers`: what is demanded of callers; None: the proxy has no certificate.
 
-    Only ports without a declared protocol, and those where TLS ends, are looked into; which those are is a property of
-    the listener, so a change of them drains it.
+    What connections are looked into is a property of the listener, so a change of it drains all of them: TLS is looked
+    for on all ports but those that do without mutual TLS, HTTP on those without a declared protocol.
     """
     listener = Listener(name=names.VIRTUAL_INBOUND, traffic_direction=INBOUND)
     listener.address.socket_address.address = names.ANY_ADDRESS
     listener.address.socket_address.port_value = CAPTURE_PORT
     listener.listener_filters.append(ListenerFilter(name=ORIGINAL_DST, typed_config=packed(OriginalDst())))
-    for name, config, looked_into in (
-        (TLS_INSPECTOR, TlsInspector(), [port.port for port in ports if port.tls is not None]),
-        (HTTP_INSPECTOR, HttpInspector(), [port.port for port in ports if port.protocol is Protocol.AUTO]),
+    for name, config, (others, looked_into) in (
+        (TLS_INSPECTOR, TlsInspector(), _with_tls(ports, peers)),
+        (HTTP_INSPECTOR, HttpInspector(), (False, [port.port for port in ports if port.protocol is Protocol.AUTO])),
     ):
-        if looked_into:
+        if looked_into or others:
             inspector = ListenerFilter(name=name, typed_config=packed(config))
-            inspector.filter_disabled.not_match.CopyFrom(_any_port(looked_into))
+            if others and looked_into:
+                inspector.filter_disabled.CopyFrom(_any_port(looked_into))
+            elif looked_into:
+                inspector.filter_disabled.not_match.CopyFrom(_any_port(looked_into))
             listener.listener_filters.append(inspector)
-    listener.listener_filters_timeout.CopyFrom(duration(detection_timeout.total_seconds()))
+    patience = detection_timeout if peers is None else max(detection_timeout, HANDSHAKE_PATIENCE)
+    listener.listener_filters_timeout.CopyFrom(duration(patience.total_seconds()))
     listener.continue_on_listener_filters_timeout = True
     loop = FilterChain(name=names.INBOUND_BLACKHOLE_CHAIN, filters=[tcp_proxy(names.BLACKHOLE_CLUSTER)])
     loop.filter_chain_match.destination_port.value = CAPTURE_PORT
     listener.filter_chains.append(loop)
     for port in ports:
-        listener.filter_chains.extend(_chains(port, manners))
-    rest = tcp_proxy(names.INBOUND_PASSTHROUGH_CLUSTER, manners=manners)
-    listener.filter_chains.append(FilterChain(name=names.INBOUND_CATCHALL_CHAIN, filters=[rest]))
+        listener.filter_chains.extend(_chains(port, manners, peers.at(port.port).mode if peers is not None else None))
+    declared = {port.port for port in ports}
+    for number, demanded in peers.ports if peers is not None else ():
+        if number not in declared:
+            listener.filter_chains.extend(_passing(demanded.mode, manners, port=number))
+    listener.filter_chains.extend(_passing(peers.whole.mode if peers is not None else None, manners))
     return listener
+
+
+def _with_tls(ports: tuple[InboundPort, ...], peers: WorkloadPeers | None) -> tuple[bool, list[int]]:
+    """(False, the only ports where TLS is looked for), or (True, the only ports where it is not)."""
+    ending = [port.port for port in ports if port.tls is not None]
+    if peers is None:
+        return False, ending
+    numbers = sorted({*(port.port for port in ports), *(number for number, _ in peers.ports)})
+    mutual = [number for number in numbers if peers.at(number).mode != "DISABLE" or number in ending]
+    if peers.whole.mode == "DISABLE":
+        return False, mutual
+    return True, [number for number in numbers if number not in mutual]
 
 
 def _any_port(ports: list[int]) -> ListenerFilterChainMatchPredicate:
@@ -100,48 +130,122 @@ def _any_port(ports: list[int]) -> ListenerFilterChainMatchPredicate:
     return result
 
 
-def _chains(port: InboundPort, manners: Manners) -> Iterator[FilterChain]:
+class _Kind(NamedTuple):
+    """One chain of a port: for which connections it is, and what it does with them."""
+
+    http: bool
+    mutual: bool = False
+    transport: str = ""
+    protocols: tuple[str, ...] = ()
+
+
+def _kinds(protocol: Protocol, mode: MTLSMode | None) -> Iterator[_Kind]:
+    """The chains of a port by what is demanded (None: no certificate to demand anything by), as in Istio.
+
+    The chains for mutual TLS are the same in PERMISSIVE and in STRICT, so that connections outlive the change. STRICT
+    has further ones for any other TLS, whose clients learn that a certificate is required.
+    """
+    http, auto = protocol.is_http, protocol is Protocol.AUTO
+    if mode in {None, "DISABLE"}:
+        if auto:
+            # No transport protocol: Envoy never goes back to a chain that names none once one that does has its port,
+            # and what is no HTTP would find no chain at all.
+            yield _Kind(http=True, protocols=PLAIN_HTTP)
+        yield _Kind(http=http)
+        return
+    if auto:
+        yield _Kind(http=True, mutual=True, transport="tls", protocols=HTTP_PROTOCOLS)
+    yield _Kind(http=http, mutual=True, transport="tls", protocols=TCP_PROTOCOLS if auto else ALL_PROTOCOLS)
+    if mode == "STRICT":
+        yield _Kind(http=http, mutual=True, transport="tls")
+        return
+    if not http:
+        # TLS of the application's own. HTTP could not be read in it: Istio has no chain for that.
+        yield _Kind(http=False, transport="tls")
+    if auto:
+        yield _Kind(http=True, transport="raw_buffer", protocols=PLAIN_HTTP)
+    yield _Kind(http=http, transport="raw_buffer")
+
+
+def _chains(port: InboundPort, manners: Manners, mode: MTLSMode | None) -> Iterator[FilterChain]:
     """All filter chains of one port; they share a name and differ by match."""
-    if port.protocol is Protocol.AUTO:
-        http = _chain(port, _http(port, manners), manners)
-        http.name += "-http"
-        # No transport protocol: Envoy never goes back to a chain that names none once one that does has its port, and
-        # what is no HTTP would find no chain at all.
-        http.filter_chain_match.application_protocols.extend(PLAIN_HTTP)
-        yield http
-    if port.protocol.is_http:
-        yield _chain(port, _http(port, manners), manners)
-    else:
-        policy = TrafficPolicy(connection_pool=port.pool)
-        connections = tcp_proxy(names.inbound_cluster(port.port), policy=policy, manners=manners)
-        yield _chain(port, connections, manners)
-
-
-def _chain(port: InboundPort, network_filter: Filter, manners: Manners) -> FilterChain:
-    chain = FilterChain(
-        name=names.listener(port.bind or names.ANY_ADDRESS, port.port),
-        filters=[network_filter],
-        metadata=origin_metadata(port.origin),
-    )
-    chain.filter_chain_match.destination_port.value = port.port
-    if port.tls is not None:
-        chain.filter_chain_match.transport_protocol = "tls"
+    connections = TrafficPolicy(connection_pool=port.pool)
+    cluster = names.inbound_cluster(port.port)
+    if port.tls is not None and mode in {None, "DISABLE", "PERMISSIVE"}:
+        chain = _chain(port, _Kind(http=port.protocol.is_http, transport="tls"), manners)
         chain.transport_socket.CopyFrom(downstream_tls(port.tls, manners.tls, http=port.protocol.is_http))
+        proxy = tcp_proxy(cluster, policy=connections, manners=manners)
+        chain.filters.append(_http(port, manners) if port.protocol.is_http else proxy)
+        yield chain
+    for kind in _kinds(port.protocol, mode):
+        if port.tls is not None and not kind.mutual:
+            continue
+        chain = _chain(port, kind, manners)
+        proxy = tcp_proxy(cluster, policy=connections, manners=manners, after_handshake=kind.mutual)
+        chain.filters.append(_http(port, manners) if kind.http else proxy)
+        yield chain
+
+
+def _chain(port: InboundPort, kind: _Kind, manners: Manners) -> FilterChain:
+    chain = _matching(kind, manners)
+    chain.name = names.listener(port.bind or names.ANY_ADDRESS, port.port)
+    if port.protocol is Protocol.AUTO and kind.http and not kind.mutual:
+        chain.name += "-http"
+    chain.metadata.CopyFrom(origin_metadata(port.origin))
+    chain.filter_chain_match.destination_port.value = port.port
     return chain
+
+
+def _matching(kind: _Kind, manners: Manners) -> FilterChain:
+    chain = FilterChain()
+    if kind.transport:
+        chain.filter_chain_match.transport_protocol = kind.transport
+    if kind.protocols:
+        chain.filter_chain_match.application_protocols.extend(kind.protocols)
+    if kind.mutual:
+        chain.transport_socket.CopyFrom(server_socket(manners.mutual, http=kind.http))
+    return chain
+
+
+def _passing(mode: MTLSMode | None, manners: Manners, *, port: int = 0) -> Iterator[FilterChain]:
+    """The chains of ports that nobody declares, or of one of them with a mode of its own. HTTP is read as such only
+    behind mutual TLS, where the caller's proxy says that it is.
+    """
+    cluster = names.INBOUND_PASSTHROUGH_CLUSTER
+    for kind in _kinds(Protocol.TCP if mode in {None, "DISABLE"} else Protocol.AUTO, mode):
+        if kind.http and not kind.mutual:
+            continue
+        chain = _matching(kind, manners)
+        chain.name = names.INBOUND_CATCHALL_HTTP_CHAIN if kind.http else names.INBOUND_CATCHALL_CHAIN
+        if port:
+            chain.filter_chain_match.destination_port.value = port
+        if kind.http:
+            prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port)}"
+            routes = _routes(cluster, VirtualHost(name=names.inbound_virtual_host(port), domains=["*"]))
+            chain.filters.append(http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners))
+        else:
+            chain.filters.append(tcp_proxy(cluster, manners=manners, after_handshake=kind.mutual))
+        yield chain
 
 
 def _http(port: InboundPort, manners: Manners) -> Filter:
     cluster = names.inbound_cluster(port.port)
     host = VirtualHost(name=names.inbound_virtual_host(port.service_port), domains=["*"])
     host.metadata.CopyFrom(origin_metadata(port.origin))
-    route = host.routes.add(name="default", metadata=origin_metadata(port.origin))
+    routes = _routes(cluster, host, port.origin)
+    prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port.port)}"
+    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners)
+
+
+def _routes(cluster: str, host: VirtualHost, origin: Origin | None = None) -> RouteConfiguration:
+    """Everything to one cluster."""
+    route = host.routes.add(name="default", metadata=origin_metadata(origin))
     route.match.prefix = "/"
     route.route.cluster = cluster
     route.route.timeout.CopyFrom(duration(0))
     routes = RouteConfiguration(name=cluster, virtual_hosts=[host])
     routes.validate_clusters.value = False
-    prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port.port)}"
-    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners)
+    return routes
 
 
 def inbound_cluster(port: InboundPort, *, mesh: MeshConfig) -> Cluster:
@@ -199,20 +303,23 @@ def bound_name(port: InboundPort) -> str:
     return names.listener(port.bind or names.ANY_ADDRESS, port.port)
 
 
-def bound_listener(port: InboundPort, *, detection_timeout: timedelta, manners: Manners = PLAIN) -> Listener:
-    """A port of a Sidecar with captureMode NONE."""
+def bound_listener(
+    port: InboundPort, *, detection_timeout: timedelta, manners: Manners = PLAIN, mode: MTLSMode | None = None
+) -> Listener:
+    """A port of a Sidecar with captureMode NONE, and what is demanded of its callers."""
     listener = Listener(name=bound_name(port), traffic_direction=INBOUND)
     listener.address.socket_address.address = port.bind or names.ANY_ADDRESS
     listener.address.socket_address.port_value = port.port
-    for chain in _chains(port, manners):
+    for chain in _chains(port, manners, mode):
         chain.filter_chain_match.ClearField("destination_port")
         listener.filter_chains.append(chain)
-    if port.tls is not None:
+    mutual = mode not in {None, "DISABLE"}
+    if port.tls is not None or mutual:
         listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
-        sniffing_timeout(listener, detection_timeout)
+        sniffing_timeout(listener, max(detection_timeout, HANDSHAKE_PATIENCE) if mutual else detection_timeout)
     if port.protocol is Protocol.AUTO:
         listener.listener_filters.append(ListenerFilter(name=HTTP_INSPECTOR, typed_config=packed(HttpInspector())))
-        sniffing_timeout(listener, detection_timeout)
+        sniffing_timeout(listener, max(detection_timeout, HANDSHAKE_PATIENCE) if mutual else detection_timeout)
     return listener
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from plait.api.security import MTLSMode
 from plait.kit.memo import Tracker
 from plait.mesh.config import MeshConfig
 from plait.mesh.inbound import InboundPort, inbound_ports, limited
+from plait.mesh.peers import PeerPolicies, WorkloadPeers
 from plait.snapshot.reader import Reader
 from plait.xds import inbound as xds_inbound
 from plait.xds import names
@@ -34,6 +36,7 @@ class InboundFragments:
         """By kind."""
         return {
             "inbound-ports": self.inbound_ports,
+            "inbound-peers": self.inbound_peers,
             "listener-inbound": self.listener_inbound,
             "listener-ingress": self.listener_ingress,
             "inbound-cluster": self.inbound_cluster,
@@ -55,11 +58,19 @@ class InboundFragments:
         rules = rules_of(tracker, self.mesh, view.namespace)
         return limited(reader, found, rules, mesh_of(tracker).baseline)
 
-    def listener_ingress(self, tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
+    @staticmethod
+    def inbound_peers(tracker: Tracker, _reader: Reader, view: ViewKey) -> WorkloadPeers | None:
+        """What is demanded of callers of a workload; None: its proxies have no certificates."""
+        if not view.mutual:
+            return None
+        policies: PeerPolicies = tracker.need(("peer-policies", view.namespace))
+        return policies.of(view.labels)
+
+    def listener_ingress(self, tracker: Tracker, _reader: Reader, port: InboundPort, mode: MTLSMode | None) -> Resource:
         """A port that the proxy itself listens on."""
         mesh = mesh_of(tracker)
         return listener_resource(
-            xds_inbound.bound_listener(port, detection_timeout=mesh.detection_timeout, manners=manners(mesh))
+            xds_inbound.bound_listener(port, detection_timeout=mesh.detection_timeout, manners=manners(mesh), mode=mode)
         )
 
     def listener_inbound(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Resource:
@@ -67,7 +78,12 @@ class InboundFragments:
         ports = tuple(port for port in tracker.need(("inbound-ports", view)) if not port.bound)
         mesh = mesh_of(tracker)
         return listener_resource(
-            xds_inbound.virtual_inbound(ports, detection_timeout=mesh.detection_timeout, manners=manners(mesh))
+            xds_inbound.virtual_inbound(
+                ports,
+                detection_timeout=mesh.detection_timeout,
+                manners=manners(mesh),
+                peers=tracker.need(("inbound-peers", view)),
+            )
         )
 
     def inbound_cluster(self, tracker: Tracker, _reader: Reader, port: InboundPort) -> Resource:
@@ -94,6 +110,8 @@ class InboundFragments:
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         yield names.VIRTUAL_INBOUND, ("listener-inbound", view)
-        for port in tracker.need(("inbound-ports", view)):
-            if port.bound:
-                yield xds_inbound.bound_name(port), ("listener-ingress", port)
+        bound = [port for port in tracker.need(("inbound-ports", view)) if port.bound]
+        peers: WorkloadPeers | None = tracker.need(("inbound-peers", view)) if bound else None
+        for port in bound:
+            mode = peers.at(port.port).mode if peers is not None else None
+            yield xds_inbound.bound_name(port), ("listener-ingress", port, mode)

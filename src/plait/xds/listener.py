@@ -18,7 +18,10 @@ from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
-from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import (
+    ON_DOWNSTREAM_TLS_HANDSHAKE,
+    TcpProxy,
+)
 
 from plait.api.destinationrule import TrafficPolicy, Tunnel
 from plait.api.durations import parse_duration
@@ -29,7 +32,9 @@ from plait.xds import names
 from plait.xds.encode import duration, packed
 from plait.xds.http_connection import http_connection_manager
 from plait.xds.manners import PLAIN, Manners
+from plait.xds.mesh_tls import offering_bytes
 from plait.xds.origin import origin_metadata
+from plait.xds.upstream_tls import begins_tls
 
 CAPTURE_PORT: Final = 15001
 TCP_PROXY: Final = "envoy.filters.network.tcp_proxy"
@@ -47,8 +52,12 @@ def tcp_proxy(
     stat_prefix: str = "",
     policy: TrafficPolicy | None = None,
     manners: Manners = PLAIN,
+    after_handshake: bool = False,
 ) -> Filter:
-    """Bytes to a cluster, or to several by weight, within the limits that `policy` sets for connections."""
+    """Bytes to a cluster, or to several by weight, within the limits that `policy` sets for connections.
+
+    `after_handshake`: nobody is called before the client has shown its certificate.
+    """
     shares = ((destinations, 1),) if isinstance(destinations, str) else destinations
     proxy = TcpProxy(stat_prefix=stat_prefix or shares[0][0], access_log=manners.logs)
     if len(shares) == 1:
@@ -68,6 +77,9 @@ def tcp_proxy(
                 field.CopyFrom(duration(value.total_seconds()))
     if policy is not None and policy.tunnel is not None:
         _tunnel(proxy, policy.tunnel)
+    if after_handshake:
+        proxy.upstream_connect_mode = ON_DOWNSTREAM_TLS_HANDSHAKE
+        proxy.max_early_data_bytes.value = 0
     return Filter(name=TCP_PROXY, typed_config=packed(proxy))
 
 
@@ -152,7 +164,7 @@ def tcp_listener(to: Connections, *, detection_timeout: timedelta) -> Listener:
 def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timedelta) -> Listener:
     """One service whose protocol nobody declared: HTTP gets routes, anything else is passed on as bytes."""
     listener = unbound(to.address, to.port)
-    *narrow, rest = tcp_chains(to)
+    *narrow, rest = bytes_of_unknown(to)
     # Addresses are looked at before the protocol, so a range that has a chain needs one for HTTP too.
     for subnets in dict.fromkeys(((), *(way.subnets for way, _ in to.ways))):
         http = http_chain(listener.name, routes, to.manners)
@@ -171,6 +183,17 @@ def tcp_chains(to: Connections) -> list[FilterChain]:
     if not to.ways or not to.ways[-1][0].takes_all:
         rest = tcp_proxy(to.cluster, policy=to.policy, manners=to.manners)
         chains.append(FilterChain(filters=[rest], metadata=origin_metadata(to.origin)))
+    return chains
+
+
+def bytes_of_unknown(to: Connections) -> list[FilterChain]:
+    """The same of a service whose protocol nobody declared: towards a proxy of the mesh they are told from HTTP."""
+    chains = tcp_chains(to)
+    for chain, policy in zip(chains, (*(policy for _, policy in to.ways), to.policy), strict=False):
+        if policy is None or begins_tls(policy) is None:
+            rest = list(chain.filters)
+            del chain.filters[:]
+            chain.filters.extend((offering_bytes(), *rest))
     return chains
 
 

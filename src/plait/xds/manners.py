@@ -17,13 +17,15 @@ from plait.mesh.config import BY_NAME, MeshConfig
 from plait.xds.access_log import access_logs
 from plait.xds.dns_cache import dns_cache
 from plait.xds.encode import packed
+from plait.xds.mesh_tls import Terms, terms
 
 _PROXY_PROTOCOL: Final = "envoy.filters.listener.proxy_protocol"
 
 
 class Manners(NamedTuple):
     """Where requests and connections are logged, how the paths of requests are made plain before any rule, and
-    what servers that say nothing of their ciphers have. `dns`: HTTP calls of unknown hosts go where this finds them.
+    what servers that say nothing of their ciphers have. `mutual`: on which terms proxies of the mesh speak TLS. `dns`:
+    HTTP calls of unknown hosts go where this finds them.
     """
 
     logs: tuple[AccessLog, ...] = ()
@@ -31,6 +33,7 @@ class Manners(NamedTuple):
     topology: GatewayTopology = GatewayTopology()
     tls: TLSDefaults = TLSDefaults()
     dns: DnsCacheConfig | None = None
+    mutual: Terms = Terms()
 
     def tidy_paths(self, manager: HttpConnectionManager) -> None:
         """Istio: BASE is the default, each further one does more than the one before."""
@@ -62,4 +65,5 @@ def manners(mesh: MeshConfig) -> Manners:
     """Those of the mesh as it is set now."""
     topology = mesh.gateway_topology or GatewayTopology()
     dns = dns_cache(mesh) if mesh.outbound_traffic_policy == BY_NAME else None
-    return Manners(access_logs(mesh), mesh.path_normalization, topology, mesh.tls_defaults or TLSDefaults(), dns)
+    tls = mesh.tls_defaults or TLSDefaults()
+    return Manners(access_logs(mesh), mesh.path_normalization, topology, tls, dns, terms(mesh))

@@ -17,6 +17,7 @@ OUTBOUND_BLACKHOLE_CHAIN: Final = "virtualOutbound-blackhole"
 OUTBOUND_CATCHALL_CHAIN: Final = "virtualOutbound-catchall-tcp"
 INBOUND_BLACKHOLE_CHAIN: Final = "virtualInbound-blackhole"
 INBOUND_CATCHALL_CHAIN: Final = "virtualInbound"
+INBOUND_CATCHALL_HTTP_CHAIN: Final = "virtualInbound-catchall-http"
 HTTP_PROXY: Final = "http_proxy"
 """The route configuration of an egress listener that serves as an HTTP proxy."""
 ALLOW_ANY: Final = "allow_any"
@@ -54,6 +55,11 @@ def stat_name(
 def outbound_cluster(host: str, port: int, subset: str = "") -> str:
     """A port of a service, or of one of its subsets."""
     return f"outbound|{port}|{subset}|{host}"
+
+
+def sni(host: str, port: int, subset: str = "") -> str:
+    """The name that mutual TLS asks a port of a service for, and its cluster at a gateway that goes by that name."""
+    return f"outbound_.{port}_.{subset}_.{host}"
 
 
 def inbound_cluster(port: int) -> str:
@@ -104,3 +110,7 @@ def inbound_virtual_host(port: int) -> str:
 
 #: By which name the agent gives a workload's own certificate (SDS).
 WORKLOAD_CERTIFICATE: Final = "default"
+ROOT_CERTIFICATES: Final = "ROOTCA"
+"""By which name the agent gives the authorities of the mesh."""
+SDS_CLUSTER: Final = "sds-grpc"
+"""The cluster of the bootstrap that leads to the agent's socket."""

@@ -18,6 +18,7 @@ from envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.sni_dynamic_f
 )
 
 from plait.mesh.config import MeshConfig
+from plait.mesh.peers import Speaks, nobody
 from plait.mesh.placing import Group
 from plait.snapshot.keys import Resolution
 from plait.xds.cluster import HTTP_OPTIONS
@@ -31,7 +32,13 @@ SNI_FILTER: Final = "envoy.filters.network.sni_dynamic_forward_proxy"
 _JITTER_SECONDS: Final = 0.1
 
 
-def resolve(cluster: Cluster, resolution: Resolution, endpoints: tuple[Group, ...], mesh: MeshConfig) -> None:
+def resolve(
+    cluster: Cluster,
+    resolution: Resolution,
+    endpoints: tuple[Group, ...],
+    mesh: MeshConfig,
+    speaking: Speaks = nobody,
+) -> None:
     """Make `cluster` one that resolves names, in place of one that is told its endpoints."""
     cluster.ClearField("eds_cluster_config")
     if resolution is Resolution.DYNAMIC:
@@ -50,7 +57,7 @@ def resolve(cluster: Cluster, resolution: Resolution, endpoints: tuple[Group, ..
     # A logical one has exactly one name; it keeps connections to whatever that resolved to before.
     single = resolution is Resolution.ROUND_ROBIN and sum(len(group.endpoints) for group in endpoints) == 1
     cluster.type = Cluster.LOGICAL_DNS if single else Cluster.STRICT_DNS
-    cluster.load_assignment.CopyFrom(placed_assignment(cluster.name, endpoints))
+    cluster.load_assignment.CopyFrom(placed_assignment(cluster.name, endpoints, speaking))
     cluster.dns_lookup_family = Cluster.V4_ONLY
     cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate.total_seconds()))
     cluster.dns_jitter.CopyFrom(duration(_JITTER_SECONDS))

@@ -30,6 +30,7 @@ from plait.mesh.destinations import Destination
 from plait.mesh.locality import Caller
 from plait.mesh.origin import Origin
 from plait.mesh.own_kind import kind_of, own_kind
+from plait.mesh.peers import NOBODY, PeerPolicies, Servers, Speaks, peer_policies, servers, speaks
 from plait.mesh.placing import groups, placed, placing
 from plait.snapshot.keys import Labels, Resolution, ServiceHost
 from plait.snapshot.reader import Reader
@@ -110,22 +111,23 @@ def cluster_entries(
     caller: Caller,
     *,
     gateway: bool,
+    mutual: bool = False,
     resolved: AbstractSet[str] | None = None,
     remembered: Remembered | None = None,
 ) -> Entries:
-    """The clusters of a view, as `caller` sees them.
+    """The clusters of a view, as `caller` sees them. `mutual`: its proxies have certificates of the mesh.
 
     `resolved` are the hosts whose clusters may differ by caller, since they hold their endpoints; None: any may be.
     """
     if caller == Caller():
         if remembered is not None and not gateway:
             entries, view = remembered
-            return entries.get(view, found, _sidecar_cluster)
-        return [_cluster_entry(item, gateway) for item in found]
+            return entries.get(view, found, _mutual_cluster if mutual else _plain_cluster)
+        return [_cluster_entry(item, gateway, mutual) for item in found]
     return [
-        (names.outbound_cluster(item.host, item.port, item.subset), ("placed-cluster", item, gateway, caller))
+        (names.outbound_cluster(item.host, item.port, item.subset), ("placed-cluster", item, gateway, mutual, caller))
         if resolved is None or item.host in resolved
-        else _cluster_entry(item, gateway)
+        else _cluster_entry(item, gateway, mutual)
         for item in found
     ]
 
@@ -168,12 +170,16 @@ def _placed_entry(item: Destination, caller: Caller) -> tuple[str, Key]:
 
 
 @lru_cache(maxsize=16384)
-def _cluster_entry(item: Destination, gateway: bool) -> tuple[str, Key]:
-    return names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway)
+def _cluster_entry(item: Destination, gateway: bool, mutual: bool) -> tuple[str, Key]:
+    return names.outbound_cluster(item.host, item.port, item.subset), ("cluster", item, gateway, mutual)
 
 
-def _sidecar_cluster(item: Destination) -> tuple[str, Key]:
-    return _cluster_entry(item, False)
+def _mutual_cluster(item: Destination) -> tuple[str, Key]:
+    return _cluster_entry(item, False, True)
+
+
+def _plain_cluster(item: Destination) -> tuple[str, Key]:
+    return _cluster_entry(item, False, False)
 
 
 @lru_cache(maxsize=16384)
@@ -230,6 +236,22 @@ def _names_of_server(reader: Reader, service: ServiceHost) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for entry in entries if entry is not None for name in entry.spec.subject_alt_names))
 
 
+def _speaking(tracker: Tracker) -> Speaks:
+    return speaks(lambda namespace: tracker.need(("closed-peers", namespace)))
+
+
+def _servers(
+    tracker: Tracker, destination: Destination, service: ServiceHost, policy: TrafficPolicy, mesh: MeshConfig
+) -> Servers | None:
+    """Who is behind a destination, where mutual TLS may be spoken to it."""
+    asked = policy.tls.mode == "ISTIO_MUTUAL" if policy.tls is not None else mesh.auto_mutual_tls
+    if not asked or (service.external and policy.tls is None):
+        return None
+    explicit = policy.tls is not None
+    found: Servers = tracker.need(("servers", destination.host, destination.port, destination.owner, explicit))
+    return found
+
+
 class SharedFragments:
     """Makers of these fragments."""
 
@@ -248,6 +270,9 @@ class SharedFragments:
             "endpoints": self.endpoints,
             "placed-endpoints": self.placed_endpoints,
             "own-kind": self.own_kind,
+            "peer-policies": self.peer_policies,
+            "closed-peers": self.closed_peers,
+            "servers": self.servers,
             "fixed-cluster": self.fixed_cluster,
         }
 
@@ -268,25 +293,45 @@ class SharedFragments:
         """DestinationRules of another namespace."""
         return exported_rules(reader, owner, namespace)
 
-    def cluster(self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool) -> Resource | None:
-        """One outbound cluster."""
-        return self._cluster(tracker, reader, destination, gateway, Caller())
+    def peer_policies(self, _tracker: Tracker, reader: Reader, namespace: str) -> PeerPolicies:
+        """The PeerAuthentications that decide in a namespace."""
+        return peer_policies(reader, namespace, self.mesh.root_namespace)
 
-    def placed_cluster(
-        self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, caller: Caller
+    @staticmethod
+    def closed_peers(tracker: Tracker, _reader: Reader, namespace: str) -> PeerPolicies | None:
+        """The same for callers: only who does without mutual TLS concerns them, mostly nobody."""
+        found: PeerPolicies = tracker.need(("peer-policies", namespace))
+        return found if found.closes else None
+
+    @staticmethod
+    def servers(  # noqa: PLR0917 (the elements of a fragment's key)
+        tracker: Tracker, reader: Reader, host: str, port: int, owner: str, explicit: bool
+    ) -> Servers:
+        """Who is behind a port of a host. Unless a rule demands mutual TLS, nobody counts where none takes part."""
+        found = servers(reader, host, port, owner, _speaking(tracker))
+        return found if explicit or found.mutual else NOBODY
+
+    def cluster(
+        self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, mutual: bool
+    ) -> Resource | None:
+        """One outbound cluster."""
+        return self._cluster(tracker, reader, destination, Caller(), gateway=gateway, mutual=mutual)
+
+    def placed_cluster(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, mutual: bool, caller: Caller
     ) -> Resource | None:
         """One outbound cluster as callers of one place see it: another only if it has its endpoints inside."""
         service = reader.host(destination.host, destination.owner)
         if service is not None and service.resolution in RESOLVED:
             mesh = mesh_of(tracker)
             if not placing(policy_of(reader, destination, service, mesh).policy, service, mesh).plain:
-                return self._cluster(tracker, reader, destination, gateway, caller)
-        everybody: Resource | None = tracker.need(("cluster", destination, gateway))
+                return self._cluster(tracker, reader, destination, caller, gateway=gateway, mutual=mutual)
+        everybody: Resource | None = tracker.need(("cluster", destination, gateway, mutual))
         return everybody
 
     @staticmethod
     def _cluster(
-        tracker: Tracker, reader: Reader, destination: Destination, gateway: bool, caller: Caller
+        tracker: Tracker, reader: Reader, destination: Destination, caller: Caller, *, gateway: bool, mutual: bool
     ) -> Resource | None:
         service = reader.host(destination.host, destination.owner)
         if service is None:
@@ -304,16 +349,18 @@ class SharedFragments:
             to_address=to_address or service.resolution is Resolution.NONE,
             credentials=gateway,
             spread=how,
+            servers=_servers(tracker, destination, service, effective.policy, mesh) if mutual else None,
         )
         if service.resolution not in {Resolution.ENDPOINTS, Resolution.NONE}:
             place = (destination.host, destination.port, destination.labels, destination.owner)
             found = mesh_endpoints.endpoints(reader, *place)
-            resolve(message, service.resolution, groups(found) if how.plain else placed(found, caller, how), mesh)
+            grouped = groups(found) if how.plain else placed(found, caller, how)
+            resolve(message, service.resolution, grouped, mesh, _speaking(tracker))
         return resource(CDS, message.name, message)
 
     def endpoints(  # noqa: PLR0917 (the elements of a fragment's key)
         self,
-        _tracker: Tracker,
+        tracker: Tracker,
         reader: Reader,
         host: str,
         port: int,
@@ -323,7 +370,8 @@ class SharedFragments:
     ) -> Resource:
         """The endpoints of one cluster."""
         name = names.outbound_cluster(host, port, subset)
-        return resource(EDS, name, load_assignment(name, mesh_endpoints.endpoints(reader, host, port, labels, owner)))
+        found = mesh_endpoints.endpoints(reader, host, port, labels, owner)
+        return resource(EDS, name, load_assignment(name, found, _speaking(tracker)))
 
     def placed_endpoints(
         self, tracker: Tracker, reader: Reader, destination: Destination, caller: Caller
@@ -337,7 +385,7 @@ class SharedFragments:
                 place = (destination.host, destination.port, destination.labels, destination.owner)
                 found = placed(mesh_endpoints.endpoints(reader, *place), caller, how)
                 name = names.outbound_cluster(destination.host, destination.port, destination.subset)
-                return resource(EDS, name, placed_assignment(name, found))
+                return resource(EDS, name, placed_assignment(name, found, _speaking(tracker)))
         everybody: Resource | None = tracker.need(endpoints_key(destination))
         return everybody
 

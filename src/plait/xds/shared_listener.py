@@ -22,6 +22,7 @@ from plait.xds.listener import (
     TLS_INSPECTOR,
     Connections,
     address_range,
+    bytes_of_unknown,
     http_chain,
     rest_chain,
     sniff,
@@ -106,7 +107,7 @@ def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Man
         if service.dynamic:
             resolve_what_is_asked_for(chain, service.to.port, mesh)
         chains.add(chain)
-    for chain in tcp_chains(service.to):
+    for chain in bytes_of_unknown(service.to) if service.protocol is Protocol.AUTO else tcp_chains(service.to):
         match = chain.filter_chain_match
         if service.protocol is Protocol.TLS and not match.server_names:
             if within_label(service.host):

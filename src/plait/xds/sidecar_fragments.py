@@ -290,7 +290,12 @@ class SidecarFragments:
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         telling: Telling = tracker.need(("telling", view.scope))
         yield from cluster_entries(
-            found, view.caller, gateway=False, resolved=telling.within, remembered=(self._clusters_of, view)
+            found,
+            view.caller,
+            gateway=False,
+            mutual=view.mutual,
+            resolved=telling.within,
+            remembered=(self._clusters_of, view),
         )
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:

@@ -1,14 +1,16 @@
 """How bytes reach a destination: TLS that the proxy begins, and the PROXY protocol in front of it.
 
-ISTIO_MUTUAL waits for workload certificates: until proxies have them, traffic inside the mesh stays as the application
-sends it.
+Between proxies of the mesh that is mutual TLS: where a DestinationRule says ISTIO_MUTUAL, and by itself towards each
+endpoint that takes part, where no rule says anything (Istio's auto mTLS).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ApiVersion, ConfigSource
 from envoy.config.core.v3.proxy_protocol_pb2 import ProxyProtocolConfig
@@ -25,13 +27,16 @@ from plait.api.destinationrule import ClientTLS, TrafficPolicy
 from plait.api.names import is_ip
 from plait.mesh.credentials import authorities_name, credential_name
 from plait.xds.encode import packed
+from plait.xds.mesh_tls import SPEAKS, TLS_SOCKET, Terms, client_socket
 
-TLS_SOCKET: Final = "envoy.transport_sockets.tls"
 _RAW_SOCKET: Final = "envoy.transport_sockets.raw_buffer"
 _PROXY_SOCKET: Final = "envoy.transport_sockets.upstream_proxy_protocol"
 #: Where Debian keeps the authorities that a machine trusts.
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 _H2: Final = "h2"
+#: Istio's names of the two ways.
+_MUTUAL: Final = "tlsMode-istio"
+_PLAIN: Final = "tlsMode-disabled"
 
 
 def begins_tls(policy: TrafficPolicy) -> ClientTLS | None:
@@ -39,15 +44,68 @@ def begins_tls(policy: TrafficPolicy) -> ClientTLS | None:
     return policy.tls if policy.tls is not None and policy.tls.mode in {"SIMPLE", "MUTUAL"} else None
 
 
-def transport_socket(policy: TrafficPolicy, *, http2: bool, credentials: bool) -> TransportSocket | None:
-    """The socket of a cluster; None: plain bytes. `credentials`: Secrets may be used."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutual:
+    """How the proxy speaks mutual TLS to a destination: under which name it asks for it, what it offers, and the
+    identities one of which must be shown.
+
+    `auto`: towards endpoints that take part, unless a rule says something. `whole`: they all do.
+    """
+
+    agreed: Terms
+    sni: str
+    offer: tuple[str, ...]
+    servers: tuple[str, ...]
+    auto: bool
+    whole: bool
+
+    def socket(self, tls: ClientTLS | None = None) -> TransportSocket:
+        """Its socket; a rule may ask for another name, and for other identities."""
+        sni = (tls.sni if tls is not None else "") or self.sni
+        servers = (tls.subject_alt_names if tls is not None else ()) or self.servers
+        return client_socket(self.agreed, sni=sni, offer=self.offer, servers=servers)
+
+
+def set_sockets(
+    cluster: Cluster, policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mutual | None
+) -> None:
+    """How the cluster's endpoints are spoken to. `credentials`: Secrets may be used. `mutual` None: the proxy has no
+    certificate of the mesh, or the destination is none of its business.
+    """
+    if mutual is not None and policy.tls is None and mutual.auto and cluster.type != Cluster.ORIGINAL_DST:
+        for name, match, socket in (
+            (_MUTUAL, SPEAKS, mutual.socket()),
+            (_PLAIN, {}, TransportSocket(name=_RAW_SOCKET, typed_config=packed(RawBuffer()))),
+        ):
+            found = cluster.transport_socket_matches.add(name=name)
+            found.match.update(match)
+            found.transport_socket.CopyFrom(_behind_proxy_protocol(policy, socket) or socket)
+        return
+    socket = _socket(policy, http2=http2, credentials=credentials, mutual=mutual)
+    if socket is not None:
+        cluster.transport_socket.CopyFrom(socket)
+
+
+def _socket(policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mutual | None) -> TransportSocket | None:
+    """One socket for all endpoints; None: plain bytes."""
     tls = begins_tls(policy)
-    if tls is not None and tls.credential_name and not credentials:
-        # Istio: a sidecar gets Secrets by rules that select it, and only gateways by any other.
-        tls = msgspec.structs.replace(tls, credential_name="", mode="SIMPLE")
-    inner = _tls_socket(tls, http2=http2) if tls is not None else None
+    inner: TransportSocket | None = None
+    if tls is not None:
+        if tls.credential_name and not credentials:
+            # Istio: a sidecar gets Secrets by rules that select it, and only gateways by any other.
+            tls = msgspec.structs.replace(tls, credential_name="", mode="SIMPLE")
+        inner = _tls_socket(tls, http2=http2)
+    elif mutual is not None and policy.tls is not None and policy.tls.mode == "ISTIO_MUTUAL":
+        inner = mutual.socket(policy.tls)
+    elif mutual is not None and policy.tls is None and mutual.auto and mutual.whole:
+        # The caller has chosen an address, of which nothing is known here: TLS if nobody behind the name wants other.
+        inner = mutual.socket()
+    return _behind_proxy_protocol(policy, inner) or inner
+
+
+def _behind_proxy_protocol(policy: TrafficPolicy, inner: TransportSocket | None) -> TransportSocket | None:
     if policy.proxy_protocol is None:
-        return inner
+        return None
     version = ProxyProtocolConfig.V2 if policy.proxy_protocol.version == "V2" else ProxyProtocolConfig.V1
     wrapped = ProxyProtocolUpstreamTransport(
         config=ProxyProtocolConfig(version=version),

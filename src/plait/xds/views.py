@@ -22,7 +22,8 @@ class ViewKey(NamedTuple):
     """One view. `side` is `out`, `in` or `gw`.
 
     `sidecar` is the Sidecar that holds, `address` the workload's own where ServiceEntries name it. `locality` is where
-    the proxies are; `node` too if some Service keeps calls on their node.
+    the proxies are; `node` too if some Service keeps calls on their node. `mutual`: the proxies have certificates of
+    the mesh.
     """
 
     side: str
@@ -32,6 +33,7 @@ class ViewKey(NamedTuple):
     address: str = ""
     locality: Locality = Locality()
     node: str = ""
+    mutual: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -53,6 +55,9 @@ class ViewKey(NamedTuple):
             parts.append(self.address)
         if any(self.locality) or self.node:
             parts.append(f"{self.locality}@{self.node}")
+        if not self.mutual:
+            # Proxies that an older version of plait has started.
+            parts.append("plain")
         if not parts:
             return f"{self.side}/{self.namespace}"
         return f"{self.side}/{self.namespace}/{content_hash(chr(0).join(parts).encode())}"
@@ -70,11 +75,11 @@ def views_of(reader: Reader, node: ProxyNode, root_namespace: str) -> tuple[View
     address = node.ip if reader.entries_at(node.ip) else ""
     if node.kind == "router":
         # Gateways select it and its own Services translate its ports by labels, so all of them count.
-        return (ViewKey("gw", node.namespace, node.labels, None, address, locality, machine),)
+        return (ViewKey("gw", node.namespace, node.labels, None, address, locality, machine, node.certificates),)
     asked = reader.source_labels(node.namespace) | reader.patched_labels(root_namespace, node.namespace)
     seen = tuple(pair for pair in node.labels if pair[0] in asked)
     sidecar = sidecar_of(reader, node.namespace, node.labels, root_namespace)
     return (
-        ViewKey("out", node.namespace, seen, sidecar, locality=locality, node=machine),
-        ViewKey("in", node.namespace, node.labels, sidecar, address),
+        ViewKey("out", node.namespace, seen, sidecar, locality=locality, node=machine, mutual=node.certificates),
+        ViewKey("in", node.namespace, node.labels, sidecar, address, mutual=node.certificates),
     )

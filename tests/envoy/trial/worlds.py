@@ -37,6 +37,7 @@ def golden(name: str) -> tuple[Configuration, bool]:
         pod="p",
         namespace=proxy.get("namespace", "shop"),
         labels=tuple(sorted((proxy.get("labels") or {}).items())),
+        certificates=proxy.get("certificates", False),
     )
     engine = Engine()
     engine.apply(Upsert(obj) for obj in objects(read_yaml(text, name)))

@@ -38,7 +38,7 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.locality import of_labels
 from plait.mesh.node import ProxyNode
 from plait.xds.engine import Engine, Upsert
-from plait.xds.names import LOCAL_CLUSTER
+from plait.xds.names import LOCAL_CLUSTER, SDS_CLUSTER
 from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 
 KINDS = {
@@ -96,6 +96,8 @@ class Proxy:
                 Cluster(name=f"endpoints of {name}", type=Cluster.STATIC, load_assignment=assignment)
                 for name, assignment in self.messages[EDS].items()
             ]
+        # As in the bootstrap of the sidecars: where certificates come from.
+        clusters.append(Cluster(name=SDS_CLUSTER, type=Cluster.STATIC, load_assignment={"cluster_name": SDS_CLUSTER}))
         resources = {
             "listeners": [MessageToDict(item) for item in listeners],
             "clusters": [MessageToDict(item) for item in clusters],

@@ -67,6 +67,7 @@ def test_generated_resources_are_as_reviewed_and_envoy_takes_them(
         pod="caller",
         namespace=asking["namespace"],
         labels=tuple(sorted(asking.get("labels", {}).items())),
+        certificates=asking.get("certificates", False),
     )
     proxy = mesh.proxy(objects, node, mesh.config(**header.get("mesh", {})))
     text = shown(mesh, proxy, header["show"])

@@ -120,6 +120,18 @@ def sidecar_object(name: str, namespace: str = "shop", *, hosts: list[str], **sp
     }
 
 
+def peer_authentication(name: str, namespace: str, mode: str, **labels: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"mtls": {"mode": mode}}
+    if labels:
+        spec |= {"selector": {"matchLabels": labels}, "portLevelMtls": {"9000": {"mode": "STRICT"}}}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": meta(name, namespace),
+        "spec": spec,
+    }
+
+
 def gateway(name: str = "edge", namespace: str = "shop", *, hosts: Any = ("*",), **server: Any) -> dict[str, Any]:
     entry = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": list(hosts), **server}
     return {
@@ -141,7 +153,14 @@ def to(host: str, subset: str = "", port: int = 0, weight: int = 0) -> dict[str,
 
 
 def sidecar(namespace: str = "shop", pod: str = "caller", **labels: str) -> ProxyNode:
-    return ProxyNode(kind="sidecar", ip="10.42.0.2", pod=pod, namespace=namespace, labels=tuple(sorted(labels.items())))
+    return ProxyNode(
+        kind="sidecar",
+        ip="10.42.0.2",
+        pod=pod,
+        namespace=namespace,
+        labels=tuple(sorted(labels.items())),
+        certificates=True,
+    )
 
 
 def router(**labels: str) -> ProxyNode:
@@ -196,6 +215,7 @@ def k8s() -> SimpleNamespace:
         service_entry=service_entry,
         workload_entry=workload_entry,
         sidecar_object=sidecar_object,
+        peer_authentication=peer_authentication,
         gateway=gateway,
         to=to,
         sidecar=sidecar,

@@ -62,8 +62,8 @@ def test_an_endpoint_change_computes_only_the_endpoint_sets_of_its_service(mesh:
     with counting(mesh) as spent:
         mesh.apply([Upsert(k8s.endpoints("svc-7", "ns-7", pods={}))])
         updates = mesh.take()
-    # The service itself and its two subsets; the three views share them.
-    assert spent == {"endpoints": 3}
+    # The service itself and its two subsets, and whose certificates are taken: as before. The three views share them.
+    assert spent == {"endpoints": 3, "servers": 1}
     assert {update.type_url for update in updates} == {EDS}
     # v2 had no endpoints before, so it is unchanged and not sent.
     assert {item.name for update in updates for item in update.upserts} == {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 
 from plait.api.destinationrule import RetryBudget
 from plait.xds.cluster import circuit_breakers
@@ -31,6 +32,10 @@ def clusters(k8s: SimpleNamespace, objects: list[dict[str, Any]]) -> dict[str, A
     for cluster in found.values():
         cluster.ClearField("metadata")
         cluster.name = cluster.eds_cluster_config.service_name = ""
+        context = UpstreamTlsContext()
+        if cluster.transport_socket.typed_config.Unpack(context) and context.sni.startswith("outbound_."):
+            context.sni = ""
+            cluster.transport_socket.typed_config.Pack(context, deterministic=True)
     return found
 
 

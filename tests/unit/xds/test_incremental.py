@@ -13,7 +13,13 @@ from plait.xds.engine import Engine, Remove, Upsert
 from plait.xds.fragments import VIEW_TYPES
 
 NAMESPACES = ("shop", "bank", "istio-system")
-GROUPS = {"Service": "", "Pod": "", "ConfigMap": "", "EndpointSlice": "discovery.k8s.io"}
+GROUPS = {
+    "Service": "",
+    "Pod": "",
+    "ConfigMap": "",
+    "EndpointSlice": "discovery.k8s.io",
+    "PeerAuthentication": "security.istio.io",
+}
 
 
 def settings_of_mesh(text: str) -> dict[str, Any]:
@@ -31,6 +37,7 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
     listed = [{"address": "10.0.0.11"}, {"address": "198.51.100.2"}]
     chosen = {"labels": {"app": "a"}}
     served = [{"port": {"number": 9080, "name": "http", "protocol": "HTTP"}, "defaultEndpoint": "127.0.0.1:80"}]
+    meshed = {"security.istio.io/tlsMode": "istio"}
     hashed = {"consistentHash": {"httpHeaderName": "x-user"}}
     objects = [
         k8s.service("a", ip="10.42.128.1"),
@@ -77,6 +84,17 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.destination_rule(
             "root", "istio-system", host="*.local", trafficPolicy={"loadBalancer": {"simple": "RANDOM"}}
         ),
+        k8s.pod("a-1", ip="10.42.0.11", app="a", version="v1", **meshed),
+        k8s.pod("a-2", ip="10.42.0.12", app="a", version="v2", **meshed),
+        k8s.pod("db-1", ip="10.42.0.21", app="db", **meshed),
+        k8s.workload_entry("vm", address="10.9.0.1", app="a", **meshed),
+        k8s.peer_authentication("default", "istio-system", "STRICT"),
+        k8s.peer_authentication("default", "istio-system", "DISABLE"),
+        k8s.peer_authentication("default", "shop", "PERMISSIVE"),
+        k8s.peer_authentication("a", "shop", "UNSET", app="a"),
+        k8s.peer_authentication("a", "shop", "DISABLE", app="a"),
+        k8s.destination_rule("mutual", host="db", trafficPolicy={"tls": {"mode": "ISTIO_MUTUAL"}}),
+        k8s.destination_rule("mutual", host="db", trafficPolicy={"tls": {"mode": "DISABLE"}}),
         k8s.gateway("edge"),
         k8s.gateway("edge", hosts=["shop/*"], tls={"httpsRedirect": True}),
         k8s.gateway("other", "bank", hosts=["*.example"]),
@@ -86,7 +104,7 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.virtual_service("db", hosts=["db"], http=[], tcp=[caller, {"route": [k8s.to("db", "v1")]}]),
         k8s.virtual_service("edge-db", hosts=["*"], gateways=["tcp"], http=[], tcp=[{"route": [k8s.to("db", "v1")]}]),
         k8s.destination_rule("db", host="db", subsets=["v1"], trafficPolicy={"loadBalancer": hashed}),
-        settings_of_mesh("accessLogFile: /dev/stdout"),
+        settings_of_mesh("accessLogFile: /dev/stdout\nenableAutoMtls: false\ntrustDomainAliases: [old.example]"),
         settings_of_mesh("outboundTrafficPolicy: {mode: REGISTRY_ONLY}"),
         settings_of_mesh("connectTimeout: 3s\ndefaultHttpRetryPolicy: {attempts: 0}"),
     ]
@@ -109,7 +127,7 @@ def key_of(obj: dict[str, Any]) -> tuple[str, str, str]:
     return obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
-OBJECTS = 50
+OBJECTS = 61
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("upsert"), st.integers(0, OBJECTS - 1)),

@@ -21,6 +21,10 @@ def istio(kind: str, name: str, spec: str, namespace: str = "default", annotatio
     return f"---\n{{apiVersion: networking.istio.io/v1, kind: {kind}, metadata: {metadata}, spec: {{{spec}}}}}\n"
 
 
+#: Istio: a Sidecar's own TLS is for ports where no mutual TLS is spoken.
+OPEN = istio("PeerAuthentication", "open", "mtls: {mode: DISABLE}").replace("networking", "security")
+
+
 def gateway(name: str, *servers: str, namespace: str = "default") -> str:
     return istio("Gateway", name, f"selector: {{istio: edge}}, servers: [{', '.join(servers)}]", namespace)
 
@@ -338,7 +342,7 @@ AT_SIDECARS = {
         [(secure(f"w.{LOCAL}", 92, address="1.2.3.4"), "x.default 92")],
     ),
     "TLS that ends at the sidecar": (
-        istio(
+        OPEN + istio(
             "Sidecar", "s",
             f"ingress: [{{port: {{number: 90, protocol: HTTPS, name: a}}, tls: {{mode: SIMPLE{FILES}}}}}, "
             f"{{port: {{number: 91, protocol: HTTPS, name: b}}, tls: {{{MUTUAL}}}}}]",

@@ -61,6 +61,7 @@ def _world(case: dict[str, Any]) -> tuple[Engine, ProxyNode]:
         pod="case",
         namespace=proxy.get("namespace") or "default",
         labels=tuple(sorted((proxy.get("labels") or {}).items())),
+        certificates=True,
     )
     engine = Engine(MeshConfig())
     changes: list[Upsert] = []
