@@ -26,8 +26,8 @@ from plait.delivery.frames import (
     Serving,
 )
 from plait.delivery.metrics import BUCKETS, bucket
+from plait.delivery.pieces import updates_of
 from plait.delivery.server import Delivery, Limits
-from plait.delivery.splices import restored
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import METHOD
 from plait.kit.aio.calm import collect_in_calm
@@ -139,8 +139,7 @@ async def run_delivery(
             match frame:
                 case Fill():
                     # One step: nobody is at this batch before being told of its views.
-                    updates = (*frame.updates, *(restored(store, each) for each in frame.spliced))
-                    delivery.apply(updates, since=frame.since, batch=frame.batch)
+                    delivery.apply(updates_of(frame, store), since=frame.since, batch=frame.batch)
                     for each in frame.assigns:
                         delivery.assign(each.connection, each.views)
                 case Assign():

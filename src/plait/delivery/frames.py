@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from plait.delivery.splices import Spliced
+from plait.delivery.splices import Spliced, Woven
 from plait.delivery.stream import TypeStatus
 from plait.delivery.wire import Caller
 from plait.xds.resource import ViewUpdate
@@ -30,7 +30,8 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
     """Builder: views changed. The first for a view is complete.
 
     A large publication comes in pieces, of which the last has its number (`batch`), and `assigns`: proxies whose views
-    became others with it. `spliced` are further resources, as they differ from those before.
+    became others with it. `spliced` and `woven` are further resources, as they differ from those before; `fresh` are
+    parts of these.
     """
 
     updates: tuple[ViewUpdate, ...]
@@ -38,6 +39,8 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
     batch: int = 0
     assigns: tuple[Assign, ...] = ()
     spliced: tuple[Spliced, ...] = ()
+    woven: tuple[Woven, ...] = ()
+    fresh: tuple[bytes, ...] = ()
 
 
 class Assign(msgspec.Struct, frozen=True, tag=True):

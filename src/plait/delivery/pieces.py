@@ -6,13 +6,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from plait.delivery.frames import Fill
-from plait.delivery.splices import Spliced, splice
-from plait.xds.resource import Resource, ViewUpdate
+from plait.delivery.splices import Fresh, Spliced, Woven, restored, splice, unwoven, weave
+from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from plait.delivery.store import ViewStore
+    from plait.xds.resource import Resource
 
 #: Bytes of resources, and views, after which a frame is large enough: delivery works on it while the next is made.
 _PIECE = 256 << 10
@@ -23,28 +24,67 @@ def pieces(updates: Iterable[ViewUpdate], known: ViewStore, since: float | None)
     """A publication in pieces, at least one, each of whole views, with large resources as they differ from those in
     `known`, which is brought up to date. `updates` have those of a view together.
     """
-    piece: list[ViewUpdate] = []
-    parts: list[Spliced] = []
-    size = views = 0
+    piece = _Piece()
     for view, of_view in groupby(updates, key=lambda update: update.view):
-        if size > _PIECE or views >= _VIEWS:
-            yield Fill(tuple(piece), since, spliced=tuple(parts))
-            piece, parts, size, views = [], [], 0, 0
-        views += 1
+        if piece.full:
+            yield piece.fill(since)
+            piece = _Piece()
+        piece.views += 1
         for update in of_view:
-            before = known.view(view).head(update.type_url).resources
-            whole: list[Resource] = []
-            for resource in update.upserts:
-                old = before.get(resource.name)
-                if old is not None and (part := splice(view, old, resource)) is not None:
-                    parts.append(part)
-                    size += len(part.middle)
-                else:
-                    whole.append(resource)
-                    size += len(resource.encoded)
+            piece.add(update, known.view(view).head(update.type_url).resources)
             known.apply((update,))
-            if len(whole) == len(update.upserts):
-                piece.append(update)
-            elif whole or update.removed:
-                piece.append(ViewUpdate(view, update.type_url, tuple(whole), update.removed))
-    yield Fill(tuple(piece), since, spliced=tuple(parts))
+    yield piece.fill(since)
+
+
+def updates_of(piece: Fill, known: ViewStore) -> tuple[ViewUpdate, ...]:
+    """What a piece says, for who has what went before in `known`."""
+    return (
+        *piece.updates,
+        *(restored(known, each) for each in piece.spliced),
+        *(unwoven(known, each, piece.fresh) for each in piece.woven),
+    )
+
+
+class _Piece:
+    """What becomes one frame."""
+
+    def __init__(self) -> None:
+        self.views = 0
+        self._size = 0
+        self._updates: list[ViewUpdate] = []
+        self._spliced: list[Spliced] = []
+        self._woven: list[Woven] = []
+        self._fresh = Fresh()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is large enough."""
+        return self._size + self._fresh.size > _PIECE or self.views >= _VIEWS
+
+    def add(self, update: ViewUpdate, before: Mapping[str, Resource]) -> None:
+        """What is new in a type of a view that had `before`."""
+        whole: list[Resource] = []
+        for resource in update.upserts:
+            old = before.get(resource.name)
+            if old is not None and (woven := weave(update.view, old, resource, self._fresh)) is not None:
+                self._woven.append(woven)
+            elif old is not None and (spliced := splice(update.view, old, resource)) is not None:
+                self._spliced.append(spliced)
+                self._size += len(spliced.middle)
+            else:
+                whole.append(resource)
+                self._size += sum(map(len, resource.parts))
+        if len(whole) == len(update.upserts):
+            self._updates.append(update)
+        elif whole or update.removed:
+            self._updates.append(ViewUpdate(update.view, update.type_url, tuple(whole), update.removed))
+
+    def fill(self, since: float | None) -> Fill:
+        """The frame."""
+        return Fill(
+            tuple(self._updates),
+            since,
+            spliced=tuple(self._spliced),
+            woven=tuple(self._woven),
+            fresh=tuple(self._fresh.parts),
+        )

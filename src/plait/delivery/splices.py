@@ -1,7 +1,7 @@
 """A large resource that is much as it was goes to delivery as what is new in it: delivery has the rest.
 
 A route table is one resource, and a change touches one of its hundred virtual hosts; with a hundred views that made
-10 MB of one change.
+10 MB of one change. One that is made in parts says itself which are new; of others the bytes are compared.
 """
 
 from __future__ import annotations
@@ -35,6 +35,54 @@ class Spliced(msgspec.Struct, frozen=True):
     start: int
     middle: bytes
     end: int
+
+
+class Woven(msgspec.Struct, frozen=True):
+    """A resource of a view in parts: the number of one that the resource before has, or one of those that have come
+    with it, counted from -1 down.
+    """
+
+    view: str
+    type_url: str
+    name: str
+    version: str
+    parts: tuple[int, ...]
+
+
+class Fresh:
+    """Parts that are new in some resources that travel together, each once."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self._numbers: dict[int, int] = {}
+
+    def number(self, part: bytes) -> int:
+        """The number of a part, which is the same object wherever it is in."""
+        found = self._numbers.get(id(part))
+        if found is None:
+            self.parts.append(part)
+            self.size += len(part)
+            found = self._numbers[id(part)] = -len(self.parts)
+        return found
+
+
+def weave(view: str, old: Resource, new: Resource, fresh: Fresh) -> Woven | None:
+    """`new` as it is made from `old`; None where it is not in parts that both have."""
+    if isinstance(old.content, bytes) or isinstance(new.content, bytes):
+        return None
+    numbers = {id(part): number for number, part in enumerate(old.content)}
+    if not any(id(part) in numbers for part in new.content):
+        return None
+    parts = tuple([numbers[id(p)] if id(p) in numbers else fresh.number(p) for p in new.content])
+    return Woven(view, new.type_url, new.name, new.version, parts)
+
+
+def unwoven(store: ViewStore, woven: Woven, fresh: tuple[bytes, ...]) -> ViewUpdate:
+    """The update of its view that has the resource whole."""
+    old = store.view(woven.view).head(woven.type_url).resources[woven.name].parts
+    parts = tuple([old[number] if number >= 0 else fresh[-1 - number] for number in woven.parts])
+    return ViewUpdate(woven.view, woven.type_url, (Resource(woven.type_url, woven.name, woven.version, parts),))
 
 
 def splice(view: str, old: Resource, new: Resource) -> Spliced | None:

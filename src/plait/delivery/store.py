@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, ref
@@ -270,7 +271,7 @@ class ViewStore:
         push = Push(
             type_url=type_url,
             nonce=nonce,
-            body=Message(encode_response(type_url, nonce, (r.encoded for r in upserts), removed)),
+            body=Message(encode_response(type_url, nonce, chain.from_iterable([r.parts for r in upserts]), removed)),
             versions={r.name: r.version for r in upserts},
             removed=tuple(removed),
             revision=self._revision,

@@ -122,8 +122,7 @@ def decode_caller(message: bytes) -> Caller:
             namespace=namespace,
             labels=tuple(sorted((key, value.string_value) for key, value in labels.items())),
             service_account=text("SERVICE_ACCOUNT") or "default",
-            # Until istiod signs: a proxy would wait for its certificate, and serve nobody meanwhile.
-            certificates=False,
+            certificates="WORKLOAD_CERTIFICATES" in fields and fields["WORKLOAD_CERTIFICATES"].bool_value,
         ),
         version=text("ISTIO_VERSION"),
         cluster_id=text("CLUSTER_ID"),
@@ -141,7 +140,7 @@ def _parse(message: bytes) -> Any:
 
 
 def encode_response(type_url: str, nonce: str, elements: Iterable[bytes], removed: Iterable[str]) -> bytes:
-    """A DeltaDiscoveryResponse; `elements` are complete `resources` elements (`Resource.encoded`)."""
+    """A DeltaDiscoveryResponse; `elements` are complete `resources` elements, whole or in parts."""
     parts = [*elements, _text(_TYPE_URL, type_url), _text(_NONCE, nonce)]
     parts.extend(_text(_REMOVED, name) for name in removed)
     return b"".join(parts)

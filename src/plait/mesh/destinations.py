@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,24 +24,18 @@ class Destination(NamedTuple):
     owner: str = ""
 
 
-def destinations(
-    ports: Iterable[HostPort],
-    *,
-    rules_of: Callable[[str, str], tuple[ObjectKey, ...]],
-    subsets_of: Callable[[tuple[ObjectKey, ...]], tuple[SubsetFacts, ...]],
-) -> tuple[Destination, ...]:
-    """The destinations of `ports`, in a fixed order."""
-    result: list[Destination] = []
-    for port in ports:
-        rules = rules_of(port.host, port.namespace)
-        owner = port.namespace if port.kind != SERVICE else ""
-        result.append(_whole(port.host, port.port, rules, owner))
-        if rules:
-            result.extend(
-                Destination(port.host, port.port, subset.name, subset.labels, rules, owner)
-                for subset in subsets_of(rules)
-            )
-    return tuple(sorted(result))
+def of_port(port: HostPort, rules: tuple[ObjectKey, ...], subsets: tuple[SubsetFacts, ...]) -> tuple[Destination, ...]:
+    """The destinations of one port, which `rules` hold for and give these `subsets`."""
+    first = whole(port, rules)
+    return (
+        first,
+        *[Destination(port.host, port.port, subset.name, subset.labels, rules, first.owner) for subset in subsets],
+    )
+
+
+def whole(port: HostPort, rules: tuple[ObjectKey, ...] = ()) -> Destination:
+    """The destination of one port without a subset."""
+    return _whole(port.host, port.port, rules, port.namespace if port.kind != SERVICE else "")
 
 
 @lru_cache(maxsize=16384)

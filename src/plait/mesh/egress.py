@@ -7,11 +7,12 @@ reached through these alone, as far as they were not named: they have clusters, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
 from plait.api.sidecar import EgressListener, Sidecar
 from plait.mesh.scope import Scope
@@ -24,6 +25,11 @@ from plait.snapshot.visibility import EVERYBODY
 
 NOBODY: Final = "~"
 _ALL: Final = EgressListener(hosts=("*/*",))
+
+Ports: TypeAlias = tuple[HostPort, ...]
+
+#: The first element: of a HostPort its host, as of what rules send to.
+_HOST: Final[Callable[[Any], str]] = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,34 +108,51 @@ def targets(reader: Reader, rules: Iterable[RuleEntry]) -> frozenset[tuple[str, 
     return frozenset(target for entry in rules for target in reader.targets(entry.key))
 
 
-def scope_ports(reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
-    """The ports of the hosts that a scope imports, sorted."""
+def _merged(parts: tuple[Ports, ...]) -> Ports:
+    return tuple(sorted(chain.from_iterable(parts)))
+
+
+def private_ports(reader: Reader, scope: Scope) -> dict[str, Ports]:
+    """The ports of hosts that a scope imports and not everybody sees, by the namespaces it names that have any."""
+    wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
+    owners = sorted({item.namespace for item in wanted if item.namespace != EVERYBODY})
+    found = {owner: reader.private_ports(owner, scope.namespace) for owner in owners}
+    return {owner: ports for owner, ports in found.items() if ports}
+
+
+def scope_ports(
+    reader: Reader,
+    scope: Scope,
+    ports_in: Callable[[str], Ports],
+    merge: Callable[[tuple[Ports, ...]], Ports] = _merged,
+) -> Ports:
+    """The ports of the hosts that a scope imports, sorted. `ports_in` are those of hosts of a namespace that it sees;
+    `merge` sorts, or remembers what was sorted.
+    """
     if scope.sidecar is None:
         return reader.ports(scope.namespace)
-    parts: list[Iterable[HostPort]] = []
+    parts: list[Ports] = []
     owners: list[str] = []
     for item in _chosen(reader, scope):
         number = _port_of(item)
         for wanted in imports((item,), scope.namespace, reader.domain):
-            ports = _imported(reader, scope.namespace, wanted)
-            parts.append(ports if number is None else [port for port in ports if port.port == number])
+            ports = _imported(reader, scope.namespace, wanted, ports_in)
+            parts.append(tuple(ports) if number is None else tuple(port for port in ports if port.port == number))
             owners.append(wanted.namespace)
     if len(parts) == 1 or (EVERYBODY not in owners and len(set(owners)) == len(owners)):
         # Of as many namespaces: none is in two parts. Ports cost more to hash than to compare.
-        found = sorted(chain.from_iterable(parts))
+        found = merge(tuple(parts))
     else:
-        found = sorted({port for part in parts for port in part})
-    return undisputed(tuple(found), scope.namespace)
+        found = tuple(sorted({port for part in parts for port in part}))
+    return undisputed(found, scope.namespace)
 
 
-def routed_ports(
-    reader: Reader, scope: Scope, imported: Iterable[HostPort], targeted: Iterable[tuple[str, int]]
-) -> tuple[HostPort, ...]:
+def routed_ports(reader: Reader, scope: Scope, imported: Ports, targeted: frozenset[tuple[str, int]]) -> Ports:
     """The ports of hosts that only the VirtualServices of a Sidecar's scope send to (`targeted`, see `targets`)."""
-    named = {port.host for port in imported}
-    targeted = [target for target in targeted if target[0] not in named]
-    if not targeted:
+    named = set(map(_HOST, imported))
+    if named.issuperset(map(_HOST, targeted)):
         return ()
+    targeted = frozenset(target for target in targeted if target[0] not in named)
     only = {_port_of(item) for item in _chosen(reader, scope)}
     numbers = None if None in only else only
     found: set[HostPort] = set()
@@ -146,13 +169,11 @@ def _port_of(item: EgressListener) -> int | None:
     return item.port.number
 
 
-def _imported(reader: Reader, namespace: str, wanted: Import) -> Iterable[HostPort]:
+def _imported(reader: Reader, namespace: str, wanted: Import, ports_in: Callable[[str], Ports]) -> Iterable[HostPort]:
     if not is_wildcard(wanted.host):
         found = reader.ports_of(wanted.host, namespace)
         return found if wanted.namespace == EVERYBODY else (p for p in found if p.namespace == wanted.namespace)
-    everything = (
-        reader.all_ports(namespace) if wanted.namespace == EVERYBODY else reader.ports_in(wanted.namespace, namespace)
-    )
+    everything = reader.all_ports(namespace) if wanted.namespace == EVERYBODY else ports_in(wanted.namespace)
     return everything if wanted.host == "*" else (p for p in everything if host_matches(wanted.host, p.host))
 
 

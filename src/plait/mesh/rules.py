@@ -23,6 +23,8 @@ class MeshRules:
     wildcards: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connections: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connection_wildcards: tuple[str, ...] = ()
+    #: Some rule names several hosts.
+    joint: bool = False
 
     def find(self, host: str) -> tuple[RuleEntry, ...]:
         """The rules for a Service's host: the first that has a route holds. Istio: one for a wildcard holds alone."""
@@ -48,13 +50,15 @@ def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
     exact: dict[str, tuple[RuleEntry, ...]] = {}
     wildcards: dict[str, tuple[RuleEntry, ...]] = {}
     connections: dict[str, tuple[RuleEntry, ...]] = {}
+    joint = False
     for entry in entries:
+        joint = joint or len(entry.hosts) > 1
         for host in entry.hosts:
             table = wildcards if is_wildcard(host) else exact
             table[host] = (*table.get(host, ()), entry)
             if entry.connections:
                 connections[host] = (*connections.get(host, ()), entry)
-    return MeshRules(exact, wildcards, connections, tuple(filter(is_wildcard, connections)))
+    return MeshRules(exact, wildcards, connections, tuple(filter(is_wildcard, connections)), joint)
 
 
 class Source(NamedTuple):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
 from plait.mesh.rules import MeshRules
@@ -87,7 +89,7 @@ def claims(
     """
     if not (foreign or aliases or rules.wildcards):
         found = each(ports, lambda port: _claim(port, rules, namespace, domain))
-        if len(set[str]().union(*[claim.domains for claim in found])) == sum([len(claim.domains) for claim in found]):
+        if _apart(ports) or len(set().union(*[each.domains for each in found])) == sum([len(c.domains) for c in found]):
             # Nearly always: nobody wants what another has.
             return found
     domains = {
@@ -128,6 +130,23 @@ def claims(
     )
 
 
+_HOST: Final = itemgetter(0)
+_ADDRESSES: Final = itemgetter(6)
+_KIND: Final = itemgetter(8)
+
+
+def _apart(ports: tuple[HostPort, ...]) -> bool:
+    """Whether it is plain that no two of them have a name in common: names of Services of different hosts are
+    different, since in neither part of `service.namespace` is a dot; only addresses may be the same.
+    """
+    addresses = list(chain.from_iterable(map(_ADDRESSES, ports)))
+    return (
+        {SERVICE}.issuperset(map(_KIND, ports))
+        and len(set(map(_HOST, ports))) == len(ports)
+        and len(set(addresses)) == len(addresses)
+    )
+
+
 def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tuple[str, ...]]:
     """Hosts of rules without a visible Service on a port, by the port they are served on.
 
@@ -135,6 +154,8 @@ def foreign_hosts(rules: MeshRules, ports: tuple[HostPort, ...]) -> dict[int, tu
     by its name in full (Istio's rule). A wildcard that covers some Service of a port only speaks for those there.
     """
     hosts = {port.host for port in ports if port.port == _ANY_HOSTS}
+    if not (rules.wildcards or rules.joint) and hosts.issuperset(rules.exact):
+        return {}
     alone = [
         (host, entry)
         for host, entries in rules.exact.items()

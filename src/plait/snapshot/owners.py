@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby, pairwise
+from operator import itemgetter
 
 from plait.snapshot.keys import SERVICE, HostPort, HostProvider, ServiceHost
 from plait.snapshot.visibility import visible_in
@@ -35,9 +36,13 @@ def _joined(first: ServiceHost, others: Iterable[ServiceHost]) -> ServiceHost:
     return first._replace(ports=tuple(ports), entries=tuple(entries))
 
 
+#: Of a HostPort.
+_HOST = itemgetter(0)
+
+
 def undisputed(ports: tuple[HostPort, ...], viewer: str) -> tuple[HostPort, ...]:
     """`ports` (sorted by host) without those of objects that another has taken the host from, for a namespace."""
-    if len({port.host for port in ports}) == len(ports):
+    if len(set(map(_HOST, ports))) == len(ports):
         return ports
     if all(one.host != two.host or one[4:6] == two[4:6] for one, two in pairwise(ports)):
         # Nearly always: neighbours of one host have one namespace and one object.

@@ -106,9 +106,13 @@ class Reader:
             if (item.kind == keys.SERVICE and item.host not in taken) or self._owns(item, namespace)
         )
 
-    def ports_in(self, owner: str, namespace: str) -> tuple[keys.HostPort, ...]:
-        """The ports of hosts of the namespace `owner` that callers in `namespace` see."""
-        return self._merged(keys.ports_in(owner, EVERYBODY), keys.ports_in(owner, namespace))
+    def public_ports(self, owner: str) -> tuple[keys.HostPort, ...]:
+        """The ports of hosts of the namespace `owner` that everybody sees."""
+        return self._read(keys.ports_in(owner, EVERYBODY)) or ()
+
+    def private_ports(self, owner: str, namespace: str) -> tuple[keys.HostPort, ...]:
+        """The ports of hosts of the namespace `owner` that callers in `namespace` see, and not everybody."""
+        return self._read(keys.ports_in(owner, namespace)) or ()
 
     def ports_of(self, host: str, namespace: str) -> tuple[keys.HostPort, ...]:
         """The ports of one host that callers in `namespace` see, of all that define it."""

@@ -68,21 +68,35 @@ def resource_of_bytes(type_url: str, name: str, value: bytes) -> Resource:
     return _resource(type_url, name, content_hash(value), (value,), len(value))
 
 
+def resource_of_blocks(type_url: str, name: str, head: Part, blocks: Sequence[Part], tail: Part) -> Resource:
+    """The same, whose parts stay what they are: other resources have most of `blocks` too."""
+    data, digests = zip(head, *blocks, tail, strict=True)
+    version = content_hash(b"".join(digests))
+    before, after = _around(type_url, name, version, sum(map(len, data)))
+    return Resource(type_url, name, version, (before + head.data, *data[1:-1], tail.data + after))
+
+
 def resource_of_parts(type_url: str, name: str, parts: Sequence[Part]) -> Resource:
     """The resource `name` whose message is the join of `parts`. Its version is the hash of their hashes: a change of
     one of a thousand virtual hosts reads the others once, to copy them.
     """
-    version = content_hash(b"".join([part.digest for part in parts if part.data]))
-    return _resource(type_url, name, version, [part.data for part in parts], sum([len(part.data) for part in parts]))
+    data, digests = zip(*parts, strict=True)
+    return _resource(type_url, name, content_hash(b"".join(digests)), data, sum(map(len, data)))
 
 
 def _resource(type_url: str, name: str, version: str, value: Iterable[bytes], size: int) -> Resource:
-    """Everything before the value, the value, and what follows it: joined once."""
+    """The value with what is around it: joined once."""
+    before, after = _around(type_url, name, version, size)
+    return Resource(type_url, name, version, b"".join((before, *value, after)))
+
+
+def _around(type_url: str, name: str, version: str, size: int) -> tuple[bytes, bytes]:
+    """What stands before a value of this size, and what follows it."""
     kind = length_delimited(_ANY_TYPE, type_url.encode()) + _head(_ANY_VALUE, size)
     within = length_delimited(_RESOURCE_VERSION, version.encode()) + _head(_RESOURCE_ANY, len(kind) + size)
     after = length_delimited(_RESOURCE_NAME, name.encode())
     before = _head(_RESOURCES, len(within) + len(kind) + size + len(after)) + within + kind
-    return Resource(type_url, name, version, b"".join((before, *value, after)))
+    return before, after
 
 
 class Part(NamedTuple):
@@ -97,7 +111,14 @@ def part(data: bytes) -> Part:
     return Part(data, digest(data))
 
 
-NOTHING: Final = part(b"")
+NOTHING: Final = Part(b"", b"")
+"""A part that is not there: what is joined from the others is as if it never was."""
+
+
+def one_part(parts: Sequence[Part]) -> Part:
+    """Parts as one."""
+    data, digests = zip(*parts, strict=True) if parts else ((), ())
+    return Part(b"".join(data), digest(b"".join(digests))) if any(data) else NOTHING
 
 
 def joined(field: int, elements: Iterable[bytes]) -> bytes:

@@ -2,7 +2,8 @@
 
 A fragment's key says all that it depends on besides what it reads. From the world to the wire:
 
-    scope-rules, -targets, -ports, mesh-rules, foreign-hosts, destinations, host-claims,
+    public-ports                                                                           of a namespace
+    private-ports, scope-rules, -targets, -ports, port-kinds, mesh-rules, foreign-hosts, destinations, host-claims,
     listening, telling                                                                    of a scope (who calls)
     local-rules, exported-rules                                                            of a namespace
     inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
@@ -30,6 +31,7 @@ from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 from plait.xds.shared_fragments import Lister, Maker, SharedFragments
 from plait.xds.sidecar_fragments import SidecarFragments
 from plait.xds.sidecar_listeners import SidecarListeners
+from plait.xds.sidecar_routes import SidecarRoutes
 from plait.xds.views import ViewKey
 
 VIEW_TYPES: Final = (CDS, EDS, LDS, RDS, ECDS, SDS)
@@ -47,10 +49,11 @@ class Fragments:
         self._domain = mesh.domain
         self._patches = PatchFragments(mesh)
         sidecar, inbound, gateway = SidecarFragments(mesh), InboundFragments(mesh), GatewayFragments(mesh)
-        listeners = SidecarListeners(mesh)
+        routes, listeners = SidecarRoutes(mesh), SidecarListeners(mesh)
         self._makers: dict[str, Maker] = {
             **SharedFragments(mesh).makers(),
             **sidecar.makers(),
+            **routes.makers(),
             **listeners.makers(),
             **inbound.makers(),
             **gateway.makers(),
@@ -59,6 +62,7 @@ class Fragments:
         }
         self._lists: dict[tuple[str, str], Lister] = {
             **sidecar.lists(),
+            **routes.lists(),
             **listeners.lists(),
             **inbound.lists(),
             **gateway.lists(),
@@ -73,7 +77,7 @@ class Fragments:
         lister = self._lists.get((view.side, type_url))
         found = lister(tracker, reader, view) if lister is not None else iter(())
         pairs = tuple(self._patches.entries(tracker, view, type_url, found))
-        if len({name for name, _ in pairs}) < len(pairs):
+        if len(dict(pairs)) < len(pairs):
             pairs = tuple(dict(reversed(pairs)).items())
         # The pairs themselves, which lists of other views hold too.
         return pairs

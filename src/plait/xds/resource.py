@@ -23,13 +23,26 @@ DELIVERY_ORDER = (CDS, EDS, LDS, RDS, ECDS, SDS)
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Resource:
-    """One Envoy resource: `encoded` is a complete `resources` element (field 2) of a DeltaDiscoveryResponse."""
+    """One Envoy resource: `content` is a complete `resources` element (field 2) of a DeltaDiscoveryResponse.
+
+    Of a large one it is in parts, which resources that are much alike share.
+    """
 
     type_url: str
     name: str
     version: str
     # It may hold a key.
-    encoded: bytes = field(repr=False)
+    content: bytes | tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def encoded(self) -> bytes:
+        """The content as a whole."""
+        return self.content if isinstance(self.content, bytes) else b"".join(self.content)
+
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        """The content in parts."""
+        return self.content if isinstance(self.content, tuple) else (self.content,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,10 @@ def deciding_labels(tracker: Tracker, view: ViewKey) -> Labels:
     return tuple(pair for pair in view.labels if pair[0] in asked) if asked else ()
 
 
-def rules_of(
-    tracker: Tracker, mesh: MeshConfig, namespace: str, labels: Labels = ()
-) -> Callable[[str, str], tuple[ObjectKey, ...]]:
-    """Finds the DestinationRules for (host, namespace of its Service), seen by callers in `namespace` with `labels`."""
-    known: dict[str, Steps] = {}
+def steps_to(tracker: Tracker, mesh: MeshConfig, namespace: str, labels: Labels = ()) -> Callable[[str], Steps]:
+    """Finds where the DestinationRules for Services of a namespace are looked for, by callers in `namespace` with
+    `labels`.
+    """
     local: RuleTable | None = None
     tables: dict[str, RuleTable] = {}
 
@@ -81,15 +80,26 @@ def rules_of(
             table = tables[place] = tracker.need(("exported-rules", place, namespace))
         return table
 
-    def find(host: str, owner: str) -> tuple[ObjectKey, ...]:
+    def find(owner: str) -> Steps:
         nonlocal local
+        if local is None:
+            local = tracker.need(("local-rules", namespace))
+        return steps(owner, local=local, exported=exported, root_namespace=mesh.root_namespace, labels=labels)
+
+    return find
+
+
+def rules_of(
+    tracker: Tracker, mesh: MeshConfig, namespace: str, labels: Labels = ()
+) -> Callable[[str, str], tuple[ObjectKey, ...]]:
+    """Finds the DestinationRules for (host, namespace of its Service), seen by callers in `namespace` with `labels`."""
+    known: dict[str, Steps] = {}
+    steps_of = steps_to(tracker, mesh, namespace, labels)
+
+    def find(host: str, owner: str) -> tuple[ObjectKey, ...]:
         chain = known.get(owner)
         if chain is None:
-            if local is None:
-                local = tracker.need(("local-rules", namespace))
-            chain = known[owner] = steps(
-                owner, local=local, exported=exported, root_namespace=mesh.root_namespace, labels=labels
-            )
+            chain = known[owner] = steps_of(owner)
         return find_rules(host, chain) if chain else ()
 
     return find

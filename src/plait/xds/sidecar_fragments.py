@@ -1,4 +1,4 @@
-"""Fragments of what a sidecar can call. Everything but route configurations is shared by all that see the same.
+"""Fragments of what a sidecar can call, but for routes and listeners: shared by all that see the same.
 
 A `Scope` says who calls, as far as it decides what is seen: its clusters are those of all egress listeners together,
 its virtual hosts those of one listener.
@@ -6,38 +6,34 @@ its virtual hosts those of one listener.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from itertools import chain
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 from plait.api.meta import ObjectKey
-from plait.kit.alike import Mapped
+from plait.kit.alike import Mapped, Merged
 from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
-from plait.mesh.destination_rules import subset_labels
-from plait.mesh.destinations import Destination, destinations
-from plait.mesh.egress import all_ports, own_listeners, routed_ports, scope_ports, scope_rules, targets
-from plait.mesh.origin import Origin
-from plait.mesh.routes import RouteContext, default_routes, rule_routes
-from plait.mesh.rules import MeshRules, Source, mesh_rules
+from plait.mesh.destination_rules import Steps, find_rules, subset_labels
+from plait.mesh.destinations import Destination, of_port, whole
+from plait.mesh.egress import (
+    all_ports,
+    own_listeners,
+    private_ports,
+    routed_ports,
+    scope_ports,
+    scope_rules,
+    targets,
+)
+from plait.mesh.rules import MeshRules, mesh_rules
 from plait.mesh.scope import Scope
 from plait.mesh.unknown import UnknownPolicy, unknown_policy
-from plait.mesh.virtual_hosts import HostClaim, claims, foreign_hosts
-from plait.snapshot.indexes import MESH
+from plait.mesh.virtual_hosts import foreign_hosts
 from plait.snapshot.keys import HostPort, Labels, Resolution, RuleEntry
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import names
-from plait.xds.egress_listener import egress_places
-from plait.xds.encode import NOTHING, Part, resource_of_parts
-from plait.xds.resource import CDS, EDS, RDS, SDS, Resource
-from plait.xds.route import (
-    catch_all_host,
-    route_configuration_head,
-    virtual_host_content,
-    virtual_host_element,
-    virtual_host_head,
-)
+from plait.xds.resource import CDS, EDS, SDS
 from plait.xds.shared_fragments import (
     RESOLVED,
     Entries,
@@ -47,10 +43,13 @@ from plait.xds.shared_fragments import (
     deciding_labels,
     endpoint_entries,
     mesh_of,
-    rules_of,
+    steps_to,
 )
 from plait.xds.tls import WantedCredential
 from plait.xds.views import ViewKey
+
+Rules: TypeAlias = tuple[ObjectKey, ...]
+"""DestinationRules."""
 
 
 class Listening(NamedTuple):
@@ -64,6 +63,20 @@ class Listening(NamedTuple):
     others: tuple[HostPort, ...]
 
 
+class PortKind(NamedTuple):
+    """What most of what is asked of all ports of a scope depends on: a further service mostly adds no kind."""
+
+    port: int
+    protocol: Protocol
+    headless: bool
+    resolution: Resolution
+
+    @property
+    def unusual(self) -> bool:
+        """See Telling."""
+        return self.headless or self.resolution is not Resolution.ENDPOINTS
+
+
 class Telling(NamedTuple):
     """Hosts of which the endpoints are told with the cluster, or (these too, and more) never told by themselves."""
 
@@ -72,18 +85,23 @@ class Telling(NamedTuple):
 
 
 #: Lists of which the elements are remembered: a few for each view.
-_REMEMBERED: Final = 1024
+REMEMBERED: Final = 1024
+#: Of a HostPort.
+_KIND: Final = itemgetter(1, 2, 7, 10)
+_OWNER: Final = itemgetter(4)
 
 
 class SidecarFragments:
-    """Makers of these fragments, and the lists of outbound views but for listeners."""
+    """Makers of these fragments, and the lists of outbound views that name them."""
 
     def __init__(self, mesh: MeshConfig) -> None:
         self.mesh = mesh
-        self._parts: Mapped[HostClaim, tuple[str, Key]] = Mapped(_REMEMBERED)
-        self._clusters_of: Mapped[Destination, tuple[str, Key]] = Mapped(_REMEMBERED)
-        self._endpoints_of: Mapped[Destination, tuple[str, Key]] = Mapped(_REMEMBERED)
-        self._claims: Mapped[HostPort, HostClaim] = Mapped(_REMEMBERED)
+        self._clusters_of: Mapped[Destination, tuple[str, Key]] = Mapped(REMEMBERED)
+        self._endpoints_of: Mapped[Destination, tuple[str, Key]] = Mapped(REMEMBERED)
+        self._ports: Merged[HostPort] = Merged(REMEMBERED)
+        self._rules_of: Mapped[HostPort, Rules] = Mapped(REMEMBERED)
+        self._wholes: Mapped[HostPort, Destination] = Mapped(REMEMBERED)
+        self._destinations: Mapped[tuple[HostPort, Rules], tuple[Destination, ...]] = Mapped(REMEMBERED)
 
     def makers(self) -> dict[str, Maker]:
         """By kind."""
@@ -91,7 +109,10 @@ class SidecarFragments:
             "scope-rules": self.scope_rules,
             "scope-targets": self.scope_targets,
             "scope-ports": self.scope_ports,
+            "public-ports": self.public_ports,
+            "private-ports": self.private_ports,
             "routed-ports": self.routed_ports,
+            "port-kinds": self.port_kinds,
             "listening": self.listening,
             "all-ports": self.all_ports,
             "telling": self.telling,
@@ -99,13 +120,7 @@ class SidecarFragments:
             "mesh-rules": self.mesh_rules,
             "foreign-hosts": self.foreign_hosts,
             "destinations": self.destinations,
-            "host-claims": self.host_claims,
-            "virtual-host": self.virtual_host,
-            "host-element": self.host_element,
-            "route-parts": self.route_parts,
-            "routes": self.routes,
-            "service-routes": self.service_routes,
-            "proxy-routes": self.proxy_routes,
+            "rule-steps": self.rule_steps,
             "sidecar-credentials": self.sidecar_credentials,
         }
 
@@ -114,7 +129,6 @@ class SidecarFragments:
         return {
             ("out", CDS): self._clusters,
             ("out", EDS): self._endpoints,
-            ("out", RDS): self._routes,
             ("out", SDS): self._secrets,
         }
 
@@ -126,25 +140,43 @@ class SidecarFragments:
         """Where the VirtualServices of a scope send to."""
         return targets(reader, tracker.need(("scope-rules", scope)))
 
-    def scope_ports(self, _tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
+    def scope_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         """The ports that a scope imports."""
-        return scope_ports(reader, scope)
+
+        def ports_in(owner: str) -> tuple[HostPort, ...]:
+            found: tuple[HostPort, ...] = tracker.need(("public-ports", owner))
+            private = tracker.need(("private-ports", scope)).get(owner)
+            return tuple(sorted({*found, *private})) if private else found
+
+        return scope_ports(reader, scope, ports_in, lambda parts: self._ports.get(scope, parts))
+
+    def public_ports(self, _tracker: Tracker, reader: Reader, owner: str) -> tuple[HostPort, ...]:
+        """The ports of hosts of a namespace that everybody sees."""
+        return reader.public_ports(owner)
+
+    def private_ports(self, _tracker: Tracker, reader: Reader, scope: Scope) -> dict[str, tuple[HostPort, ...]]:
+        """Those that not everybody sees, but a scope, by namespace."""
+        return private_ports(reader, scope)
 
     def routed_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         """The ports that only the rules of a Sidecar's scope send to."""
         return routed_ports(reader, scope, tracker.need(("scope-ports", scope)), tracker.need(("scope-targets", scope)))
 
+    def port_kinds(self, tracker: Tracker, _reader: Reader, scope: Scope) -> frozenset[PortKind]:
+        """What kinds there are among the ports of a scope."""
+        return frozenset(map(PortKind._make, set(map(_KIND, tracker.need(("scope-ports", scope))))))
+
     def listening(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Listening:
         """What decides which listeners and route configurations there are; a further HTTP service mostly does not."""
-        ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-        http: list[HostPort] = []
-        rest: list[HostPort] = []
-        for port in ports:
-            (http if port.protocol.is_http else rest).append(port)
-        dynamic = {port.port for port in http if port.resolution is Resolution.DYNAMIC}
-        numbers = sorted({port.port for port in http})
-        # Where two services want one place the older has it (Istio's rule).
-        others = sorted(rest, key=lambda port: port.created)
+        kinds: frozenset[PortKind] = tracker.need(("port-kinds", scope))
+        http = [kind for kind in kinds if kind.protocol.is_http]
+        dynamic = {kind.port for kind in http if kind.resolution is Resolution.DYNAMIC}
+        numbers = sorted({kind.port for kind in http})
+        others: list[HostPort] = []
+        if len(http) < len(kinds):
+            # Where two services want one place the older has it (Istio's rule).
+            others = [port for port in tracker.need(("scope-ports", scope)) if not port.protocol.is_http]
+            others.sort(key=lambda port: port.created)
         return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
 
     def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
@@ -157,8 +189,15 @@ class SidecarFragments:
         routed = [tracker.need(("routed-ports", part)) for part in (*parts, scope)]
         return all_ports((*imported, rest), routed, scope.namespace)
 
-    def telling(self, tracker: Tracker, _reader: Reader, scope: Scope) -> Telling:
+    def telling(self, tracker: Tracker, reader: Reader, scope: Scope) -> Telling:
         """How the endpoints of a scope's hosts reach its proxies, where that is not as usual."""
+        if (
+            not any(kind.unusual for kind in tracker.need(("port-kinds", scope)))
+            and next(own_listeners(reader, scope), None) is None
+            and not (scope.sidecar and tracker.need(("routed-ports", scope)))
+        ):
+            # There are no other ports.
+            return Telling(frozenset(), frozenset())
         ports: tuple[HostPort, ...] = tracker.need(("all-ports", scope))
         unusual = [port for port in ports if port.headless or port.resolution is not Resolution.ENDPOINTS]
         return Telling(
@@ -180,116 +219,32 @@ class SidecarFragments:
 
     def destinations(self, tracker: Tracker, reader: Reader, scope: Scope, labels: Labels) -> tuple[Destination, ...]:
         """Every cluster of the scope's sidecars, of those with `labels` where DestinationRules select by them."""
-        return destinations(
-            tracker.need(("all-ports", scope)),
-            rules_of=rules_of(tracker, self.mesh, scope.namespace, labels),
-            subsets_of=lambda rules: subset_labels(reader, rules),
-        )
+        ports: tuple[HostPort, ...] = tracker.need(("all-ports", scope))
+        owners = tuple(sorted(set(map(_OWNER, ports))))
+        steps: dict[str, Steps] = tracker.need(("rule-steps", scope.namespace, labels, owners))
+        key = scope, labels
+        rules = self._rules_of.get(key, ports, lambda port: find_rules(port.host, steps[port.namespace]), steps)
+        if not any(rules):
+            return self._wholes.get(key, ports, whole)
+        subsets = {each: subset_labels(reader, each) for each in dict.fromkeys(rules) if each}
+        pairs = tuple(zip(ports, rules, strict=True))
+        found = self._destinations.get(key, pairs, lambda pair: of_port(*pair, subsets.get(pair[1], ())), subsets)
+        return tuple(sorted(chain.from_iterable(found)))
 
-    def host_claims(self, tracker: Tracker, reader: Reader, scope: Scope, port: int) -> tuple[HostClaim, ...]:
-        """The virtual hosts of one port."""
-        foreign = tracker.need(("foreign-hosts", scope)).get(port, ())
-        numbered = (
-            reader.ports_numbered(scope.namespace, port)
-            if scope.sidecar is None
-            else [item for item in tracker.need(("scope-ports", scope)) if item.port == port]
-        )
-        ports = tuple([item for item in numbered if item.protocol.may_be_http])
-        rules: MeshRules = tracker.need(("mesh-rules", scope))
-        return claims(
-            ports,
-            rules,
-            foreign,
-            namespace=scope.namespace,
-            domain=self.mesh.domain,
-            aliases=[(alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace)],
-            each=lambda each, make: self._claims.get((scope, port), each, make, rules),
-        )
-
-    def virtual_host(  # noqa: PLR0917 (the elements of a fragment's key)
-        self, tracker: Tracker, reader: Reader, host: str, port: int, rules: tuple[ObjectKey, ...], source: Source
-    ) -> bytes | None:
-        """The content of a virtual host; None when a host of rules only has no route for this port and caller."""
-        mesh = mesh_of(tracker)
-        context = RouteContext(source=source, gateways=frozenset({MESH}), port=port, mesh=mesh)
-        for rule in rules:
-            found = reader.virtual_service(rule)
-            routes = rule_routes(reader, rule, found, context) if found is not None else ()
-            if routes:
-                return virtual_host_content(routes, origin=Origin(rule))
-        service = reader.host(host, viewer=source.namespace)
-        if service is None:
-            return None
-        origin = Origin(service.key)
-        return virtual_host_content(default_routes(host, port, origin, mesh), origin=origin)
-
-    def route_parts(
-        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, port: int
-    ) -> tuple[tuple[str, Key], ...]:
-        """(host, fragment of the encoded virtual host) of each virtual host of a port: its structure, made once."""
-        found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, port))
-        caller, anybody, own = Source(scope.namespace, labels), Source(""), Source(scope.namespace)
-
-        def of_claim(claim: HostClaim) -> tuple[str, Key]:
-            # Callers that no rule tells apart share the content.
-            looks = bool(claim.rules) and any(rule.looks_at_source for rule in claim.rules)
-            source = caller if looks else own if claim.viewer else anybody
-            return _host_part(claim.host, claim.domains, port, claim.rules, source)
-
-        return self._parts.get((scope, labels, port), found, of_claim)
-
-    def host_element(self, tracker: Tracker, _reader: Reader, head: bytes, content: Key) -> Part:
-        """A virtual host as an element of route configurations; empty where it has no route."""
-        found: bytes | None = tracker.need(content)
-        return NOTHING if found is None else virtual_host_element(head + found)
-
-    @staticmethod
-    def _route_configuration(tracker: Tracker, scope: Scope, name: str, parts: Iterable[tuple[str, Key]]) -> Resource:
-        elements = tracker.need_all([key for _, key in parts])
-        last = catch_all_host(tracker.need(("unknown", scope.whole)))
-        return resource_of_parts(RDS, name, (route_configuration_head(name), *elements, last))
-
-    def routes(self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, port: int) -> Resource:
-        """The route configuration that all HTTP services of a port share."""
-        parts = tracker.need(("route-parts", scope, labels, port))
-        return self._route_configuration(tracker, scope, names.sidecar_routes(port), parts)
-
-    def service_routes(
-        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int
-    ) -> Resource:
-        """The route configuration of one service with a listener of its own."""
-        parts = tracker.need(("route-parts", scope, labels, port))
-        mine = [part for part in parts if part[0] == host]
-        return self._route_configuration(tracker, scope, names.service_routes(host, port), mine)
-
-    def proxy_routes(self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, name: str) -> Resource:
-        """The route configuration of a listener that takes calls of any port, told by the authority they ask for."""
-        hosts: list[Part] = [route_configuration_head(name, by_port=True)]
-        taken: set[str] = set()
-        for number in http_ports(tracker, scope):
-            found: tuple[HostClaim, ...] = tracker.need(("host-claims", scope, number))
-            parts: tuple[tuple[str, Any], ...] = tracker.need(("route-parts", scope, labels, number))
-            contents: dict[str, Key] = {host: key[2] for host, key in parts}
-            for claim in found:
-                content = tracker.need(contents[claim.host])
-                named = [f"{domain}:{number}" for domain in claim.domains]
-                # Without a port the first is meant; 80 is what a client leaves out.
-                named += [domain for domain in claim.domains if domain not in taken]
-                taken.update(claim.domains)
-                if content is not None:
-                    head = virtual_host_head(names.virtual_host(claim.host, number), tuple(named))
-                    hosts.append(virtual_host_element(head + content))
-        hosts.append(catch_all_host(tracker.need(("unknown", scope.whole))))
-        return resource_of_parts(RDS, name, hosts)
+    def rule_steps(
+        self, tracker: Tracker, _reader: Reader, namespace: str, labels: Labels, owners: tuple[str, ...]
+    ) -> dict[str, Steps]:
+        """Where the DestinationRules for Services of each of `owners` are looked for."""
+        find = steps_to(tracker, self.mesh, namespace, labels)
+        return {owner: find(owner) for owner in owners}
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
-        for name in (names.BLACKHOLE_CLUSTER, names.PASSTHROUGH_CLUSTER):
-            yield name, ("fixed-cluster", name)
+        fixed = [names.BLACKHOLE_CLUSTER, names.PASSTHROUGH_CLUSTER]
         if tracker.need(("unknown", view.scope)) == names.DYNAMIC_DNS_CLUSTER:
-            yield names.DYNAMIC_DNS_CLUSTER, ("fixed-cluster", names.DYNAMIC_DNS_CLUSTER)
+            fixed.append(names.DYNAMIC_DNS_CLUSTER)
         found: tuple[Destination, ...] = tracker.need(("destinations", view.scope, deciding_labels(tracker, view)))
         telling: Telling = tracker.need(("telling", view.scope))
-        yield from cluster_entries(
+        entries = cluster_entries(
             found,
             view.caller,
             gateway=False,
@@ -297,6 +252,7 @@ class SidecarFragments:
             resolved=telling.within,
             remembered=(self._clusters_of, view),
         )
+        return (*[(name, ("fixed-cluster", name)) for name in fixed], *entries)
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
         untold = tracker.need(("telling", view.scope)).not_at_all
@@ -324,36 +280,6 @@ class SidecarFragments:
     def _secrets(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for wanted in tracker.need(("sidecar-credentials", view)):
             yield wanted.name, ("secret", view.namespace, wanted.name)
-
-    def _routes(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        for part, place in egress_places(reader, view.scope, mesh_of(tracker)):
-            if place.proxy:
-                yield place.routes, ("proxy-routes", part, view.labels, place.routes)
-            elif place.http:
-                yield place.routes, ("routes", part, view.labels, place.port)
-        listening: Listening = tracker.need(("listening", view.scope))
-        for number, _ in listening.http:
-            yield names.sidecar_routes(number), ("routes", view.scope, view.labels, number)
-        for port in listening.others:
-            if port.protocol is Protocol.AUTO:
-                key = ("service-routes", view.scope, view.labels, port.host, port.port)
-                yield names.service_routes(port.host, port.port), key
-
-
-@lru_cache(maxsize=16384)
-def _host_part(
-    host: str, domains: tuple[str, ...], port: int, rules: tuple[RuleEntry, ...], source: Source
-) -> tuple[str, Key]:
-    """A host and the fragment of its element; one value for all views that have it."""
-    head = virtual_host_head(names.virtual_host(host, port), domains)
-    return host, ("host-element", head, ("virtual-host", host, port, tuple(rule.key for rule in rules), source))
-
-
-def http_ports(tracker: Tracker, scope: Scope) -> list[int]:
-    """The ports that have any HTTP, 80 first."""
-    ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
-    found = {port.port for port in ports if port.protocol.may_be_http}
-    return sorted(found, key=lambda number: (number != 80, number))
 
 
 def unknown_cluster(policy: UnknownPolicy) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.delivery.frames import Channel, Down, Drop, Fill, Up
-from plait.delivery.pieces import pieces
-from plait.delivery.splices import restored, splice
+from plait.delivery.pieces import pieces, updates_of
+from plait.delivery.splices import splice
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import encode_element
 from plait.xds.resource import CDS, EDS, RDS, Resource, ViewUpdate
@@ -48,7 +48,7 @@ def test_a_large_resource_is_whole_again_on_the_other_side(tables: list[list[int
     for number, names in enumerate(tables):
         change = ViewUpdate("out", RDS, (hosts(names, f"v{number}"),))
         for piece in pieces([change], builder, None):
-            delivery.apply((*piece.updates, *(restored(delivery, each) for each in piece.spliced)))
+            delivery.apply(updates_of(piece, delivery))
         assert delivery.view("out").head(RDS).resources == {"80": change.upserts[0]}
         assert builder.view("out").head(RDS).resources == {"80": change.upserts[0]}
 
@@ -62,6 +62,42 @@ def test_of_a_large_resource_only_what_is_new_is_sent() -> None:
     assert len(part.middle) == 1600
     assert splice("out", hosts([1], "v1"), hosts([1], "v2")) is None
     assert splice("out", hosts([*range(10)], "v1"), hosts([*range(10, 20)], "v2")) is None
+
+
+PARTS = [f"{number:04}".encode() * 300 for number in range(8)]
+
+
+def in_parts(numbers: list[int], version: str) -> Resource:
+    return Resource(RDS, "80", version, (version.encode(), *(PARTS[number] for number in numbers), b"end"))
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 7), unique=True, max_size=8), min_size=1),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_a_resource_in_parts_is_whole_again_on_the_other_side(publications: list[dict[str, list[int]]]) -> None:
+    builder, delivery = ViewStore("builder"), ViewStore("delivery")
+    told: dict[str, Resource] = {}
+    for number, tables in enumerate(publications):
+        told |= {view: in_parts(numbers, f"{view}{number}") for view, numbers in tables.items()}
+        changes = [ViewUpdate(view, RDS, (told[view],)) for view in sorted(tables)]
+        for piece in pieces(changes, builder, None):
+            assert len({*piece.fresh}) == len(piece.fresh)
+            delivery.apply(updates_of(piece, delivery))
+        assert {view.name: view.head(RDS).resources["80"] for view in delivery.views()} == told
+
+
+def test_of_parts_only_new_ones_are_sent_and_once() -> None:
+    known = ViewStore("builder")
+    known.apply([ViewUpdate(view, RDS, (in_parts([0, 1, 2], f"{view}1"),)) for view in "ab"])
+    changes = [ViewUpdate(view, RDS, (in_parts([0, 7, 2], f"{view}2"),)) for view in "ab"]
+    (piece,) = pieces(changes, known, None)
+    assert not piece.updates
+    assert not piece.spliced
+    assert [part for part in piece.fresh if len(part) > 10] == [PARTS[7]]
 
 
 async def test_frames_that_wait_for_a_slow_reader_come_in_order() -> None:

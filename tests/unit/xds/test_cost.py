@@ -80,7 +80,7 @@ def test_a_route_change_computes_one_virtual_host_and_joins_each_views_routes(
         changed = k8s.virtual_service("svc-8", "ns-8", hosts=["svc-8"], http=[{"route": [k8s.to("svc-8", "v2")]}])
         mesh.apply([Upsert(changed)])
         updates = mesh.take()
-    assert spent == {"virtual-host": 1, "host-element": 1, "routes": 3}
+    assert spent == {"virtual-host": 1, "host-element": 1, "host-block": 1, "routes": 3}
     assert {update.type_url for update in updates} == {RDS}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from plait.kit.memo import Key, Memo, Tracker
 
 
@@ -76,3 +79,41 @@ def test_sources_are_found_through_other_fragments() -> None:
     sheet = Sheet()
     sheet.memo.get(("text",))
     assert set(sheet.memo.sources(("text",))) == {("a",), ("b",)}
+
+
+class Row:
+    """Columns, in the order that `order` says, and their squares: asked for together."""
+
+    def __init__(self) -> None:
+        self.cells: dict[Key, Any] = {("order",): (1, 2, 3)}
+        self.memo = Memo(self.compute, self.cells.get)
+
+    def compute(self, key: Key, tracker: Tracker) -> Any:
+        if key[0] == "square":
+            return (tracker.read(("value", key[1])) or 0) ** 2
+        return tracker.need_all([("square", number) for number in tracker.read(("order",))])
+
+    def set(self, key: Key, value: Any) -> None:
+        self.cells[key] = value
+        self.memo.invalidate([key])
+
+
+ORDERS = st.lists(st.integers(0, 6), max_size=8).map(tuple)
+
+
+@given(st.lists(st.one_of(ORDERS, st.tuples(st.integers(0, 6), st.integers(0, 2), st.just("value"))), max_size=20))
+def test_what_is_asked_for_together_is_as_if_made_anew(changes: list[tuple[Any, ...]]) -> None:
+    row = Row()
+    row.memo.pin(("row",))
+    for change in changes:
+        if change and change[-1] == "value":
+            row.set(("value", change[0]), change[1])
+        else:
+            row.set(("order",), change)
+        order = row.cells["order",]
+        assert row.memo.get(("row",)) == [(row.cells.get(("value", number)) or 0) ** 2 for number in order]
+        row.memo.sweep()
+        assert len(row.memo) == 1 + len({*order})
+    row.memo.unpin(("row",))
+    row.memo.sweep()
+    assert len(row.memo) == 0
