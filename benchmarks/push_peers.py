@@ -16,7 +16,7 @@ from typing import Any
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
-from plait.app.istiod import transport as istiod_transport
+from plait.app.istiod.delivery import transport as istiod_transport
 from plait.delivery.auth import Identity
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down

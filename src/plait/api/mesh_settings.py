@@ -25,6 +25,7 @@ from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
+from plait.api.spiffe import DEFAULT_TRUST_DOMAIN, is_trust_domain
 from plait.api.type_words import WrongValue, wrong_values
 from plait.api.validate.destinationrule import validate_policy
 from plait.api.validate.findings import Findings
@@ -285,6 +286,7 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
         validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)
     _proxy_port(f"{path}.proxyHttpPort", settings.proxy_http_port, findings)
     _exports(path, settings, findings)
+    _trust_domains(path, settings, findings)
     _fixed(path, settings, findings)
     file = settings.access_log_file
     if file and (not file.startswith("/") or "\0" in file):
@@ -314,14 +316,22 @@ def _exports(path: str, settings: MeshSettings, findings: Findings) -> None:
         findings.export_to(f"{path}.{name}", given or ())
 
 
+def _trust_domains(path: str, settings: MeshSettings, findings: Findings) -> None:
+    """They become parts of URIs in certificates."""
+    aliases = (
+        (f"{path}.trustDomainAliases[{place}]", each) for place, each in enumerate(settings.trust_domain_aliases or ())
+    )
+    for where, given in ((f"{path}.trustDomain", settings.trust_domain or None), *aliases):
+        if given is not None and not is_trust_domain(given):
+            text = f"{given!r} is no trust domain: lower-case letters, digits, '.', '-' and '_', at most 255"
+            findings.error(where, text, fix=DEFAULT_TRUST_DOMAIN, value=given)
+
+
 def _fixed(path: str, settings: MeshSettings, findings: Findings) -> None:
     """What is given to the mesh when it is made cannot be changed while it runs."""
-    for name, given, held in (
-        ("trustDomain", settings.trust_domain, "cluster.local"),
-        ("rootNamespace", settings.root_namespace, "istio-system"),
-    ):
-        if given not in {None, "", held}:
-            findings.warn(f"{path}.{name}", f"stays {held!r}: it cannot change while the mesh runs", value=given)
+    given, held = settings.root_namespace, "istio-system"
+    if given not in {None, "", held}:
+        findings.warn(f"{path}.rootNamespace", f"stays {held!r}: it cannot change while the mesh runs", value=given)
     if settings.default_config is not None:
         findings.count(f"{path}.defaultConfig.concurrency", settings.default_config.concurrency)
         topology = settings.default_config.gateway_topology or GatewayTopology()

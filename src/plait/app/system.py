@@ -63,10 +63,15 @@ def _istiod() -> dict[str, Any]:
         "image": PILOT,
         "ports": [
             {"name": "grpc-xds", "containerPort": 15010},
+            {"name": "https-dns", "containerPort": 15012},
             {"name": "http-monitoring", "containerPort": 15014},
         ],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 15014}, "periodSeconds": 1, "timeoutSeconds": 2},
-        "env": [_field("POD_NAME", "metadata.name"), _field("POD_NAMESPACE", "metadata.namespace")],
+        "env": [
+            _field("POD_NAME", "metadata.name"),
+            _field("POD_NAMESPACE", "metadata.namespace"),
+            _field("POD_IP", "status.podIP"),
+        ],
         "securityContext": _NO_RIGHTS,
     }
     labels = {"app": "istiod", "istio": "pilot"}
@@ -80,6 +85,7 @@ def _istiod_service() -> dict[str, Any]:
         "selector": {"app": "istiod"},
         "ports": [
             {"name": "grpc-xds", "port": 15010, "targetPort": 15010},
+            {"name": "https-dns", "port": 15012, "targetPort": 15012},
             {"name": "http-monitoring", "port": 15014, "targetPort": 15014},
         ],
     }

@@ -1,22 +1,37 @@
-"""Who a proxy is: the bearer token of its stream, reviewed by the API server and kept for a while."""
+"""Who a proxy is: by the certificate that it has shown to TLS, or by the bearer token of its stream, which the API
+server reviews and whose answers are kept for a while.
+"""
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+from cryptography import x509
+
+from plait.api.spiffe import DEFAULT_TRUST_DOMAIN, SCHEME, parse_identity
 from plait.kube.errors import ApiError
 from plait.kube.kinds import TOKENREVIEW
+from plait.rpc.stream import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from plait.kube.client import Client
     from plait.mesh.node import ProxyNode
+    from plait.rpc.stream import Stream
 
+log = logging.getLogger(__name__)
+
+#: The audience of tokens that are made for the mesh's authority (Istio's projected `istio-token`).
+AUDIENCE: Final = "istio-ca"
 _USER = "system:serviceaccount:"
 _POD = "authentication.kubernetes.io/pod-name"
 _KEPT = 4096
@@ -32,7 +47,7 @@ class AuthenticationUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A service account, and the pod its token is bound to if it is bound."""
+    """A service account, and the pod its token is bound to if it is bound; a certificate names no pod."""
 
     namespace: str
     service_account: str
@@ -60,10 +75,82 @@ def check(identity: Identity, node: ProxyNode) -> None:
     if (identity.namespace, identity.service_account) != (node.namespace, node.service_account):
         raise UnauthenticatedError(
             f"node {node.id} says service account {node.namespace}/{node.service_account}, "
-            f"its token is of {identity.namespace}/{identity.service_account}"
+            f"its proof is of {identity.namespace}/{identity.service_account}"
         )
     if identity.pod is not None and identity.pod != node.pod:
         raise UnauthenticatedError(f"node {node.id} uses the token of pod {identity.namespace}/{identity.pod}")
+
+
+class Prover:
+    """Tells who is at the other end of a stream. `domains` are the trust domains whose workloads are ours."""
+
+    def __init__(
+        self, tokens: Authenticator, *, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    ) -> None:
+        self.domains: frozenset[str] = frozenset((DEFAULT_TRUST_DOMAIN,))
+        self._tokens = tokens
+        self._now = now
+
+    async def identify(self, stream: Stream) -> Identity:
+        """By its certificate, and where that will not do by its token. Raises UnauthenticatedError or
+        AuthenticationUnavailableError.
+        """
+        shown = stream.peer_certificate
+        if shown is None:
+            return await self._tokens.identify(bearer(stream.metadata))
+        try:
+            return of_certificate(shown, self.domains, self._now())
+        except UnauthenticatedError:
+            if "authorization" not in stream.metadata:
+                raise
+        return await self._tokens.identify(bearer(stream.metadata))
+
+    async def prove(self, stream: Stream) -> Identity:
+        """As `identify`; a stream that proves nothing is ended, with a status that says why."""
+        try:
+            return await self.identify(stream)
+        except UnauthenticatedError as error:
+            log.warning("refused a caller: %s", error)
+            await stream.refuse(Refusal.UNAUTHENTICATED, str(error))
+        except AuthenticationUnavailableError as error:
+            log.warning("cannot authenticate a caller: %s", error)
+            await stream.refuse(Refusal.UNAVAILABLE, str(error))
+
+
+def of_certificate(der: bytes, domains: Collection[str], now: dt.datetime) -> Identity:
+    """The workload that a certificate names, whose chain TLS has verified; raises UnauthenticatedError.
+
+    TLS looked at its time when the connection began, which may be long ago.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        uris = []
+    if len(uris) != 1 or (identity := parse_identity(uris[0])) is None:
+        said = ", ".join(uris) or "none"
+        raise UnauthenticatedError(f"the client certificate must name one workload ({SCHEME}…/ns/…/sa/…), not {said}")
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        raise UnauthenticatedError(f"the client certificate of {identity.uri} has ended: connect with a newer one")
+    if identity.trust_domain not in domains:
+        known = ", ".join(sorted(domains))
+        raise UnauthenticatedError(f"the client certificate is of {identity.uri}; trust domains here: {known}")
+    return Identity(namespace=identity.namespace, service_account=identity.service_account)
+
+
+def _audience(token: str) -> tuple[str, ...]:
+    """For which audience a token is to be reviewed: the mesh's where it says that it is for it, else the API's own.
+
+    The token is not believed, it only chooses the question.
+    """
+    try:
+        part = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        said = claims.get("aud")
+    except (IndexError, ValueError, AttributeError, msgspec.DecodeError):
+        return ()
+    return (AUDIENCE,) if said == AUDIENCE or (isinstance(said, list) and AUDIENCE in said) else ()
 
 
 class TokenReviewer:
@@ -103,11 +190,12 @@ class TokenReviewer:
         return answer
 
     async def _review(self, token: str) -> Identity | str:
+        audiences = _audience(token)
         review = {
             "apiVersion": TOKENREVIEW.api_version,
             "kind": "TokenReview",
             "metadata": {},
-            "spec": {"token": token},
+            "spec": {"token": token} | ({"audiences": list(audiences)} if audiences else {}),
         }
         try:
             status = (await self._client.create(TOKENREVIEW, review)).get("status") or {}
@@ -115,6 +203,9 @@ class TokenReviewer:
             raise AuthenticationUnavailableError(f"cannot review the token: {error}") from error
         if not status.get("authenticated"):
             return f"the token was not accepted: {status.get('error') or 'not authenticated'}"
+        if audiences and not set(audiences) & set(status.get("audiences") or ()):
+            # A server that knows nothing of audiences says yes to all of them.
+            return f"the token was not accepted for the audience {AUDIENCE}"
         user = status.get("user") or {}
         name = str(user.get("username") or "")
         namespace, _, account = name.removeprefix(_USER).partition(":")

@@ -21,6 +21,8 @@ from plait.delivery.debounce import Debounce
 from plait.delivery.follower import Follower, Refusal, Registers
 from plait.delivery.frames import (
     Assign,
+    Certified,
+    Certify,
     Connected,
     Counters,
     Disconnected,
@@ -90,6 +92,12 @@ class Totals:
     publications: int = 0
     build_seconds: float = 0.0
     deliveries: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+
+    def certified(self, since: Certified, now: Certified) -> None:
+        """What became of signing requests between two reports."""
+        for name in now.__struct_fields__:
+            self.requests[name] += getattr(now, name) - getattr(since, name)
 
     def add(self, since: Counters, now: Counters) -> None:
         """What a delivery process counted between two reports."""
@@ -105,6 +113,7 @@ class Builder:
     of them after a restart of delivery, find them ready. A delivery process that reads nothing for `stuck` seconds is
     given up.
     `patience` is how long a change waits for its other half: a route for its subset, a subset's end for the route's.
+    `secure`: proxies are served by TLS too, as soon as there is an authority (`certify`).
     """
 
     def __init__(
@@ -119,12 +128,17 @@ class Builder:
         keep: float = 30.0,
         stuck: float = 30.0,
         patience: float = 2.0,
+        secure: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.proxies = Proxies()
         self.totals = Totals()
         self.mirror = ViewStore("builder")
         self.port: int | None = None
+        self.secure_port: int | None = None
+        self._secure = secure
+        self._certify: Certify | None = None
+        self._certified = Certified()
         self._engine = engine
         self._refused = refused
         self._published = published
@@ -156,7 +170,8 @@ class Builder:
     @property
     def ready(self) -> bool:
         """The first full state is in, and proxies are being served."""
-        return self._synced and self.port is not None
+        served = self.port is not None and (self.secure_port is not None or not self._secure)
+        return self._synced and served
 
     # from the source
 
@@ -178,6 +193,11 @@ class Builder:
             self._synced = True
             self._publish(None)
             self._post(Serve())
+
+    def certify(self, authority: Certify) -> None:
+        """The mesh's authority from now on."""
+        self._certify = authority
+        self._post(authority)
 
     async def publishing(self) -> None:
         """Publish changes when they are due, until cancelled."""
@@ -260,8 +280,10 @@ class Builder:
     def connect(self, outlet: Outlet) -> None:
         """A delivery process has started: tell it everything."""
         self.totals.deliveries += 1
-        self._counted = Counters()
+        self._counted, self._certified = Counters(), Certified()
         self._outlet = outlet
+        if self._certify is not None:
+            self._post(self._certify)
         for view in self.mirror.views():
             updates = tuple(
                 ViewUpdate(view.name, type_url, tuple(view.head(type_url).resources.values()))
@@ -274,7 +296,7 @@ class Builder:
     def disconnect(self) -> None:
         """The delivery process is gone, its streams with it."""
         self._outlet = None
-        self.port = None
+        self.port = self.secure_port = None
         for proxy in self.proxies.clear():
             if self._follower is not None:
                 self._follower.disconnected(proxy.connection)
@@ -285,6 +307,12 @@ class Builder:
     def receive(self, frame: object) -> None:
         """Act on what delivery says."""
         match frame:
+            case Serving(secure=True):
+                self.secure_port = frame.port
+                log.info("serving proxies by TLS on port %d", frame.port)
+            case Certified():
+                self.totals.certified(self._certified, frame)
+                self._certified = frame
             case Serving():
                 self.port = frame.port
                 log.info("serving proxies on port %d", frame.port)

@@ -7,11 +7,12 @@ import gc
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from plait.delivery.frames import (
     Alike,
     Assign,
+    Certify,
     Channel,
     Connected,
     Counters,
@@ -33,11 +34,13 @@ from plait.delivery.wire import METHOD
 from plait.kit.aio.calm import collect_in_calm
 
 if TYPE_CHECKING:
-    from plait.delivery.auth import Authenticator
+    from collections.abc import Callable
+
+    from plait.delivery.auth import Prover
     from plait.delivery.store import Push
     from plait.delivery.stream import Reaction, TypeStatus
     from plait.delivery.wire import Caller
-    from plait.rpc.stream import Transport
+    from plait.rpc.stream import Handler, Transport
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +126,30 @@ class Reporter:
             await self._channel.drain()
 
 
+class SecurePort(Protocol):
+    """The port with TLS, which has no certificate before it is told of the mesh's authority."""
+
+    def take(self, frame: Certify) -> None:
+        """The authority from now on."""
+        ...
+
+    async def serve(self, streams: Handler, *, started: Callable[[int], None]) -> None:
+        """Serve ADS, and whatever else is asked there, from when there is an authority until cancelled."""
+        ...
+
+
 async def run_delivery(
-    channel: Channel, transport: Transport, authenticator: Authenticator, *, limits: Limits | None = None
+    channel: Channel,
+    transport: Transport,
+    prover: Prover,
+    *,
+    secure: SecurePort | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Serve until the builder is gone; proxies are let in when it says Serve. Raises OSError when it cannot listen."""
     reporter = Reporter(channel)
     store = ViewStore(secrets.token_hex(3))
-    delivery = Delivery(store, authenticator, reporter, limits=limits or Limits())
+    delivery = Delivery(store, prover, reporter, limits=limits or Limits())
     async with asyncio.TaskGroup() as tasks:
         owned = [
             tasks.create_task(reporter.run(delivery), name="report"),
@@ -148,6 +168,9 @@ async def run_delivery(
                     delivery.amend(frame.connection, frame.updates)
                 case Drop():
                     delivery.drop(frame.views)
+                case Certify():
+                    if secure is not None:
+                        secure.take(frame)
                 case Serve():
                     # What was filled so far stays for good: the collector need not look at it again and again.
                     gc.collect()
@@ -156,6 +179,11 @@ async def run_delivery(
                         {METHOD: delivery.handle}, started=lambda port: channel.post(Serving(port))
                     )
                     owned.append(tasks.create_task(serving, name="serve"))
+                    if secure is not None:
+                        serving = secure.serve(
+                            delivery.handle, started=lambda port: channel.post(Serving(port, secure=True))
+                        )
+                        owned.append(tasks.create_task(serving, name="serve with TLS"))
         log.info("the builder is gone; closing %d streams", delivery.streams)
         for task in owned:
             task.cancel()

@@ -51,7 +51,7 @@ def _on_loopback(request: web.Request) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebugServer:
     """What the port shows. Configuration is shown on loopback (a port-forward), and to `namespace`'s own service
-    accounts by bearer token; metrics and readiness to everybody.
+    accounts by bearer token; metrics and readiness to everybody. `unready` says what else is waited for.
     """
 
     builder: Builder
@@ -62,6 +62,8 @@ class DebugServer:
     analyst: Analyst | None = None
     version: str
     namespace: str = "istio-system"
+    unready: Callable[[], str] = lambda: ""
+    more_metrics: Callable[[Exposition], None] = lambda _: None
     is_local: Callable[[web.Request], bool] = _on_loopback
 
     def application(self) -> web.Application:
@@ -101,7 +103,8 @@ class DebugServer:
     async def _ready(self, _: web.Request) -> web.Response:
         if self.builder.ready:
             return web.Response(text="ready\n")
-        return web.Response(status=503, text="not ready: the first list of objects or delivery is still missing\n")
+        why = self.unready() or "the first list of objects or delivery is still missing"
+        return web.Response(status=503, text=f"not ready: {why}\n")
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.Response(text=f"{self.version}\n")
@@ -171,6 +174,7 @@ class DebugServer:
             out.add("plait_findings", "gauge", "What analysis says of objects at the moment.", current.known)
             out.add("plait_judgements_total", "counter", "Objects judged by analysis.", current.judged)
             out.add("plait_analysis_seconds_total", "counter", "Time spent analysing.", self.analyst.worked)
+        self.more_metrics(out)
         for name, (kind, meaning) in _KINDS.items():
             out.add(name, "gauge", meaning, self.objects.count(kind))
         usage = resource.getrusage(resource.RUSAGE_SELF)

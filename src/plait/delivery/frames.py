@@ -68,10 +68,36 @@ class Serve(msgspec.Struct, frozen=True, tag=True):
     """Builder: everything is known, let proxies in."""
 
 
+class Certify(msgspec.Struct, frozen=True, tag=True):
+    """Builder: the mesh's authority, as files in PEM, and the trust domains whose workloads are ours, the first being
+    the one that certificates are signed for.
+    """
+
+    certificate: bytes
+    key: bytes
+    chain: bytes
+    roots: bytes
+    domains: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Certify(domains={self.domains!r}, key=[redacted])"
+
+
 class Serving(msgspec.Struct, frozen=True, tag=True):
-    """Delivery: proxies are accepted on this port."""
+    """Delivery: proxies are accepted on this port; `secure`: by TLS."""
 
     port: int
+    secure: bool = False
+
+
+class Certified(msgspec.Struct, frozen=True, tag=True):
+    """Delivery: what became of signing requests since it started; see `citadel.desk.Counts`."""
+
+    asked: int = 0
+    unauthenticated: int = 0
+    unreadable: int = 0
+    refused: int = 0
+    issued: int = 0
 
 
 class Connected(msgspec.Struct, frozen=True, tag=True):
@@ -128,8 +154,8 @@ class Reported(msgspec.Struct, frozen=True, tag=True):
     fault: str
 
 
-Down = Fill | Assign | Own | Drop | Serve
-Up = Serving | Connected | Disconnected | Progress | Refused | Reported
+Down = Fill | Assign | Own | Drop | Certify | Serve
+Up = Serving | Certified | Connected | Disconnected | Progress | Refused | Reported
 
 
 class Channel:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import grpc.aio
 
+from plait.delivery.grpc_door import Door
 from plait.rpc.stream import Message
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Coroutine, Mapping
     from typing import NoReturn
 
@@ -35,8 +37,9 @@ _OPTIONS = (
 class GrpcStream:
     """One call of the bidirectional method."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, door: Door | None = None) -> None:
         self._context = context
+        self._door = door
         self._metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
     @property
@@ -47,8 +50,7 @@ class GrpcStream:
     @property
     def peer_certificate(self) -> bytes | None:
         """See Stream."""
-        shown = self._context.auth_context().get("x509_pem_cert")
-        return ssl.PEM_cert_to_DER_cert(shown[0].decode()) if shown else None
+        return self._door.certificate(self._context.peer()) if self._door is not None else None
 
     async def receive(self) -> bytes | None:
         """See Stream."""
@@ -86,35 +88,43 @@ def _plain(message: bytes) -> bytes:
     return cast("bytes", message.form)
 
 
-def _served(handler: Handler) -> Callable[[object, Any], Coroutine[Any, Any, None]]:
+def _served(handler: Handler, door: Door | None) -> Callable[[object, Any], Coroutine[Any, Any, None]]:
     async def call(_requests: object, context: Any) -> None:
-        await handler(GrpcStream(context))
+        await handler(GrpcStream(context, door))
 
     return call
 
 
 class GrpcTransport:
-    """A server on one address, for example `0.0.0.0:15010` or `unix:/path`; `host:0` takes a free port."""
+    """A server on one address, for example `0.0.0.0:15010` or `unix:/path`; `host:0` takes a free port.
 
-    def __init__(self, address: str) -> None:
+    With `tls`, which is for addresses with a port only, the context must offer `h2` by ALPN.
+    """
+
+    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._door = None if tls is None else Door(tls)
 
     async def serve(self, handlers: Mapping[str, Handler], *, started: Callable[[int], None]) -> None:
         """See Transport; raises OSError when the address cannot be bound."""
         server = grpc.aio.server(options=_OPTIONS)
         for path, handler in handlers.items():
             service, _, method = path.removeprefix("/").partition("/")
-            call = grpc.stream_stream_rpc_method_handler(_served(handler))
+            call = grpc.stream_stream_rpc_method_handler(_served(handler, self._door))
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: call}),))
+        address = self._address if self._door is None else "127.0.0.1:0"
         try:
-            port = server.add_insecure_port(self._address)
+            port = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {self._address}: {error}") from error
+            raise OSError(f"cannot listen on {address}: {error}") from error
         await server.start()
         try:
-            started(port)
-            # Not `wait_for_termination`: cancelling that makes `stop` return before the streams are closed.
-            await asyncio.Event().wait()
+            async with contextlib.AsyncExitStack() as stack:
+                if self._door is not None:
+                    port = await stack.enter_async_context(self._door.open(self._address, port))
+                started(port)
+                # Not `wait_for_termination`: cancelling that makes `stop` return before the streams are closed.
+                await asyncio.Event().wait()
         finally:
             # No grace: these streams never end by themselves, and proxies come back at once.
             await asyncio.shield(server.stop(None))

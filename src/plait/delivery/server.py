@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from plait.delivery.auth import AuthenticationUnavailableError, UnauthenticatedError, bearer, check
+from plait.delivery.auth import UnauthenticatedError, check
 from plait.delivery.patience import Patience
 from plait.delivery.stream import ProxyStream
 from plait.delivery.wire import HEALTH, MalformedRequestError, decode_caller, decode_request
@@ -22,7 +22,7 @@ from plait.rpc.stream import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from plait.delivery.auth import Authenticator
+    from plait.delivery.auth import Prover
     from plait.delivery.store import Push, ViewStore
     from plait.delivery.stream import Reaction, TypeStatus
     from plait.delivery.wire import Caller, Request
@@ -105,13 +105,13 @@ class Delivery:
     def __init__(
         self,
         store: ViewStore,
-        authenticator: Authenticator,
+        prover: Prover,
         observer: Observer,
         *,
         limits: Limits = Limits(),
     ) -> None:
         self._store = store
-        self._authenticator = authenticator
+        self._prover = prover
         self._observer = observer
         self._limits = limits
         self._sessions: dict[int, _Session] = {}
@@ -215,8 +215,8 @@ class Delivery:
             await stream.refuse(Refusal.INVALID_ARGUMENT, f"no request within {self._limits.first:g} s")
 
     async def _caller(self, stream: Stream, first: bytes) -> tuple[Caller, Request]:
+        identity = await self._prover.prove(stream)
         try:
-            identity = await self._authenticator.identify(bearer(stream.metadata))
             caller, request = decode_caller(first), decode_request(first)
             check(identity, caller.node)
         except MalformedRequestError as error:
@@ -224,9 +224,6 @@ class Delivery:
         except UnauthenticatedError as error:
             log.warning("refused a proxy: %s", error)
             await stream.refuse(Refusal.UNAUTHENTICATED, str(error))
-        except AuthenticationUnavailableError as error:
-            log.warning("cannot authenticate a proxy: %s", error)
-            await stream.refuse(Refusal.UNAVAILABLE, str(error))
         return caller, request
 
     async def _converse(self, session: _Session) -> None:

@@ -20,7 +20,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401  (r
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2  # noqa: F401
 from google.protobuf.json_format import ParseDict
 
-from plait.delivery.auth import Identity, UnauthenticatedError
+from plait.delivery.auth import Identity, Prover, UnauthenticatedError
 from plait.delivery.grpc_transport import GrpcTransport
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import Push, ViewStore
@@ -153,7 +153,7 @@ class Server:
     async def start(self, store: ViewStore | None = None) -> None:
         self.store = store or self.store
         self.watcher = Watcher()
-        delivery = Delivery(self.store, Tokens(), self.watcher, limits=Limits(patience=0.3))
+        delivery = Delivery(self.store, Prover(Tokens()), self.watcher, limits=Limits(patience=0.3))
         self.watcher.delivery = delivery
         started = asyncio.get_running_loop().create_future()
         transport = self._transport(f"127.0.0.1:{self.port}")

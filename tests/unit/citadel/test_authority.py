@@ -163,6 +163,7 @@ def a_leaf() -> tuple[bytes, bytes]:
         ({"roots": pem(make_root(name("else"), NOW)[1])}, "cert-chain.pem", "does not lead to a root in root-cert.pem"),
         (dict(zip(("certificate", "key"), a_leaf(), strict=True)), "ca-cert.pem", "not one of an authority"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_authority_is_told(change: dict[str, bytes], part: str, says: str) -> None:
     with pytest.raises(BadAuthorityError, match=says) as caught:
@@ -189,7 +190,9 @@ def test_no_key_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [new_key(), ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)]
+    "key",
+    [new_key(), ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)],
+    ids=["P-256", "P-384", "RSA"],
 )
 def test_the_key_of_a_request(key) -> None:
     assert public_key(signing_request(key)) == key.public_key()
@@ -216,6 +219,7 @@ def tampered() -> str:
         (signing_request(rsa.generate_private_key(65537, 1024)), "the key is not taken"),
         (signing_request(ec.generate_private_key(ec.SECP256K1())), "the key is not taken"),
     ],
+    ids=["empty", "rubbish", "no PKCS #10", "too large", "tampered", "RSA 1024", "secp256k1"],
 )
 def test_requests_that_are_not_signed(csr: str, says: str) -> None:
     with pytest.raises(BadRequestError, match=says):

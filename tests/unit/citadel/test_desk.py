@@ -105,6 +105,7 @@ async def test_the_time_is_what_was_asked_for_and_the_trust_domain_the_meshs() -
         (bytes(LARGEST_REQUEST + 1), "too large", Counts(asked=1, refused=1)),
         (request(signing_request(), -5), "validity_duration of -5 s", Counts(asked=1, refused=1)),
     ],
+    ids=["none", "garbage", "no csr", "too large", "negative time"],
 )
 async def test_a_bad_request_is_told_why(message, says: str, counts: Counts) -> None:
     at = desk()

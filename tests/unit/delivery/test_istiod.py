@@ -88,12 +88,15 @@ class Api:
                 good = body["spec"]["token"] == "good"
                 user = {"username": "system:serviceaccount:shop:default"} if good else {}
                 body["status"] = {"authenticated": good, "user": user}
+            elif plural in {"secrets", "configmaps"}:
+                self.put(plural, body)
             else:
                 self.events.append(body)
                 self.changed.set()
             return web.json_response(body, status=201)
+        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
         if "watch" not in request.query:
-            items = list(self.objects.get(plural, {}).values())
+            items = [each for each in self.objects.get(plural, {}).values() if name in {"", each["metadata"]["name"]}]
             return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
         response = web.StreamResponse()
         await response.prepare(request)
@@ -101,7 +104,9 @@ class Api:
         self.watchers[queue] = plural
         try:
             while True:
-                await response.write(await queue.get())
+                event = await queue.get()
+                if name in {"", msgspec.json.decode(event)["object"]["metadata"]["name"]}:
+                    await response.write(event)
         finally:
             del self.watchers[queue]
 
@@ -117,11 +122,26 @@ class Api:
         await runner.cleanup()
 
 
+def channel(port: int, tls: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    address, options = f"127.0.0.1:{port}", (("grpc.use_local_subchannel_pool", 1),)
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    named = (*options, ("grpc.ssl_target_name_override", "istiod.istio-system.svc"))
+    return grpc.aio.secure_channel(address, tls, options=named)
+
+
 class Proxy:
     """A delta ADS client that acknowledges like Envoy and remembers versions."""
 
-    def __init__(self, port: int, *, token: str = "good", known: dict[str, dict[str, str]] | None = None) -> None:
-        self.port, self.token = port, token
+    def __init__(
+        self,
+        port: int,
+        *,
+        token: str = "good",
+        known: dict[str, dict[str, str]] | None = None,
+        tls: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self.port, self.token, self.tls = port, token, tls
         self.known = known or {CDS: {}, LDS: {}, EDS: {}, RDS: {}}
         self.received: list[DeltaDiscoveryResponse] = []
         self.refuse: str | None = None
@@ -129,8 +149,8 @@ class Proxy:
         self.changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
-        metadata = (("authorization", f"Bearer {self.token}"),)
+        self.channel = channel(self.port, self.tls)
+        metadata = (("authorization", f"Bearer {self.token}"),) if self.token else ()
         self.call = self.channel.stream_stream(METHOD)(metadata=metadata, wait_for_ready=True)
         # A server that refuses the stream may do so while this still writes; `call.code()` tells.
         with contextlib.suppress(grpc.aio.AioRpcError):
@@ -196,6 +216,7 @@ class Istiod:
 
     process: asyncio.subprocess.Process
     xds: int
+    secure: int
     monitoring: int
     session: aiohttp.ClientSession
 
@@ -266,10 +287,13 @@ def virtual_service(prefix: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def istiod(api: Api, tmp_path: Path, free_port: Callable[[], int]) -> AsyncIterator[Istiod]:
+async def istiod(
+    api: Api, tmp_path: Path, free_port: Callable[[], int], request: pytest.FixtureRequest
+) -> AsyncIterator[Istiod]:
+    """`indirect` parameters are transports."""
     (tmp_path / "token").write_text("istiod's")
     (tmp_path / "namespace").write_text("istio-system")
-    xds, monitoring = free_port(), free_port()
+    xds, secure, monitoring = free_port(), free_port(), free_port()
     async with api.serve(tmp_path) as port, aiohttp.ClientSession() as session:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -277,13 +301,17 @@ async def istiod(api: Api, tmp_path: Path, free_port: Callable[[], int]) -> Asyn
             "plait.app.istiod",
             "--xds",
             f"127.0.0.1:{xds}",
+            "--secure",
+            f"127.0.0.1:{secure}",
+            "--transport",
+            getattr(request, "param", "http2"),
             "--monitoring",
             f"127.0.0.1:{monitoring}",
             "--service-account",
             str(tmp_path),
             env={**os.environ, "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)},
         )
-        running = Istiod(process, xds, monitoring, session)
+        running = Istiod(process, xds, secure, monitoring, session)
         try:
             await running.until("/ready", lambda text: text == "ready\n")
             yield running

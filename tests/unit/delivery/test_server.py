@@ -8,7 +8,7 @@ import socket
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
-from plait.delivery.auth import AuthenticationUnavailableError, Identity, UnauthenticatedError
+from plait.delivery.auth import AuthenticationUnavailableError, Identity, Prover, UnauthenticatedError
 from plait.delivery.patience import Patience
 from plait.delivery.server import Delivery, Limits
 from plait.delivery.store import ViewStore
@@ -21,6 +21,8 @@ class RefusedError(Exception):
 
 
 class Stream:
+    peer_certificate = None
+
     def __init__(self, token="shop/default"):
         self.metadata = {"authorization": f"Bearer {token}"} if token else {}
         self.inbox = asyncio.Queue()
@@ -99,7 +101,7 @@ def cluster(name, version="1"):
 def serve():
     observer = Observer()
     store = ViewStore("run")
-    delivery = Delivery(store, Tokens(), observer, limits=Limits(first=0.05, write=0.1, patience=0.05))
+    delivery = Delivery(store, Prover(Tokens()), observer, limits=Limits(first=0.05, write=0.1, patience=0.05))
     observer.delivery = delivery
     delivery.apply([ViewUpdate("out", CDS, (cluster("a"),))])
     return delivery, observer

@@ -1,0 +1,68 @@
+"""TLS before gRPC's server. Of gRPC for Python a server either asks for no certificate or lets nobody in without one;
+istiod's port has callers of both kinds. So TLS ends here, and what is in it goes on over loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_PIECE: Final = 256 << 10
+
+
+class Door:
+    """Certificates of those who are in, by the address under which gRPC's server sees them (`ipv4:127.0.0.1:PORT`)."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._certificates: dict[str, bytes] = {}
+
+    def certificate(self, peer: str) -> bytes | None:
+        """What a peer has shown (DER)."""
+        return self._certificates.get(peer)
+
+    @contextlib.asynccontextmanager
+    async def open(self, address: str, behind: int) -> AsyncIterator[int]:
+        """Listen, carry what comes to a port on loopback, and give the port that is listened on. Raises OSError."""
+
+        async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await self._carry(reader, writer, behind)
+            except OSError:
+                pass  # one side is gone, and so is the other
+            finally:
+                writer.close()
+
+        host, _, number = address.rpartition(":")
+        server = await asyncio.start_server(enter, host or None, int(number), ssl=self._tls, limit=_PIECE, backlog=1024)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: int) -> None:
+        onward, back = await asyncio.open_connection("127.0.0.1", behind, limit=_PIECE)
+        peer = f"ipv4:127.0.0.1:{back.get_extra_info('sockname')[1]}"
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if shown is not None:
+            self._certificates[peer] = shown
+        ways = [asyncio.create_task(_copy(reader, back)), asyncio.create_task(_copy(onward, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            self._certificates.pop(peer, None)
+            back.close()
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while piece := await source.read(_PIECE):
+        sink.write(piece)
+        await sink.drain()
