@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import tempfile
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from plait.kube.errors import Unreachable
 from plait.kube.kinds import CONFIGMAP, POD, SECRET
+from plait.kube.reflect import reflect
 
 from .conftest import condition, container
 
@@ -156,6 +158,22 @@ async def test_a_failing_container_is_restarted_with_growing_waits(cluster):
         return "BackOff" in await cluster.events("crash")
 
     await cluster.until("event", told)
+
+
+async def test_a_container_that_is_restarted_says_so_until_it_runs(cluster):
+    seen = []
+    await cluster.start("again", shell("exit 3"))
+    async with aclosing(reflect(cluster.client, [POD], namespace="default", fields="metadata.name=again")) as batches:
+        async for batch in batches:
+            seen += [container(pod) for pod in batch.upserts if pod.get("status", {}).get("containerStatuses")]
+            if seen and seen[-1]["restartCount"] >= 2:
+                break
+    states = [each["state"] for each in seen]
+    first = next(index for index, state in enumerate(states) if "waiting" not in state)
+    later = {state["waiting"]["reason"] for state in states[first:] if "waiting" in state}
+    assert later == {"CrashLoopBackOff"}
+    counts = [each["restartCount"] for each in seen]
+    assert counts == sorted(counts)
 
 
 async def test_what_a_container_leaves_running_ends_with_it(cluster):

@@ -158,6 +158,8 @@ class Container:
             return
         async with self._pod.spawning:
             self.record.attempt += 1
+            # Counted when it is made, so that a node that dies before counts no start twice.
+            self.record.restarts = max(self.record.restarts, self.record.attempt)
             request = made.spawn(
                 name=self.process,
                 argv=enter(pause, made.folder / "start.sh", self._limit()),
@@ -365,9 +367,8 @@ class Container:
             if self.record.failures > 1:
                 text = f"Back-off restarting failed container {self.name} in pod {pod.name}_{pod.namespace}({pod.uid})"
                 self._event("BackOff", text, warning=True)
+        # As the kubelet, it says so until the container runs again.
         await asyncio.sleep(remaining(wait, state.finished_at, time.time()))
-        self.record.restarts += 1
-        self._wait("ContainerCreating", "")
 
     def _fail(self, code: int, reason: str, message: str) -> None:
         now = time.time()
