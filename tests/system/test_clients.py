@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import kr8s
@@ -50,6 +52,15 @@ def namespace(up: Mesh, request: pytest.FixtureRequest) -> str:
     name = request.node.name.replace("_", "-").lower()[:40].strip("-")
     up.kubectl("create", "namespace", name)
     return name
+
+
+@pytest.fixture(autouse=True)
+def _files_of_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Clients write certificates into temporary files, which they remove when Python ends; a worker is killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    for library in (kubernetes, kubernetes_asyncio):
+        library.config.kube_config._cleanup_temp_files()
 
 
 def test_kubernetes_lists_watches_patches_and_executes(up: Mesh, namespace: str) -> None:

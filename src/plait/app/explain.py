@@ -13,6 +13,7 @@ from plait.app.what_if import Mesh
 from plait.mesh.node import ProxyNode
 from plait.simulate.call import NOBODY, Call, Outcome
 from plait.simulate.simulate import alternatives, simulate
+from plait.snapshot.hosts import host_matches, is_wildcard
 from plait.trial.agreement import expected
 from plait.trial.trial import Place, trial
 
@@ -200,13 +201,35 @@ def _hint(mesh: Mesh, node: ProxyNode, host: str) -> str:
     """Which name may have been meant by one that nobody in the mesh has."""
     known = {name for namespace, name in mesh.services() if namespace == node.namespace}
     known |= {f"{name}.{namespace}" for namespace, name in mesh.services()} | mesh.entry_hosts()
+    wide = sorted((name for name in known if is_wildcard(name)), key=len, reverse=True)
+    known.difference_update(wide)
     if host.lower() in known:
         return ""
-    near = get_close_matches(host.lower(), sorted(known), n=1, cutoff=0.7)
+    if is_wildcard(host):
+        return f"{host} stands for many names; ask for one, such as www.{host.lstrip('*.') or 'example.com'}"
+    covering = next((name for name in wide if host_matches(name, host.lower())), "")
+    if covering:
+        return f"{host} is one of {covering}: which address it has, DNS outside of the mesh says"
+    # Of what a wildcard covers, one name.
+    covered = {_one_of(pattern, host.lower()): pattern for pattern in wide}
+    near = get_close_matches(host.lower(), sorted(covered), n=1, cutoff=0.85)
+    near = near or get_close_matches(host.lower(), sorted(known), n=1, cutoff=0.7)
     if not near and "." in host:
         return ""  # a name of the world outside
-    meant = f"; did you mean {near[0]}?" if near else ""
+    if near and near[0] in covered:
+        meant = f"; {covered[near[0]]} covers names such as {near[0]}"
+    else:
+        meant = f"; did you mean {near[0]}?" if near else ""
     return f"no Service or ServiceEntry that {node.pod} sees is called {host}{meant}"
+
+
+def _one_of(pattern: str, host: str) -> str:
+    """The name that a wildcard covers which `host` is most like."""
+    first, _, rest = host.partition(".")
+    tail = pattern.lstrip("*")
+    if not tail.startswith("."):
+        return f"{first}{tail}"
+    return f"{first}{tail}" if rest.count(".") >= tail.count(".") - 1 else f"www{tail}"
 
 
 def _others(

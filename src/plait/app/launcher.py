@@ -119,6 +119,20 @@ class Launcher:
             return  # it has ended: there is nothing to stop
 
 
+def last_words(code: int) -> str:
+    """What the log ends with for the exit code of `unshare` (negative: the signal); empty if the end was asked for.
+
+    Of an init that was killed `unshare` says nothing that a person could use, and its code is 1.
+    """
+    if code in {0, -signal.SIGTERM}:
+        return ""
+    how = f"was ended by signal {-code}" if code < 0 else "was killed, or failed as told above"
+    return (
+        f"launcher: the mesh has ended: init, the first of its processes, {how}; plait up starts the mesh again with "
+        "the objects that are stored"
+    )
+
+
 def main() -> None:
     """Run until init ends or SIGTERM asks for the mesh to stop; the listening sockets are inherited and passed on."""
     plan, between = Path(sys.argv[1]), sys.argv.index("--")
@@ -126,7 +140,7 @@ def main() -> None:
     code = Launcher(plan, inherited, channels).run()
     for name in ("launcher.pid", "init.sock", "fetch.sock"):
         (plan.parent / name).unlink(missing_ok=True)
-    sys.exit(0 if code in {0, -signal.SIGTERM} else 1)
+    sys.exit(last_words(code) or 0)
 
 
 if __name__ == "__main__":

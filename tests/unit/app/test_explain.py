@@ -188,6 +188,32 @@ def test_a_name_that_nobody_has_brings_the_nearest(mesh: Mesh) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "hint"),
+    [
+        (
+            "a.part.example",
+            "a.part.example is one of *.part.example: which address it has, DNS outside of the mesh says",
+        ),
+        ("a.prat.example", "a.prat.example; *.part.example covers names such as a.part.example"),
+        ("part.example", "part.example; *.part.example covers names such as www.part.example"),
+        ("review", "review; did you mean reviews?"),
+        ("*.part.example", "*.part.example stands for many names; ask for one, such as www.part.example"),
+        ("www.example.org", ""),
+    ],
+)
+def test_a_wildcard_is_no_name_to_be_meant(host: str, hint: str) -> None:
+    entry = """
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: part, namespace: shop}
+spec: {hosts: ['*.part.example'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: NONE}
+"""
+    said = ask(Mesh(objects(read_yaml(WORLD + entry, "world"))), f"http://{host}/").hint
+    assert said.removeprefix("no Service or ServiceEntry that caller sees is called ") == hint
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         ("ftp://reviews/", "write for example"),
