@@ -19,7 +19,18 @@ from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.discovery import discover
 from plait.kube.errors import AlreadyExists, Conflict, Invalid, NotFound, Unauthorized, Unreachable
-from plait.kube.kinds import CONFIGMAP, DEPLOYMENT, ENDPOINTSLICE, EVENT, NAMESPACE, POD, REPLICASET, SERVICE
+from plait.kube.kinds import (
+    CONFIGMAP,
+    DEPLOYMENT,
+    ENDPOINTSLICE,
+    EVENT,
+    NAMESPACE,
+    POD,
+    REPLICASET,
+    RESOURCEQUOTA,
+    SECRET,
+    SERVICE,
+)
 from plait.kube.reflect import reflect
 from plait.machine.api.admission import AdmitAll
 from plait.machine.api.schema import load_schemas
@@ -286,3 +297,21 @@ async def test_logs_and_ports_of_pods_go_through_the_real_server(client, tmp_pat
             await client.pod_http("default", "a", 9, "/")
         with pytest.raises(NotFound):
             await client.pod_http("default", "absent", 9, "/")
+
+
+async def test_a_quota_counts_secrets_too_of_which_controllers_know_the_names_alone(client):
+    async with controllers(client):
+        await client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        metadata = {"name": "bounds", "namespace": "shop"}
+        spec = {"hard": {"secrets": "1", "requests.memory": "1Gi", "requests.storage": "1Gi"}}
+        await client.create(
+            RESOURCEQUOTA, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}
+        )
+        for name in ("a", "b"):
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "shop"}}
+            await client.create(SECRET, secret)
+        used = {"secrets": "2", "requests.memory": "0"}
+        (found,) = await until(
+            client, RESOURCEQUOTA, lambda found: found and (found[0].get("status") or {}).get("used") == used
+        )
+        assert found["status"]["hard"] == spec["hard"]

@@ -139,6 +139,7 @@ TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
         for backend in ("spec.defaultBackend", "spec.rules[].http.paths[].backend")
     ),
     ("networking.k8s.io", "IngressClass"): (row("spec.parameters", "has no effect: Istio's controller has none"),),
+    ("", "ResourceQuota"): (row("spec.hard", "is counted in the status and not enforced: nothing is refused for it"),),
     ("", "ServiceAccount"): (
         row("imagePullSecrets", "has no effect: images come from the image table, nothing is pulled"),
     ),

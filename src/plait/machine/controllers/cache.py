@@ -98,6 +98,10 @@ class Cache:
         objects = self._objects[kind]
         return [objects[ref] for ref in sorted(self._by_namespace.get((kind, namespace), ()))]
 
+    def refs(self, kind: Kind, namespace: str) -> tuple[Ref, ...]:
+        """The names of every object of a kind in a namespace."""
+        return tuple(self._by_namespace.get((kind, namespace), ()))
+
     def controlled(self, kind: Kind, uid: str) -> list[Object]:
         """Every object whose controller has this uid, by name."""
         objects = self._objects[kind]

@@ -28,6 +28,7 @@ from plait.kube.kinds import (
     POD,
     POLICY,
     REPLICASET,
+    RESOURCEQUOTA,
     SERVICE,
     SERVICEACCOUNT,
 )
@@ -45,6 +46,7 @@ from plait.machine.controllers.job import JobController
 from plait.machine.controllers.loadbalancer import LoadBalancerController
 from plait.machine.controllers.namespaces import NamespaceController, ServiceAccountController
 from plait.machine.controllers.policies import PolicyController
+from plait.machine.controllers.quota import QuotaController
 from plait.machine.controllers.replicaset import ReplicaSetController
 from plait.machine.controllers.writes import Api, Writes
 
@@ -59,7 +61,7 @@ Clock = Callable[[], datetime]
 #: Kinds the controllers read; of all others they know only who owns what.
 CACHED = (
     NAMESPACE, SERVICEACCOUNT, CONFIGMAP, SERVICE, POD, REPLICASET, DEPLOYMENT, JOB, CRONJOB, ENDPOINTSLICE, INGRESS,
-    INGRESSCLASS, MESHPOLICY, POLICY, PEERAUTHENTICATION,
+    INGRESSCLASS, MESHPOLICY, POLICY, PEERAUTHENTICATION, RESOURCEQUOTA,
 )  # fmt: skip
 
 # The same objects under another name, and the kind that has no owners and comes in masses.
@@ -87,6 +89,7 @@ class Controllers:
         self._recorder = Recorder(client, "plait-controllers", host=host, clock=clock)
         self.garbage = GarbageCollector(graph=self.graph, writes=writes)
         self.namespaces = NamespaceController(cache=self.cache, graph=self.graph, writes=writes, clock=clock)
+        self._quotas = QuotaController(cache=self.cache, graph=self.graph, writes=writes)
         self._followers: tuple[Controller, ...] = (
             EndpointSliceController(cache=self.cache, writes=writes),
             ReplicaSetController(cache=self.cache, writes=writes, recorder=self._recorder, clock=clock),
@@ -97,6 +100,7 @@ class Controllers:
             IngressController(cache=self.cache, writes=writes),
             PolicyController(cache=self.cache, writes=writes),
             ServiceAccountController(cache=self.cache, writes=writes),
+            self._quotas,
             self.namespaces,
         )
         confirmer = Confirmer(cache=self.cache, writes=writes, patience=patience)
@@ -179,3 +183,4 @@ class Controllers:
         old, new = self.graph.set(change.kind, change.ref, node)
         self.garbage.moved(old, new)
         self.namespaces.moved(old, new)
+        self._quotas.moved(old, new)

@@ -1,7 +1,7 @@
 """Built-in kinds beside those every mesh needs: Jobs, CronJobs, Ingresses, definitions, and what charts bring along.
 
 The latter are stored and answered with a Warning, for nothing on one machine needs them: permissions (there are two
-roles), budgets, autoscaling, network policies, claims, quotas, priorities. Workloads that would not run (StatefulSet,
+roles), budgets, autoscaling, network policies, claims, priorities. Workloads that would not run (StatefulSet,
 DaemonSet) are not served at all: refused is better than never started.
 """
 
@@ -179,6 +179,16 @@ def _inert(
     )
 
 
+RESOURCE_QUOTA = built_in(
+    "",
+    "v1",
+    "ResourceQuota",
+    "resourcequotas",
+    namespaced=True,
+    short_names=("quota",),
+    status=True,
+    columns=_QUOTA,
+)
 _RBAC = "rbac.authorization.k8s.io"
 STORED: tuple[ServedKind, ...] = (
     _inert(_RBAC, "v1", "Role", "roles", columns=(NAME, _CREATED)),
@@ -205,7 +215,6 @@ STORED: tuple[ServedKind, ...] = (
         columns=(NAME, column("Pod-Selector", "Pods it is about"), AGE),
     ),
     _inert("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", columns=_CLAIM),
-    _inert("", "v1", "ResourceQuota", "resourcequotas", "quota", columns=_QUOTA),
     _inert("", "v1", "LimitRange", "limitranges", "limits", columns=(NAME, _CREATED)),
     _inert("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", namespaced=False, columns=_PRIORITY),
 )
@@ -255,4 +264,6 @@ METRICS: tuple[ServedKind, ...] = (
 )
 """Measured when somebody asks (`kubectl top`)."""
 
-KINDS: tuple[ServedKind, ...] = (JOB, CRON_JOB, CUSTOM_RESOURCE_DEFINITION, INGRESS, INGRESS_CLASS, *STORED, *METRICS)
+KINDS: tuple[ServedKind, ...] = (
+    JOB, CRON_JOB, CUSTOM_RESOURCE_DEFINITION, INGRESS, INGRESS_CLASS, RESOURCE_QUOTA, *STORED, *METRICS,
+)  # fmt: skip

@@ -37,7 +37,7 @@ def claim(obj: Json, now: float) -> Cells:
 
 
 def quota(obj: Json, now: float) -> Cells:
-    """Name, bounds of requests and of limits, age; nobody counts what is used."""
+    """Name, bounds of requests and of limits, age."""
     hard = {**at_path(obj, "spec", "hard", default={}), **at_path(obj, "status", "hard", default={})}
     used = at_path(obj, "status", "used", default={})
     told = {name: f"{name}: {used.get(name, '<unknown>')}/{most}" for name, most in sorted(hard.items())}
