@@ -2,12 +2,11 @@
 
 Istio's rules: what the caller's own namespace says comes first. Then a Service comes before any ServiceEntry, so that
 nobody takes a Service's name away from others; then the oldest. ServiceEntries of the winner's namespace add the ports
-that it does not have.
+that it does not have; how addresses are found for all of them the first says that has a port which proxies serve.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import groupby, pairwise
 from operator import itemgetter
 
@@ -23,17 +22,16 @@ def chosen_host(providers: tuple[HostProvider, ...], owner: str, viewer: str) ->
     own = [p for p in seen if p.namespace == viewer] or seen
     first = own[0].facts
     same = [p.facts for p in own[1:] if p.namespace == first.namespace and p.facts.kind == first.kind]
-    return _joined(first, same) if same and first.kind != SERVICE else first
+    return _joined([first, *same]) if same and first.kind != SERVICE else first
 
 
-def _joined(first: ServiceHost, others: Iterable[ServiceHost]) -> ServiceHost:
-    ports = list(first.ports)
-    entries = list(first.entries)
-    for other in others:
-        known = {number for number, _, _ in ports}
-        ports += [port for port in other.ports if port[0] not in known]
-        entries += other.entries
-    return first._replace(ports=tuple(ports), entries=tuple(entries))
+def _joined(facts: list[ServiceHost]) -> ServiceHost:
+    """ServiceEntries of one namespace, in order of precedence, as one."""
+    ports = {port[0]: port for each in reversed(facts) for port in reversed(each.ports)}
+    first = next((each for each in facts if each.ports), facts[0])
+    order = dict.fromkeys(port[0] for each in facts for port in each.ports)
+    entries = tuple(name for each in facts for name in each.entries)
+    return first._replace(ports=tuple(ports[number] for number in order), entries=entries)
 
 
 #: Of a HostPort.
@@ -62,5 +60,5 @@ def _winners(members: list[HostPort], viewer: str) -> list[HostPort]:
     kept: dict[int, HostPort] = {}
     for port in members:
         if port.kind == first.kind and port.namespace == first.namespace:
-            kept.setdefault(port.port, port)
+            kept.setdefault(port.port, port._replace(resolution=first.resolution))
     return [kept[number] for number in sorted(kept)]
