@@ -61,6 +61,7 @@ class Retries:
     """When a request is sent again. `per_try` None: each try may take as long as the whole.
 
     `previous_hosts`: a retry avoids endpoints tried before; `other_localities`: and after a while their locality.
+    `told`: also where the receiver's proxy answers that asking again does no harm.
     """
 
     attempts: int
@@ -70,6 +71,7 @@ class Retries:
     backoff: timedelta | None = None
     previous_hosts: bool = True
     other_localities: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,7 @@ def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteConte
         return None
     namespace = origin.object.namespace
     single = len(http.route) == 1
+    sticky = single and _is_sticky(reader, http.route[0].destination, namespace)
     return Forward(
         destinations=tuple(
             WeightedDestination(
@@ -212,10 +215,15 @@ def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteConte
             if item.weight or single
         ),
         timeout=(parse_duration(http.timeout) if http.timeout else None) or timedelta(),
-        retries=_retries(http.retries, context.mesh),
+        retries=_retries(http.retries, context.mesh, sticky=sticky),
         rewrite=http.rewrite,
         mirrors=tuple(_mirrors(reader, http, namespace, context.port)),
     )
+
+
+def _is_sticky(reader: Reader, destination: Destination, namespace: str) -> bool:
+    """Whether a rule has requests to a destination find their endpoint again; hosts are compared by name alone."""
+    return reader.is_sticky(reader.meant(complete_host(destination.host, namespace, reader.domain)), destination.subset)
 
 
 def _with_port(redirect: HTTPRedirect, context: RouteContext) -> HTTPRedirect:
@@ -261,18 +269,21 @@ def _mirrors(reader: Reader, http: HTTPRoute, namespace: str, port: int) -> Iter
             yield Mirror(cluster=destination_cluster(reader, item.destination, namespace, port), percent=percent)
 
 
-def default_retries(mesh: MeshConfig) -> Retries | None:
-    """What a route gets that says nothing."""
+def default_retries(mesh: MeshConfig, *, sticky: bool = False) -> Retries | None:
+    """What a route gets that says nothing. `sticky`: its destination is chosen by a hash.
+
+    Istio: an application's own 503 is no reason, since it may have done what it was asked; sticky requests stay.
+    """
     if mesh.retry_attempts <= 0:
         return None
     if mesh.retry_policy is not None:
-        return _retries(mesh.retry_policy, mesh)
-    return Retries(attempts=mesh.retry_attempts, on=f"{_RETRY_ON},retriable-status-codes", statuses=(503,))
+        return _retries(mesh.retry_policy, mesh, sticky=sticky)
+    return Retries(attempts=mesh.retry_attempts, on=_RETRY_ON, previous_hosts=not sticky, told=True)
 
 
-def _retries(retries: HTTPRetry | None, mesh: MeshConfig) -> Retries | None:
+def _retries(retries: HTTPRetry | None, mesh: MeshConfig, *, sticky: bool) -> Retries | None:
     if retries is None:
-        return default_retries(mesh)
+        return default_retries(mesh, sticky=sticky)
     if retries.attempts <= 0:
         return None
     conditions: list[str] = []
@@ -282,18 +293,19 @@ def _retries(retries: HTTPRetry | None, mesh: MeshConfig) -> Retries | None:
             statuses.append(int(part))
         elif part:
             conditions.append(part)
-    if not conditions and not statuses:
-        conditions, statuses = _RETRY_ON.split(","), [503]
+    told = not conditions and not statuses
     if statuses and "retriable-status-codes" not in conditions:
         conditions.append("retriable-status-codes")
+    given = retries.retry_ignore_previous_hosts
     return Retries(
         attempts=retries.attempts,
-        on=",".join(conditions),
+        on=_RETRY_ON if told else ",".join(conditions),
         statuses=tuple(statuses),
         per_try=parse_duration(retries.per_try_timeout) if retries.per_try_timeout else None,
         backoff=parse_duration(retries.backoff) if retries.backoff else None,
-        previous_hosts=retries.retry_ignore_previous_hosts is not False,
+        previous_hosts=not sticky if given is None else given,
         other_localities=retries.retry_remote_localities is True,
+        told=told,
     )
 
 

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from plait.api.decode import MeshObject
-from plait.api.destinationrule import DestinationRule, LocalitySetting, PortPolicy, TrafficPolicy, ZoneAwareSetting
+from plait.api.destinationrule import (
+    DestinationRule,
+    DestinationRuleSpec,
+    LocalitySetting,
+    PortPolicy,
+    TrafficPolicy,
+    ZoneAwareSetting,
+)
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.gateway import Gateway
 from plait.api.ingress import Ingress, IngressClass
@@ -28,7 +35,7 @@ from plait.snapshot import keys
 from plait.snapshot.contribution import Contribution, provide, sorted_labels
 from plait.snapshot.entries import service_entry, sidecar, workload_entry
 from plait.snapshot.envoy_filters import envoy_filter
-from plait.snapshot.hosts import complete_host, service_host
+from plait.snapshot.hosts import complete_host, is_wildcard, service_host
 from plait.snapshot.ingresses import gateway_of, virtual_services_of
 from plait.snapshot.peers import peer_authentication
 from plait.snapshot.protocols import Protocol, protocol_of
@@ -232,6 +239,10 @@ def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, 
         owner = f"DestinationRule/{meta.name}"
         result.members.update((keys.source_labels(scope), (label, meta.namespace, owner)) for label in labels)
     host = complete_host(spec.host, meta.namespace, rules.domain)
+    for subset in _sticky(spec):
+        result.members.add((keys.sticky(host), (subset, meta.namespace, meta.name)))
+        if is_wildcard(host):
+            result.members.add((keys.sticky_patterns(), (host, meta.namespace, meta.name)))
     selector = sorted_labels(spec.workload_selector.match_labels) if spec.workload_selector is not None else ()
     entry = keys.DestinationEntry(meta.creation_timestamp, meta.name, meta.namespace, host, selector)
     visible = scopes(spec.export_to or rules.destination_rule_export, meta.namespace)
@@ -241,6 +252,15 @@ def _destination_rule(key: ObjectKey, rule: DestinationRule, rules: IndexRules, 
         result.members.add((keys.private_destination_rules(meta.namespace), entry))
     else:
         result.members.update((keys.destination_rules(meta.namespace, scope), entry) for scope in visible)
+
+
+def _sticky(spec: DestinationRuleSpec) -> Iterator[str]:
+    """The subsets of which requests find their endpoint again; empty: all."""
+    for name, policy in (("", spec.traffic_policy), *((each.name, each.traffic_policy) for each in spec.subsets)):
+        balancers = [] if policy is None else [policy.load_balancer]
+        balancers += [level.load_balancer for level in policy.port_level_settings] if policy is not None else []
+        if any(balancer is not None and balancer.consistent_hash is not None for balancer in balancers):
+            yield name
 
 
 def _places(policy: TrafficPolicy) -> Iterator[LocalitySetting | ZoneAwareSetting]:

@@ -338,6 +338,16 @@ def placing_rules() -> Key:
     return ("placing-rules",)
 
 
+def sticky(host: str) -> Key:
+    """Set of (subset or none, namespace, DestinationRule): rules by which requests find their endpoint again."""
+    return ("sticky", host)
+
+
+def sticky_patterns() -> Key:
+    """Set of (wildcard, namespace, DestinationRule): the hosts of such rules that are wildcards."""
+    return ("sticky-patterns",)
+
+
 def zone_rules() -> Key:
     """Set of (namespace, DestinationRule): rules that let proxies choose among the zones of a region."""
     return ("zone-rules",)

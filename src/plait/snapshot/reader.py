@@ -20,6 +20,7 @@ from plait.api.workloadentry import WorkloadEntry
 from plait.kit.memo import Key
 from plait.snapshot import keys
 from plait.snapshot.envoy_filters import EnvoyFilterEntry, envoy_filter_labels, envoy_filters
+from plait.snapshot.hosts import host_matches
 from plait.snapshot.owners import chosen_host, undisputed
 from plait.snapshot.peers import PeerEntry, peer_authentications
 from plait.snapshot.snapshot import Snapshot
@@ -262,6 +263,12 @@ class Reader:
         """The DestinationRules that say which endpoints come first."""
         found: tuple[tuple[str, str], ...] = self._read(keys.placing_rules()) or ()
         return frozenset(ObjectKey("DestinationRule", *each) for each in found)
+
+    def is_sticky(self, host: str, subset: str) -> bool:
+        """Whether a DestinationRule for a host, of anybody, says that requests find their endpoint again."""
+        patterns = {each[0] for each in self._read(keys.sticky_patterns()) or ()}
+        hosts = (host, *(pattern for pattern in patterns if host_matches(pattern, host)))
+        return any(each[0] in {"", subset} for name in hosts for each in self._read(keys.sticky(name)) or ())
 
     def zone_rules(self) -> bool:
         """Whether some DestinationRule lets proxies choose among the zones of a region."""

@@ -1,6 +1,6 @@
 """How a cluster chooses an endpoint: load balancers, consistent hashing and slow start.
 
-What of a request is hashed stands in the cluster, not in each route that leads to it, so that a DestinationRule changes
+What of a request is hashed stands in the cluster, not in each route that leads to it, so that a change of it changes
 clusters only; for connections the address of the caller counts.
 """
 

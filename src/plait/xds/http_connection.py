@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLogFilter, AndFilter, ResponseFlagFilter
+from envoy.config.core.v3.base_pb2 import HeaderValue
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -28,6 +30,11 @@ ROUTER: Final = "envoy.filters.http.router"
 #: Order matters: a fault is made before the request is routed; the router is always last.
 _OUTBOUND_FILTERS: Final = ((FAULT, HTTPFault), (CORS, Cors), (ROUTER, Router))
 _INBOUND_FILTERS: Final = ((ROUTER, Router),)
+
+#: By this header a receiver's proxy tells a caller's that asking again does no harm.
+ASK_AGAIN: Final = "x-plait-ask-again"
+#: Methods that change nothing (RFC 9110, 9.2.1).
+_SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 Side = Literal["outbound", "inbound", "gateway"]
 
@@ -62,6 +69,7 @@ def http_connection_manager(
         manager.forward_client_cert_details = HttpConnectionManager.APPEND_FORWARD
         manager.set_current_client_cert_details.subject.value = True
         manager.set_current_client_cert_details.uri = True
+        _tell_what_is_harmless(manager)
     elif side == "gateway":
         manners.at_the_edge(manager)
     if routes is not None:
@@ -74,6 +82,20 @@ def http_connection_manager(
             manager.http_filters.append(http_filter(DYNAMIC_DNS, FilterConfig(dns_cache_config=manners.dns)))
         manager.http_filters.append(http_filter(name, config()))
     return Filter(name=HTTP_CONNECTION_MANAGER, typed_config=packed(manager))
+
+
+def _tell_what_is_harmless(manager: HttpConnectionManager) -> None:
+    """Mark answers to what never reached the application, and to what only reads and was lost on the way."""
+    unreached = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UF"]))
+    lost = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UC"]))
+    reads = AccessLogFilter()
+    method = reads.header_filter.header
+    method.name = ":method"
+    method.string_match.safe_regex.regex = "|".join(_SAFE)
+    both = AccessLogFilter(and_filter=AndFilter(filters=[lost, reads]))
+    for condition in (unreached, both):
+        mapper = manager.local_reply_config.mappers.add(filter=condition)
+        mapper.headers_to_add.add().header.CopyFrom(HeaderValue(key=ASK_AGAIN, value="1"))
 
 
 def http_filter(name: str, config: Any) -> HttpFilter:

@@ -50,9 +50,11 @@ from plait.xds.listener import HTTP_INSPECTOR, PLAIN_HTTP, TLS_INSPECTOR, sniffi
 from plait.xds.manners import PLAIN, Manners
 from plait.xds.mesh_tls import ALL_PROTOCOLS, HTTP_PROTOCOLS, TCP_PROTOCOLS, server_socket
 from plait.xds.origin import origin_metadata
+from plait.xds.route import set_timeout
 from plait.xds.tls import downstream_tls
 
 CAPTURE_PORT: Final = 15006
+_RETRIES: Final = 2
 ORIGINAL_DST: Final = "envoy.filters.listener.original_dst"
 #: The source address of the sidecar's own calls to the application: capture exempts it.
 LOCAL_ADDRESS: Final = "127.0.0.6"
@@ -242,7 +244,10 @@ def _routes(cluster: str, host: VirtualHost, origin: Origin | None = None) -> Ro
     route = host.routes.add(name="default", metadata=origin_metadata(origin))
     route.match.prefix = "/"
     route.route.cluster = cluster
-    route.route.timeout.CopyFrom(duration(0))
+    set_timeout(route.route, timedelta())
+    # Istio: what was reset before any of it was sent is sent again.
+    route.route.retry_policy.retry_on = "reset-before-request"
+    route.route.retry_policy.num_retries.value = _RETRIES
     routes = RouteConfiguration(name=cluster, virtual_hosts=[host])
     routes.validate_clusters.value = False
     return routes

@@ -28,7 +28,7 @@ from plait.xds import names
 from plait.xds.cors import cors_settings
 from plait.xds.encode import Part, duration, length_delimited, message_bytes, packed, part
 from plait.xds.fault import LAST_STATUS, fault_settings, fraction
-from plait.xds.http_connection import CORS, FAULT
+from plait.xds.http_connection import ASK_AGAIN, CORS, FAULT
 from plait.xds.matching import regex, route_match
 from plait.xds.origin import origin_metadata
 
@@ -93,6 +93,8 @@ def route_configuration_head(name: str, *, by_port: bool = False) -> Part:
     # A route may name a cluster that does not exist (yet): it answers 503 instead of spoiling all the others.
     head.validate_clusters.value = False
     head.max_direct_response_body_size_bytes.value = MAX_DIRECT_RESPONSE
+    # It is a word among proxies.
+    head.response_headers_to_remove.append(ASK_AGAIN)
     return part(message_bytes(head))
 
 
@@ -202,6 +204,9 @@ def _rewrite_path(result: pb.Route, path: str) -> None:
 
 def _retry_policy(retries: Retries) -> pb.RetryPolicy:
     policy = pb.RetryPolicy(retry_on=retries.on, retriable_status_codes=retries.statuses)
+    if retries.told:
+        policy.retry_on += ",retriable-headers"
+        policy.retriable_headers.add(name=ASK_AGAIN, present_match=True)
     policy.num_retries.value = retries.attempts
     policy.host_selection_retry_max_attempts = 5
     if retries.previous_hosts:

@@ -164,11 +164,20 @@ def test_a_rule_for_connections_computes_the_listener_of_its_service(mesh: Engin
 
 
 def test_what_is_hashed_is_a_matter_of_clusters(mesh: Engine, k8s: SimpleNamespace) -> None:
+    def hashing(name: str) -> Upsert:
+        policy = {"loadBalancer": {"consistentHash": {"httpHeaderName": name}}}
+        return Upsert(k8s.destination_rule("svc-6", "ns-6", host="svc-6", subsets=["v1", "v2"], trafficPolicy=policy))
+
+    # That anything is hashed is the route's business too, which decides where to ask again.
     with counting(mesh) as spent:
-        policy = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
-        mesh.apply(
-            [Upsert(k8s.destination_rule("svc-6", "ns-6", host="svc-6", subsets=["v1", "v2"], trafficPolicy=policy))]
-        )
+        mesh.apply([hashing("x-user")])
+        updates = mesh.take()
+    assert {update.type_url for update in updates} == {CDS, RDS}
+    assert {kind: count for kind, count in spent.items() if kind != "routes"} == {
+        "cluster": 3, "host-element": 1, "virtual-host": 1,
+    }  # fmt: skip
+    with counting(mesh) as spent:
+        mesh.apply([hashing("x-session")])
         updates = mesh.take()
     assert spent == {"cluster": 3}
     assert {update.type_url for update in updates} == {CDS}
