@@ -51,11 +51,10 @@ def http_connection_manager(
     manager = HttpConnectionManager(
         stat_prefix=stat_prefix,
         codec_type=HttpConnectionManager.AUTO,
-        server_name="istio-envoy",
-        # The application's own `server` header is its own business.
-        server_header_transformation=(
-            HttpConnectionManager.PASS_THROUGH if side == "inbound" else HttpConnectionManager.OVERWRITE
-        ),
+        # Istio: a caller's own sidecar signs answers with Envoy's name.
+        server_name="" if side == "outbound" else "istio-envoy",
+        # Whether a body is wanted the server says, not the proxy.
+        proxy_100_continue=True,
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
         access_log=manners.logs,
     )
@@ -86,7 +85,7 @@ def http_connection_manager(
 
 def _tell_what_is_harmless(manager: HttpConnectionManager) -> None:
     """Mark answers to what never reached the application, and to what only reads and was lost on the way."""
-    unreached = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UF"]))
+    unreached = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UF", "UO"]))
     lost = AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["UC"]))
     reads = AccessLogFilter()
     method = reads.header_filter.header

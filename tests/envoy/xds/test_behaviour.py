@@ -51,6 +51,13 @@ def application(version: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
+        def handle_expect_100(self) -> bool:
+            if self.path != "/unwanted":
+                return super().handle_expect_100()
+            self.send_error(417)
+            self.wfile.flush()
+            return False
+
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
@@ -307,6 +314,27 @@ def test_what_a_grpc_client_says_of_its_patience_holds_up_to_the_timeout(sidecar
         assert headers.get("grpc-status") == status, path
     # Whoever does not say is not waited for less.
     assert caller.get("/slow")[0] == 200
+
+
+def test_a_callers_own_sidecar_signs_as_envoy_and_a_gateway_as_istios(
+    sidecar: Any, mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], versions: dict[str, int]
+) -> None:
+    assert sidecar([{"route": [to("v1")]}]).ask()[1]["server"] == "envoy"
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    gateway = istio("Gateway", "edge", {"selector": {"istio": "ingressgateway"}, "servers": [server]})
+    rule = istio("VirtualService", "edge", {"hosts": ["*"], "gateways": ["edge"], "http": [{"route": [to("v2")]}]})
+    node = mesh.node(
+        kind="router", ip="127.0.0.1", pod="gw", namespace="istio-system", labels=(("istio", "ingressgateway"),)
+    )
+    caller = Caller(run_envoy(mesh.proxy([*shop(versions), gateway, rule], node), ["0.0.0.0_80"])["0.0.0.0_80"])
+    assert caller.ask()[1]["server"] == "istio-envoy"
+
+
+def test_whether_a_body_is_wanted_the_server_says(sidecar: Any) -> None:
+    caller = sidecar([{"route": [to("v1")]}])
+    with socket.create_connection(("127.0.0.1", caller.port), timeout=10) as client:
+        client.sendall(b"GET /unwanted HTTP/1.1\r\nhost: web\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 417 ")
 
 
 def test_a_path_is_rewritten_by_its_pattern(sidecar: Any) -> None:
