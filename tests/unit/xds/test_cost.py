@@ -174,7 +174,7 @@ def test_what_is_hashed_is_a_matter_of_clusters(mesh: Engine, k8s: SimpleNamespa
         updates = mesh.take()
     assert {update.type_url for update in updates} == {CDS, RDS}
     assert {kind: count for kind, count in spent.items() if kind != "routes"} == {
-        "cluster": 3, "host-element": 1, "virtual-host": 1,
+        "cluster": 3, "host-block": 1, "host-element": 1, "virtual-host": 1,
     }  # fmt: skip
     with counting(mesh) as spent:
         mesh.apply([hashing("x-session")])
