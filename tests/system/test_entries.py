@@ -272,7 +272,7 @@ def test_a_proxy_that_names_its_group_brings_its_entry_and_takes_it_away(machine
 @contextmanager
 def forwarded(mesh: Mesh) -> Iterator[int]:
     """istiod's port for proxies, on a port of this machine."""
-    command = [str(BIN / "kubectl"), "-n", "istio-system", "port-forward", "svc/istiod", ":15010"]
+    command = [str(BIN / "kubectl"), "-n", "istio-system", "port-forward", "svc/istiod", ":15012"]
     with subprocess.Popen(command, env=mesh.environment, stdout=subprocess.PIPE, text=True) as forwarding:
         assert forwarding.stdout is not None
         found = re.search(r"127\.0\.0\.1:(\d+)", forwarding.stdout.readline())

@@ -167,8 +167,10 @@ async def _files(
         found = _given(file, namespace) if file is not None else await _known(client, str(group), str(namespace))
         _check(found)
         place, account = found["metadata"]["namespace"], service_account(found)
-        token, settings = await asyncio.gather(_token(client, place, account, seconds), _defaults(client))
-    return files(found, joining, token=token, istiod=istiod, register=register, proxy_config=settings)
+        token, settings, roots = await asyncio.gather(
+            _token(client, place, account, seconds), _defaults(client), _roots(client, place)
+        )
+    return files(found, joining, token=token, istiod=istiod, register=register, proxy_config=settings, roots=roots)
 
 
 def _given(file: str, namespace: str | None) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def _check(group: dict[str, Any]) -> None:
 
 
 async def _token(client: Client, namespace: str, account: str, seconds: int) -> str:
-    """A token for istiod; Istio asks for one of its authority's, which plait has not."""
+    """A token for istiod."""
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -216,6 +218,15 @@ async def _token(client: Client, namespace: str, account: str, seconds: int) -> 
     except NotFound:
         stop(f"there is no ServiceAccount {account!r} in namespace {namespace}", FAILED)
     return str(answer["status"]["token"])
+
+
+async def _roots(client: Client, namespace: str) -> str:
+    """The root certificates of the mesh, which istiod writes into every namespace."""
+    try:
+        found = await client.get(CONFIGMAP, "istio-ca-root-cert", namespace)
+    except NotFound:
+        return ""
+    return str((found.get("data") or {}).get("root-cert.pem") or "")
 
 
 async def _defaults(client: Client) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from typing import Any, Final
 import plait
 from plait.mesh.locality import NOWHERE, Locality
 from plait.mesh.node import ProxyNode
-from plait.xds.names import LOCAL_CLUSTER
+from plait.xds.names import LOCAL_CLUSTER, ROOT_CERTIFICATES, SDS_CLUSTER, WORKLOAD_CERTIFICATE
 
+#: The name in istiod's certificate, and its port with TLS and without.
+ISTIOD: Final = "istiod.istio-system.svc"
+XDS_PORT, PLAIN_XDS_PORT = 15012, 15010
 READY_PORT: Final = 15021
 METRICS_PORT: Final = 15090
 
-#: Istio's name of the agent's cluster, and the place of the socket on which the agent knows whose proxy it is.
-SDS_CLUSTER: Final = "sds-grpc"
+#: The place of the socket on which the agent knows whose proxy it is; Istio's.
 WORKLOAD_SOCKET: Final = "/var/run/secrets/workload-spiffe-uds/socket"
 
 #: Linux: setsockopt(2), socket(7).
@@ -64,6 +66,17 @@ _TAGS: Final = (
 )
 #: Zero: wait for the first answer as long as it takes, rather than start serving without configuration.
 _SOURCE: Final = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+#: As everywhere in the mesh: Envoy then keeps one copy of each secret.
+_SDS: Final = {
+    "api_config_source": {
+        "api_type": "GRPC",
+        "transport_api_version": "V3",
+        "set_node_on_first_message_only": True,
+        "grpc_services": [{"envoy_grpc": {"cluster_name": SDS_CLUSTER}}],
+    },
+    "initial_fetch_timeout": "0s",
+    "resource_api_version": "V3",
+}
 #: Nothing is sent to it. It is empty unless some rule asks for routing by zone.
 _LOCAL: Final = {
     "name": LOCAL_CLUSTER,
@@ -89,11 +102,12 @@ class BootstrapConfig:
     its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
     itself, in place of those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
     `registers_with` is the WorkloadGroup of a program in no pod, whose proxy has its WorkloadEntry made by coming.
-    `certificates`: an agent gives it a certificate of the mesh, on a socket at Istio's place.
+    `certificates`: an agent gives it a certificate of the mesh, on a socket at Istio's place. A proxy without an agent
+    knows istiod by `roots` (PEM); one without either speaks plain text, as all do to port 15010 (Istio's rule).
     """
 
     token: str = field(repr=False)
-    discovery_address: str = "istiod.istio-system.svc:15010"
+    discovery_address: str = f"{ISTIOD}:{XDS_PORT}"
     admin_port: int = 15000
     cluster_id: str = "Kubernetes"
     mesh_id: str = "cluster.local"
@@ -110,6 +124,7 @@ class BootstrapConfig:
     registers_with: str | None = None
     network: str = ""
     certificates: bool = False
+    roots: str = ""
 
 
 def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
@@ -265,10 +280,17 @@ def _admin_cluster(name: str, config: BootstrapConfig) -> dict[str, Any]:
     }
 
 
+def is_host_port(text: str) -> bool:
+    """Whether a text is HOST:PORT."""
+    host, colon, port = text.rpartition(":")
+    return bool(colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+
+
 def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:
-    host, colon, port = config.discovery_address.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not is_host_port(config.discovery_address):
         raise ValueError(f"discovery address {config.discovery_address!r} is not HOST:PORT")
+    host, _, port = config.discovery_address.rpartition(":")
+    tls = config.certificates or bool(config.roots)
     unlimited = {"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000}
     return {
         "name": "xds-grpc",
@@ -289,6 +311,7 @@ def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:
         "load_assignment": _load_assignment("xds-grpc", _address(host, int(port))),
         "circuit_breakers": {"thresholds": [{"priority": p, **unlimited} for p in ("DEFAULT", "HIGH")]},
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+        **({"transport_socket": _to_istiod(config)} if tls and int(port) != PLAIN_XDS_PORT else {}),
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
                 "@type": _TYPE + _HTTP_OPTIONS,
@@ -296,6 +319,31 @@ def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:
                     "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
                 },
             }
+        },
+    }
+
+
+def _to_istiod(config: BootstrapConfig) -> dict[str, Any]:
+    """TLS to istiod, by whatever name it is reached: mutual where there is an agent."""
+    name = {"san_type": "DNS", "matcher": {"exact": ISTIOD}}
+    common: dict[str, Any] = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2"}, "alpn_protocols": ["h2"]}
+    if config.certificates:
+        common |= {
+            "tls_certificate_sds_secret_configs": [{"name": WORKLOAD_CERTIFICATE, "sds_config": _SDS}],
+            "combined_validation_context": {
+                "default_validation_context": {"match_typed_subject_alt_names": [name]},
+                "validation_context_sds_secret_config": {"name": ROOT_CERTIFICATES, "sds_config": _SDS},
+            },
+        }
+    else:
+        trusted = {"inline_string": config.roots}
+        common["validation_context"] = {"match_typed_subject_alt_names": [name], "trusted_ca": trusted}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": _TYPE + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": ISTIOD,
+            "common_tls_context": common,
         },
     }
 

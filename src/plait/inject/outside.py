@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plait.api.workloadentry import GROUP_ANNOTATION, HEALTH_ANNOTATION
-from plait.inject.bootstrap import BootstrapConfig, bootstrap
+from plait.inject.bootstrap import ISTIOD, XDS_PORT, BootstrapConfig, bootstrap
 from plait.inject.owner import Workload, canonical
 from plait.mesh.locality import Locality, of_labels
 from plait.mesh.node import ProxyNode
 
 API_VERSION: Final = "networking.istio.io/v1"
-ISTIOD: Final = "istiod.istio-system.svc"
-_XDS_PORT: Final = 15010
 #: ssh, and what a proxy itself serves.
 _EXCLUDED: Final = "22,15090,15021,15020"
 _LONGEST_NAME: Final = 253
@@ -94,9 +92,10 @@ def files(
     istiod: str,
     register: bool,
     proxy_config: Mapping[str, Any],
+    roots: str = "",
 ) -> dict[str, str]:
     """Files by name. `istiod` is the HOST:PORT under which the machine reaches it, `register` makes the proxy's coming
-    create the WorkloadEntry. What Istio writes for its certificates is missing: the mesh has none.
+    create the WorkloadEntry. `roots` (PEM) are those of the mesh: by them the program's proxy knows istiod.
     """
     entry = workload_entry(group, joining)
     made = {
@@ -104,8 +103,10 @@ def files(
         "mesh.yaml": _mesh(group, entry, proxy_config, register=register),
         "istio-token": token,
         "hosts": _hosts(istiod),
-        "envoy.json": _envoy(group, entry, token=token, istiod=istiod, register=register),
+        "envoy.json": _envoy(group, entry, token=token, istiod=istiod, register=register, roots=roots),
     }
+    if roots:
+        made["root-cert.pem"] = roots
     if not register:
         made["workloadentry.json"] = json.dumps(entry, indent=2) + "\n"
     return made
@@ -171,7 +172,9 @@ def _hosts(istiod: str) -> str:
     return f"{host} {ISTIOD}\n" if host.replace(".", "").isdigit() else ""
 
 
-def _envoy(group: Mapping[str, Any], entry: Mapping[str, Any], *, token: str, istiod: str, register: bool) -> str:
+def _envoy(
+    group: Mapping[str, Any], entry: Mapping[str, Any], *, token: str, istiod: str, register: bool, roots: str
+) -> str:
     """The bootstrap of a stock Envoy beside the program."""
     metadata, spec = group["metadata"], entry["spec"]
     labels = _with_names(group, spec.get("labels") or {})
@@ -190,10 +193,11 @@ def _envoy(group: Mapping[str, Any], entry: Mapping[str, Any], *, token: str, is
         locality=Locality.parse(spec["locality"]) if spec.get("locality") else of_labels(labels),
         registers_with=metadata["name"] if register else None,
         network=str(spec.get("network") or ""),
+        roots=roots,
     )
     return json.dumps(bootstrap(node, config=config), indent=2) + "\n"
 
 
 def default_istiod() -> str:
-    """Where `kubectl -n istio-system port-forward svc/istiod 15010` makes istiod answer."""
-    return f"127.0.0.1:{_XDS_PORT}"
+    """Where `kubectl -n istio-system port-forward svc/istiod 15012` makes istiod answer."""
+    return f"127.0.0.1:{XDS_PORT}"

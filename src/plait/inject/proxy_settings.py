@@ -11,8 +11,12 @@ from plait.api.mesh_settings import ProxyDefaults
 from plait.api.names import is_variable_name
 from plait.api.proxyconfig import ProxyConfig
 from plait.api.yaml import read_yaml
+from plait.inject.annotations import AnnotationError
+from plait.inject.bootstrap import is_host_port
 
 ANNOTATION: Final = "proxy.istio.io/config"
+#: The variable in which Istio's proxies find these settings, as JSON.
+PROXY_CONFIG: Final = "PROXY_CONFIG"
 
 
 def _nothing() -> Mapping[str, str]:
@@ -21,10 +25,13 @@ def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxySettings:
-    """`concurrency` is the number of worker threads, 0 one for each core, None the default (1)."""
+    """`concurrency` is the number of worker threads, 0 one for each core, None the default (1). `discovery_address` is
+    where istiod is (HOST:PORT; plain text on port 15010), empty the usual place.
+    """
 
     concurrency: int | None = None
     environment: Mapping[str, str] = field(default_factory=_nothing)
+    discovery_address: str = ""
 
 
 def proxy_settings(
@@ -39,6 +46,7 @@ def proxy_settings(
 
     Istio's order, the later over the earlier, field by field: the mesh's `defaultConfig`, the root namespace's
     ProxyConfig, the namespace's, the one that selects the pod, the pod's annotation. Of several the oldest holds.
+    Raises AnnotationError.
     """
     labels = {str(k): str(v) for k, v in ((pod.get("metadata") or {}).get("labels") or {}).items()}
     levels: list[ProxyConfig | None] = [None, None, None]
@@ -60,7 +68,7 @@ def proxy_settings(
         environment |= {str(key): str(value) for key, value in metadata.items()}
     # One that no pod can have would keep all pods concerned from being made.
     environment = {name: value for name, value in environment.items() if is_variable_name(name)}
-    return ProxySettings(concurrency=concurrency, environment=environment)
+    return ProxySettings(concurrency=concurrency, environment=environment, discovery_address=_discovery(own))
 
 
 def _level(config: ProxyConfig, namespace: str, root_namespace: str, labels: Mapping[str, str]) -> int | None:
@@ -71,6 +79,13 @@ def _level(config: ProxyConfig, namespace: str, root_namespace: str, labels: Map
         return 2 if selector.items() <= labels.items() else None
     # In the root namespace a selector is for its own pods only.
     return 0 if config.metadata.namespace == root_namespace and not selector else None
+
+
+def _discovery(own: Mapping[str, Any]) -> str:
+    address = str(own.get("discoveryAddress") or "")
+    if address and not is_host_port(address):
+        raise AnnotationError(ANNOTATION, address, "discoveryAddress is not HOST:PORT; istiod.istio-system.svc:15012?")
+    return address
 
 
 def _annotation(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from plait.inject import annotations as names
 from plait.inject.config import INIT_CONTAINER, PROXY_CONTAINER, PROXY_UID, InjectConfig
 from plait.inject.owner import workload_of
-from plait.inject.proxy_settings import ProxySettings
+from plait.inject.proxy_settings import PROXY_CONFIG, ProxySettings
 from plait.inject.user_volumes import user_mounts
 
 VOLUMES: tuple[dict[str, Any], ...] = (
@@ -84,7 +84,7 @@ def proxy_container(
             f"--log_output_level={annotations.get('sidecar.istio.io/agentLogLevel', 'default:info')}",
             *([] if settings.concurrency is None else [f"--concurrency={settings.concurrency}"]),
         ],
-        "env": _with(_environment(pod, namespace=namespace, config=config), settings.environment),
+        "env": _with(_environment(pod, namespace=namespace, config=config), _settings(settings)),
         "ports": ports,
         "readinessProbe": {**ready, "failureThreshold": 4, "periodSeconds": 15},
         "startupProbe": {**ready, "failureThreshold": 600, "periodSeconds": 1},
@@ -130,6 +130,12 @@ def _environment(pod: Mapping[str, Any], *, namespace: str, config: InjectConfig
     }
     referred = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
     return referred + [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _settings(settings: ProxySettings) -> Mapping[str, str]:
+    if not settings.discovery_address:
+        return settings.environment
+    return {PROXY_CONFIG: json.dumps({"discoveryAddress": settings.discovery_address}), **settings.environment}
 
 
 def _with(variables: list[dict[str, Any]], environment: Mapping[str, str]) -> list[dict[str, Any]]:

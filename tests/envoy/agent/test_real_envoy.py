@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from plait.inject import PROXY_MARK, BootstrapConfig, bootstrap
 from plait.kit.certificates import read_certificates
+from plait.mesh.node import ProxyNode
 from plait.proxy.envoy import run_envoy
 
 from .conftest import until
@@ -82,7 +84,7 @@ def listener(name, path, route, **more):
 
 
 @asynccontextmanager
-async def proxy(folder, socket, form):
+async def proxy(folder, socket, form, **more):
     """Calls itself over mutual TLS: `out` is plain, `in` wants a certificate and says whose it was."""
     says = {
         "match": {"prefix": "/"},
@@ -110,7 +112,7 @@ async def proxy(folder, socket, form):
             ],
         },
     }
-    async with run_envoy(bootstrap, folder, ready=20.0) as envoy:
+    async with run_envoy(bootstrap | more, folder, ready=20.0) as envoy:
         yield envoy
 
 
@@ -157,6 +159,24 @@ async def test_envoy_speaks_mutual_tls_and_renewal_costs_no_connection(authority
         assert found["cluster.self.ssl.handshake"] == 1, "one connection has carried all of it"
         assert found["cluster.self.upstream_cx_destroy"] == 0
         assert found["cluster.self.ssl.connection_error"] == 0
+        client.writer.close()
+
+
+async def test_what_tells_a_sidecars_connections_by_marks_leaves_the_socket_alone(authority, machine, folder) -> None:
+    """On a machine with one uid: every cluster binds, and sets an option of IP sockets."""
+    config = BootstrapConfig(token="", mark=PROXY_MARK, certificates=True)
+    node = ProxyNode(kind="sidecar", ip="10.0.0.1", pod="a", namespace="shop")
+    marking = bootstrap(node, config=config)["cluster_manager"]
+    del marking["local_cluster_name"]
+    assert marking["upstream_bind_config"]["socket_options"]
+    machine.client.istiod(authority.istiod)
+    socket = machine.begin("a", "shop/a")
+    await until(socket.exists)
+    async with proxy(folder, socket, "GRPC", cluster_manager=marking) as envoy:
+        await until((folder / "out.sock").exists)
+        client = Client(*await asyncio.open_unix_connection(folder / "out.sock"))
+        assert await client.get() == ("200", "spiffe://cluster.local/ns/shop/sa/a")
+        assert await held(envoy)
         client.writer.close()
 
 

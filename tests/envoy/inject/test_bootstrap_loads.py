@@ -1,5 +1,6 @@
 """The bootstrap in a real Envoy."""
 
+import datetime as dt
 import json
 import shutil
 import socket
@@ -13,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from plait.inject import BootstrapConfig, bootstrap
+from plait.kit import certificates
 from plait.mesh.node import ProxyNode
 from plait.proxy.envoy import find_envoy
 
 pytestmark = pytest.mark.envoy
 
 PORTS = (15000, 15021, 15090)
+ROOT = certificates.pem(certificates.make_root(certificates.name("root"), dt.datetime.now(dt.UTC))[1]).decode()
 ADMIN, READY, METRICS = map(str, PORTS)
 
 
@@ -33,15 +36,16 @@ def write(tmp_path, document):
     return path
 
 
+@pytest.mark.parametrize("more", [{}, {"certificates": True}, {"roots": ROOT}], ids=["plain", "agent", "root"])
 @pytest.mark.parametrize("kind", ["sidecar", "router"])
-def test_envoy_takes_it_without_a_warning(envoy, tmp_path, kind):
+def test_envoy_takes_it_without_a_warning(envoy, tmp_path, kind, more):
     node = ProxyNode(kind=kind, ip="10.42.0.7", pod="web-1", namespace="shop", labels=(("app", "web"),))
     annotations = {
         "sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound,http",
         "sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total",
         "sidecar.istio.io/statsInclusionRegexps": r"listener\..*\.downstream_rq",
     }
-    document = bootstrap(node, config=BootstrapConfig(token="t", annotations=annotations))
+    document = bootstrap(node, config=BootstrapConfig(token="t", annotations=annotations, **more))
     done = subprocess.run(
         [envoy, "--mode", "validate", "-c", write(tmp_path, document), "--disable-hot-restart"],
         capture_output=True,

@@ -3,11 +3,13 @@
 import re
 
 import pytest
+from google.protobuf.json_format import ParseDict
 
 from plait.inject import BootstrapConfig, bootstrap
 from plait.inject.bootstrap import _TAGS
 from plait.mesh.locality import Locality
 from plait.mesh.node import ProxyNode
+from plait.xds.mesh_tls import own_secret
 
 NODE = ProxyNode(
     kind="sidecar",
@@ -50,6 +52,51 @@ def test_a_proxy_knows_where_it_is_and_asks_where_its_own_kind_is():
     (own,) = (each for each in document["static_resources"]["clusters"] if each["name"] == "local_cluster")
     assert own["type"] == "EDS"
     assert bootstrap(NODE, config=CONFIG)["node"]["locality"] == {}
+
+
+def clusters(config: BootstrapConfig):
+    return {each["name"]: each for each in bootstrap(NODE, config=config)["static_resources"]["clusters"]}
+
+
+def test_with_an_agent_istiod_is_asked_over_mutual_tls_by_what_the_agent_has():
+    config = BootstrapConfig(token="t", certificates=True)
+    found = clusters(config)
+    (endpoint,) = found["sds-grpc"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert endpoint["endpoint"]["address"] == {"pipe": {"path": "/var/run/secrets/workload-spiffe-uds/socket"}}
+    assert config.discovery_address == "istiod.istio-system.svc:15012"
+    tls = found["xds-grpc"]["transport_socket"]["typed_config"]
+    assert tls["sni"] == "istiod.istio-system.svc"
+    common = tls["common_tls_context"]
+    (own,) = common["tls_certificate_sds_secret_configs"]
+    roots = common["combined_validation_context"]["validation_context_sds_secret_config"]
+    assert (own["name"], roots["name"]) == ("default", "ROOTCA")
+    assert own["sds_config"] == roots["sds_config"]
+    (name,) = common["combined_validation_context"]["default_validation_context"]["match_typed_subject_alt_names"]
+    assert name == {"san_type": "DNS", "matcher": {"exact": "istiod.istio-system.svc"}}
+    assert bootstrap(NODE, config=config)["node"]["metadata"]["WORKLOAD_CERTIFICATES"] is True
+
+
+def test_sds_is_configured_as_in_what_istiod_sends():
+    """Equal ones are one to Envoy: it asks the agent once for each secret."""
+    own = clusters(BootstrapConfig(token="t", certificates=True))["xds-grpc"]["transport_socket"]["typed_config"]
+    (mine,) = own["common_tls_context"]["tls_certificate_sds_secret_configs"]
+    theirs = own_secret("default")
+    assert ParseDict(mine, type(theirs)()) == theirs
+
+
+@pytest.mark.parametrize(
+    ("more", "plain"),
+    [
+        ({"certificates": True, "discovery_address": "istiod.istio-system.svc:15010"}, True),
+        ({"roots": "PEM", "discovery_address": "127.0.0.1:15010"}, True),
+        ({"roots": "PEM", "discovery_address": "127.0.0.1:40001"}, False),
+        ({}, True),
+    ],
+)
+def test_port_15010_and_a_proxy_that_knows_no_root_are_plain_text(more, plain):
+    assert ("transport_socket" in clusters(BootstrapConfig(token="t", **more))["xds-grpc"]) is not plain
+    node = bootstrap(NODE, config=BootstrapConfig(token="t", **more))["node"]
+    assert ("WORKLOAD_CERTIFICATES" in node["metadata"]) is bool(more.get("certificates"))
 
 
 def test_the_token_is_not_shown():

@@ -76,9 +76,9 @@ def test_only_probes_that_istiod_can_make_count():
 
 def test_files_are_istios_and_the_bootstrap_registers():
     defaults = {"concurrency": 2, "proxyMetadata": {"A": "b"}}
-    given = {"token": "t0ken", "istiod": "127.0.0.1:15010", "proxy_config": defaults}
+    given = {"token": "t0ken", "istiod": "127.0.0.1:15012", "proxy_config": defaults, "roots": "PEM"}
     made = files(LEDGER, Joining(address="10.42.0.2"), register=True, **given)
-    assert sorted(made) == ["cluster.env", "envoy.json", "hosts", "istio-token", "mesh.yaml"]
+    assert sorted(made) == ["cluster.env", "envoy.json", "hosts", "istio-token", "mesh.yaml", "root-cert.pem"]
     variables = dict(shlex.split(line)[0].split("=", 1) for line in made["cluster.env"].splitlines())
     assert variables["ISTIO_SERVICE"] == "ledger.shop"
     assert variables["ISTIO_INBOUND_PORTS"] == "5400,5401"
@@ -90,6 +90,10 @@ def test_files_are_istios_and_the_bootstrap_registers():
     assert who["A"] == "b"
     assert who["ISTIO_META_AUTO_REGISTER_GROUP"] == "ledger"
     assert json.loads(who["ISTIO_METAJSON_LABELS"])["service.istio.io/canonical-name"] == "ledger"
+    clusters = json.loads(made["envoy.json"])["static_resources"]["clusters"]
+    tls = next(each for each in clusters if each["name"] == "xds-grpc")["transport_socket"]["typed_config"]
+    assert tls["common_tls_context"]["validation_context"]["trusted_ca"] == {"inline_string": "PEM"}
+    assert made["root-cert.pem"] == "PEM"
     assert made["hosts"] == "127.0.0.1 istiod.istio-system.svc\n"
     node = json.loads(made["envoy.json"])["node"]
     assert node["id"] == "sidecar~10.42.0.2~ledger-10.42.0.2.shop~shop.svc.cluster.local"

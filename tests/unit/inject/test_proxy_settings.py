@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 
 from plait.api.decode import problems_of
 from plait.api.mesh_settings import ProxyDefaults
 from plait.api.proxyconfig import ProxyConfig
-from plait.inject import InjectConfig, ProxySettings, inject_pod, proxy_settings
+from plait.inject import AnnotationError, InjectConfig, ProxySettings, inject_pod, proxy_settings
+from plait.machine.node.proxy import discovery_address
 
 NAMESPACE = {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}
 
@@ -69,6 +71,18 @@ def test_the_proxy_gets_its_threads_and_variables() -> None:
     assert values.count(("TRUST_DOMAIN", "mine")) == 1
     assert [name for name, _ in values].count("TRUST_DOMAIN") == 1
     assert ("NEW", "x") in values
+
+
+def test_where_istiod_is_may_be_said_by_the_pod() -> None:
+    said = pod(**{"proxy.istio.io/config": "discoveryAddress: istiod.istio-system.svc:15010"})
+    found = settings(obj=said)
+    made = inject_pod(said, namespace=NAMESPACE, config=InjectConfig(), settings=found).pod
+    (proxy,) = (item for item in made["spec"]["containers"] if item["name"] == "istio-proxy")
+    env = {item["name"]: item.get("value", "") for item in proxy["env"]}
+    assert discovery_address(env) == "istiod.istio-system.svc:15010"
+    assert discovery_address({}) == discovery_address({"PROXY_CONFIG": "["}) == ""
+    with pytest.raises(AnnotationError, match="'istiod': discoveryAddress is not HOST:PORT"):
+        settings(obj=pod(**{"proxy.istio.io/config": "discoveryAddress: istiod"}))
 
 
 def test_every_field_of_the_example_reaches_the_sidecar() -> None:

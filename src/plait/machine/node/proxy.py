@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait.inject import PROXY_MARK, BootstrapConfig, bootstrap, patched
+from plait.inject.bootstrap import ISTIOD, PLAIN_XDS_PORT, XDS_PORT, is_host_port
+from plait.inject.proxy_settings import PROXY_CONFIG
 from plait.mesh.locality import NOWHERE, Locality, of_labels
 from plait.mesh.node import ProxyNode
 
@@ -77,6 +79,7 @@ def proxy_bootstrap(
     )
     config = BootstrapConfig(
         token=token,
+        discovery_address=discovery_address(env) or f"{ISTIOD}:{XDS_PORT if certificates else PLAIN_XDS_PORT}",
         admin_port=ADMIN_PORT,
         cluster_id=env.get("ISTIO_META_CLUSTER_ID", "Kubernetes"),
         mesh_id=env.get("ISTIO_META_MESH_ID", "cluster.local"),
@@ -90,6 +93,16 @@ def proxy_bootstrap(
     )
     made = bootstrap(node, config=config)
     return json.dumps(patched(made, env)[0] if patches else made)
+
+
+def discovery_address(env: Mapping[str, str]) -> str:
+    """Where the pod's own settings say that istiod is; empty where they do not."""
+    try:
+        settings = json.loads(env.get(PROXY_CONFIG, "{}"))
+    except ValueError:
+        return ""
+    address = str(settings.get("discoveryAddress") or "") if isinstance(settings, dict) else ""
+    return address if is_host_port(address) else ""
 
 
 def bootstrap_patchers(env: Mapping[str, str]) -> tuple[str, ...]:
