@@ -11,7 +11,7 @@ from pathlib import Path
 from plait import __version__
 from plait.app.admission import Rules
 from plait.app.processes import run
-from plait.inject import convert_workload
+from plait.inject import InjectConfig, convert_workload
 from plait.machine.api.schema import load_schemas
 from plait.machine.api.server import serve
 from plait.machine.api.settings import ApiSettings
@@ -51,10 +51,11 @@ def main() -> None:
     # A copy: the descriptor that init holds stays open for the next start.
     host = socket.socket(fileno=os.dup(int(sys.argv[1])))
     log = logging.getLogger(__name__)
+    machine = MachineSettings.read()
     work = serve(
-        settings(MachineSettings.read(), host),
+        settings(machine, host),
         schemas=load_schemas(),
-        admission=Rules(trials=PatchTrials()),
+        admission=Rules(inject=InjectConfig(certificates=machine.agent), trials=PatchTrials()),
         convert=convert_workload,
         started=lambda: log.info("serving"),
     )

@@ -31,7 +31,8 @@ class InjectConfig:
     """The mesh as a new pod sees it; the defaults are those of Istio.
 
     `image` runs both `istio-init` and `istio-proxy`. `root_namespace` holds the control plane: there only pods that
-    ask for it by themselves are injected. `revision` is compared with the label `istio.io/rev`.
+    ask for it by themselves are injected. `revision` is compared with the label `istio.io/rev`. `certificates`:
+    sidecars are given some, and answer callers that speak mutual TLS.
     """
 
     image: str = f"plait/proxyv2:{plait.__version__}"
@@ -41,5 +42,6 @@ class InjectConfig:
     mesh_id: str = "cluster.local"
     trust_domain: str = "cluster.local"
     domain: str = "cluster.local"
+    certificates: bool = True
     requests: Mapping[str, str] = field(default_factory=_requests)
     limits: Mapping[str, str] = field(default_factory=_limits)

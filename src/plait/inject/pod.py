@@ -22,6 +22,9 @@ from plait.inject.user_volumes import user_volumes
 
 _DEFAULT_CONTAINER = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
 
+#: Istio's label of pods whose sidecar speaks mutual TLS; a pod may say another word (`disabled`) itself.
+TLS_MODE, MUTUAL = "security.istio.io/tlsMode", "istio"
+
 _DEFAULTS = ProxySettings()
 
 
@@ -96,7 +99,11 @@ def _add(pod: dict[str, Any], *, namespace: str, config: InjectConfig, settings:
         "imagePullSecrets": None,
         "revision": config.revision,
     }
-    return {**pod, "metadata": _metadata(pod, status=status, config=config), "spec": spec}
+    metadata = _metadata(pod, status=status, config=config)
+    if config.certificates and not gateway:
+        # Callers in the mesh go by it. A gateway's ports are for those who are not of the mesh.
+        metadata["labels"].setdefault(TLS_MODE, MUTUAL)
+    return {**pod, "metadata": metadata, "spec": spec}
 
 
 def _merged(

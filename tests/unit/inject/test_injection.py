@@ -59,6 +59,15 @@ def test_a_pod_of_an_enabled_namespace_gets_init_container_and_proxy():
     assert set(status["volumes"]) <= set(named(spec["volumes"]))
 
 
+def test_a_sidecars_pod_says_that_it_speaks_mutual_tls_unless_it_says_otherwise():
+    mode = "security.istio.io/tlsMode"
+    assert inject_pod(pod(), namespace=ENABLED, config=CONFIG).pod["metadata"]["labels"][mode] == "istio"
+    own = inject_pod(pod(labels={mode: "disabled"}), namespace=ENABLED, config=CONFIG)
+    assert own.pod["metadata"]["labels"][mode] == "disabled"
+    without = InjectConfig(certificates=False)
+    assert mode not in inject_pod(pod(), namespace=ENABLED, config=without).pod["metadata"]["labels"]
+
+
 def test_the_pod_given_is_not_changed():
     given_pod = pod()
     before = copy.deepcopy(given_pod)
@@ -187,6 +196,7 @@ def test_a_gateway_pod_gets_a_router_and_no_capture():
     assert "initContainers" not in spec
     assert spec["containers"][0]["args"][:2] == ["proxy", "router"]
     assert {port["containerPort"] for port in spec["containers"][0]["ports"]} == {80, 15090}
+    assert "security.istio.io/tlsMode" not in result.pod["metadata"]["labels"], "its callers are outside"
 
 
 @given(st.dictionaries(st.sampled_from(["istio-injection", "istio.io/rev"]), st.text(max_size=8)), st.text(max_size=8))
