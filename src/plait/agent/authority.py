@@ -46,6 +46,7 @@ class Authority:
 
     def __init__(self) -> None:
         self._istiod = Istiod()
+        self._trusted = ""
         self._channels: list[Channel] = []
         self._listeners: set[asyncio.Event] = set()
         self._ready = asyncio.Event()
@@ -55,7 +56,8 @@ class Authority:
         """Where istiod is now, and whom to trust."""
         if istiod == self._istiod:
             return
-        trusted = istiod.roots != self._istiod.roots
+        trusted = self._trusted not in {"", istiod.roots} and istiod.roots != ""
+        self._trusted = istiod.roots or self._trusted
         for channel in self._channels:
             channel.close()
         self._channels = []

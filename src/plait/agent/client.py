@@ -26,7 +26,7 @@ class AgentClient:
         self._path = path
         self._workloads: dict[str, Workload] = {}
         self._expected: set[str] | None = None
-        self._istiod = Istiod()
+        self._istiod: Istiod | None = None
         self._writer: asyncio.StreamWriter | None = None
 
     def begin(self, workload: Workload) -> None:
@@ -65,7 +65,8 @@ class AgentClient:
             failures = 0
             self._writer = writer
             try:
-                self._tell(self._istiod)
+                if self._istiod is not None:
+                    self._tell(self._istiod)
                 for workload in self._workloads.values():
                     self._tell(workload)
                 self._tell_only()

@@ -49,4 +49,5 @@ class Identities:
         self._tell()
 
     def _tell(self) -> None:
-        self._agent.istiod(Istiod(addresses=self._addresses, name=NAME, roots=self._roots))
+        if self._roots:  # else the node has only begun, and the agent may know better
+            self._agent.istiod(Istiod(addresses=self._addresses, name=NAME, roots=self._roots))

@@ -22,7 +22,8 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 )
 
 from plait.agent.authority import Issued
-from plait.agent.protocol import Workload
+from plait.agent.client import AgentClient
+from plait.agent.protocol import SOCKET, Istiod, Workload
 from plait.agent.secrets import TYPE, certificate
 from plait.agent.sessions import DELTA, STREAM
 from plait.kit.certificates import read_certificates
@@ -232,3 +233,24 @@ def test_secrets_are_not_shown() -> None:
         repr(Workload(uid="u", name="n", token="hush", folder="/")),
     ]
     assert "hush" not in "".join(shown)
+
+
+async def test_a_teller_that_begins_anew_changes_no_certificate(authority, machine, folder) -> None:
+    machine.client.istiod(authority.istiod)
+    socket = machine.begin("a", "shop/a")
+    before = leaf(await ask(socket)).serial_number
+    other = AgentClient(folder / SOCKET)
+    other.begin(Workload(uid="b", name="pod b", token="shop/b", folder=str(folder)))
+    telling = asyncio.create_task(other.run(lambda *_: None))
+    assert identity(await ask(folder / "socket")).endswith("/sa/b"), "where istiod is the agent knows still"
+    istiod = authority.istiod
+    other.istiod(Istiod(name=istiod.name, roots=istiod.roots))
+    other.istiod(istiod)
+    other.begin(Workload(uid="a", name="pod a", token="shop/a", folder=str(socket.parent)))
+    other.only({"a", "b"})
+    other.end("b")
+    await until(lambda: not (folder / "socket").exists())
+    assert leaf(await ask(socket)).serial_number == before
+    assert len(authority.asked) == 2
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
