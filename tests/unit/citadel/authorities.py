@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from plait.citadel.authority import Pems
 from plait.kit.certificates import draft, key_pem, make_root, name, new_key, pem, usage
@@ -35,3 +36,19 @@ def plugged_in(now: dt.datetime = NOW, *, key=None, life: dt.timedelta = dt.time
         .sign(root_key, SHA256())
     )
     return Pems(certificate=pem(below), key=key_pem(key), chain=pem(below, root), roots=pem(root))
+
+
+def rsa_plugged_in(now: dt.datetime = NOW) -> Pems:
+    """One of an RSA key that is its own root, as Istio's scripts make them, with a key identifier that is no hash."""
+    key = rsa.generate_private_key(65537, 2048)
+    who = name("Acme mesh")
+    ends = now + dt.timedelta(days=9)
+    signed = (
+        x509.CertificateBuilder(who, who, key.public_key(), 7, now - dt.timedelta(days=1), ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier(b"not a hash"), critical=False)
+        .add_extension(usage(signs_certificates=True), critical=True)
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return Pems(certificate=pem(signed), key=private, roots=pem(signed))

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.unit.citadel.authorities import NOW, plugged_in, signing_request
+from tests.unit.citadel.authorities import NOW, plugged_in, rsa_plugged_in, signing_request
 
 from plait.citadel.authority import (
     LARGEST_CSR,
@@ -119,16 +118,7 @@ def test_several_roots_are_trusted_together() -> None:
 
 
 def test_an_rsa_authority_signs_too(tmp_path) -> None:
-    # What Istio's own scripts make for `cacerts`.
-    key = rsa.generate_private_key(65537, 2048)
-    _, root = make_root(name("x"), NOW)
-    builder = x509.CertificateBuilder(root.subject, root.subject, key.public_key(), 7, NOW, NOW + dt.timedelta(days=9))
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier(b"not a hash"), critical=False)
-    builder = builder.add_extension(root.extensions.get_extension_for_class(x509.KeyUsage).value, critical=True)
-    signed = builder.sign(key, SHA256())
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    authority = Authority.load(Pems(certificate=pem(signed), key=private, roots=pem(signed)), NOW)
+    authority = Authority.load(rsa_plugged_in(), NOW)
     chain = authority.chain(authority.certify(new_key().public_key(), URI, now=NOW))
     assert "leaf: OK" in verified_by_openssl(tmp_path, chain, purpose="sslclient")
 

@@ -11,6 +11,8 @@ from plait.delivery.debounce import Debounce
 from plait.delivery.frames import (
     Alike,
     Assign,
+    Certified,
+    Certify,
     Connected,
     Counters,
     Disconnected,
@@ -154,6 +156,44 @@ async def test_nobody_is_served_before_the_first_full_state(builder, outlet):
     assert not builder.ready
     builder.receive(Serving(15010))
     assert builder.ready
+
+
+def authority(domain="cluster.local"):
+    return Certify(certificate=b"C", key=b"very secret", chain=b"", roots=b"R", domains=(domain,))
+
+
+async def test_the_authority_comes_before_anything_is_served_and_again_to_a_new_process(outlet):
+    builder = Builder(Core(), refused=print, secure=True)
+    builder.certify(authority())
+    builder.synced()
+    builder.connect(outlet)
+    assert outlet.take() == [authority(), Serve()]
+    builder.receive(Serving(15010))
+    assert not builder.ready
+    builder.receive(Serving(15012, secure=True))
+    assert builder.ready
+    assert (builder.port, builder.secure_port) == (15010, 15012)
+    builder.certify(authority("other"))
+    assert outlet.take() == [authority("other")]
+    builder.disconnect()
+    assert not builder.ready
+    builder.connect(outlet)
+    assert outlet.take() == [authority("other"), Serve()]
+
+
+async def test_counts_of_signing_requests_go_on_over_a_restart(builder, outlet):
+    builder.connect(outlet)
+    builder.receive(Certified(asked=3, issued=2))
+    builder.receive(Certified(asked=5, issued=3))
+    builder.disconnect()
+    builder.connect(outlet)
+    builder.receive(Certified(asked=1, issued=1))
+    assert builder.totals.requests == {"asked": 6, "issued": 4, "unauthenticated": 0, "unreadable": 0, "refused": 0}
+
+
+def test_a_key_is_not_shown():
+    assert "secret" not in repr(authority())
+    assert "secret" not in str([authority()])
 
 
 async def test_a_proxy_gets_its_views_before_it_is_assigned_them(builder, outlet):

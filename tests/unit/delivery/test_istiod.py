@@ -82,6 +82,11 @@ class Api:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         plural = request.path.rsplit("/", 1)[-1]
+        if request.method == "PATCH":
+            where, _, name = request.path.removeprefix("/api/v1/namespaces/").split("/")
+            plural, body = "configmaps", await request.json()
+            self.put(plural, self.objects[plural][f"{where}/{name}"] | body)
+            return web.json_response(self.objects[plural][f"{where}/{name}"])
         if request.method == "POST":
             body = await request.json()
             if plural == "tokenreviews":
