@@ -51,6 +51,16 @@ def entry_endpoints(reader: Reader, host: str, service: ServiceHost, port: int) 
         yield from (each for each in found if _suits(each.address, service.resolution))
 
 
+def target_of(reader: Reader, service: ServiceHost, port: int) -> int:
+    """The program's own port behind a port of a ServiceEntry, 0 where it says none."""
+    for name in service.entries:
+        entry = reader.service_entry(service.namespace, name)
+        for declared in entry.spec.ports if entry is not None else ():
+            if declared.number == port:
+                return declared.target_port
+    return 0
+
+
 def _suits(address: str, resolution: Resolution) -> bool:
     """Whether an address can stand in the host's cluster, of which the oldest entry that defines the host decides."""
     if resolution in {Resolution.ENDPOINTS, Resolution.NONE}:

@@ -80,7 +80,8 @@ def port_use(protocol: str) -> str | None:
 class GatewayServer:
     """One server of one Gateway. `number` is the port as callers of the gateway's Service see it, `name` the port's.
 
-    `joined` are Gateways, named as in `gateway_name`, whose rules are served here beside this one's own.
+    `joined` are Gateways, named as in `gateway_name`, whose rules are served here beside this one's own. `grpc_web`:
+    calls of gRPC may come as browsers make them.
     """
 
     gateway: ObjectKey
@@ -91,6 +92,7 @@ class GatewayServer:
     serving: Serving
     tls: ServerTLS | None = None
     joined: tuple[str, ...] = ()
+    grpc_web: bool = False
 
     @property
     def gateway_name(self) -> str:
@@ -211,6 +213,7 @@ def gateway_server(gateway: ObjectKey, index: int, server: Server) -> GatewaySer
         hosts=hosts,
         serving=kind,
         tls=server.tls,
+        grpc_web=server.port.protocol.upper() == "GRPC-WEB",
     )
 
 

@@ -97,12 +97,18 @@ def _matches(path: IngressPath) -> list[StringMatch]:
     if path.path_type == "Exact":
         return [StringMatch(exact=text)]
     if path.path_type == "Prefix":
-        bare = text.rstrip("/")
-        return [StringMatch(exact=bare), StringMatch(prefix=f"{bare}/")] if bare else [StringMatch(prefix="/")]
+        return _within(text)
     # Istio's own meaning (ImplementationSpecific): exact, unless it ends in a star.
+    if text.endswith("/*"):
+        return _within(text.removesuffix("*"))
     if text.endswith("*"):
         return [StringMatch(prefix=text.removesuffix("*").removesuffix(".") or "/")]
     return [StringMatch(exact=text)] if path.path else [StringMatch(prefix="/")]
+
+
+def _within(text: str) -> list[StringMatch]:
+    bare = text.rstrip("/")
+    return [StringMatch(exact=bare), StringMatch(prefix=f"{bare}/")] if bare else [StringMatch(prefix="/")]
 
 
 def _route(backend: Backend, ingress: str, place: str) -> IngressRoute | None:

@@ -205,7 +205,7 @@ def _speaks_http2(protocol: Protocol, http: HTTPPool | None, *, upgrade: bool) -
     """Istio: a rule's `h2UpgradePolicy` makes HTTP/2 of any HTTP, also undeclared; the mesh's of declared HTTP/1.1."""
     if http is not None and http.use_client_protocol:
         return False
-    if protocol is Protocol.HTTP2:
+    if protocol.is_http2:
         return True
     policy = http.h2_upgrade_policy if http is not None else "DEFAULT"
     return policy == "UPGRADE" or (policy == "DEFAULT" and upgrade and protocol is Protocol.HTTP)

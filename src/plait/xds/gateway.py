@@ -85,6 +85,7 @@ def _http_chain(listener: GatewayListener, server: GatewayServer, manners: Manne
         stat_prefix=f"outbound_{listener_name(listener)}",
         route_name=routes_name(listener, server),
         manners=manners,
+        grpc_web=server.grpc_web,
     )
     return FilterChain(filters=[manager], metadata=origin_metadata(server.origin))
 

@@ -12,6 +12,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3.dynamic_forward_proxy_pb2 import FilterConfig
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
+from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
@@ -25,6 +26,7 @@ from plait.xds.manners import PLAIN, Manners
 HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
 DYNAMIC_DNS: Final = "envoy.filters.http.dynamic_forward_proxy"
 CORS: Final = "envoy.filters.http.cors"
+GRPC_WEB: Final = "envoy.filters.http.grpc_web"
 FAULT: Final = "envoy.filters.http.fault"
 ROUTER: Final = "envoy.filters.http.router"
 #: Order matters: a fault is made before the request is routed; the router is always last.
@@ -46,8 +48,12 @@ def http_connection_manager(
     route_name: str = "",
     routes: RouteConfiguration | None = None,
     manners: Manners = PLAIN,
+    grpc_web: bool = False,
 ) -> Filter:
-    """The filter; its routes are either inline or come by RDS under `route_name`."""
+    """The filter; its routes are either inline or come by RDS under `route_name`.
+
+    `grpc_web`: calls of gRPC that come as browsers make them are translated.
+    """
     manager = HttpConnectionManager(
         stat_prefix=stat_prefix,
         codec_type=HttpConnectionManager.AUTO,
@@ -76,6 +82,8 @@ def http_connection_manager(
     else:
         manager.rds.route_config_name = route_name
         manager.rds.config_source.CopyFrom(ads())
+    if grpc_web:
+        manager.http_filters.append(http_filter(GRPC_WEB, GrpcWeb()))
     for name, config in _INBOUND_FILTERS if side == "inbound" else _OUTBOUND_FILTERS:
         if name == ROUTER and side == "outbound" and manners.dns is not None:
             manager.http_filters.append(http_filter(DYNAMIC_DNS, FilterConfig(dns_cache_config=manners.dns)))

@@ -236,7 +236,8 @@ def _http(port: InboundPort, manners: Manners) -> Filter:
     host.metadata.CopyFrom(origin_metadata(port.origin))
     routes = _routes(cluster, host, port.origin)
     prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port.port)}"
-    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners)
+    web = port.protocol is Protocol.GRPC_WEB
+    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners, grpc_web=web)
 
 
 def _routes(cluster: str, host: VirtualHost, origin: Origin | None = None) -> RouteConfiguration:

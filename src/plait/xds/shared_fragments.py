@@ -27,6 +27,7 @@ from plait.mesh.destination_rules import (
     steps,
 )
 from plait.mesh.destinations import Destination
+from plait.mesh.entry_endpoints import target_of
 from plait.mesh.locality import Caller
 from plait.mesh.origin import Origin
 from plait.mesh.own_kind import kind_of, own_kind
@@ -361,6 +362,9 @@ class SharedFragments:
             spread=how,
             servers=_servers(tracker, destination, service, effective.policy, mesh) if mutual else None,
         )
+        if service.resolution is Resolution.NONE and (target := target_of(reader, service, destination.port)):
+            # Istio: the address is the caller's choice, the port is not.
+            message.original_dst_lb_config.upstream_port_override.value = target
         if service.resolution not in {Resolution.ENDPOINTS, Resolution.NONE}:
             place = (destination.host, destination.port, destination.labels, destination.owner)
             found = mesh_endpoints.endpoints(reader, *place)
