@@ -38,6 +38,7 @@ class Issued:
     key: bytes = field(repr=False)
     chain: bytes
     roots: bytes
+    begins: dt.datetime
     ends: dt.datetime
 
 
@@ -146,5 +147,6 @@ def _issued(key: EllipticCurvePrivateKey, chain: tuple[str, ...], roots: bytes) 
         key=certificates.key_pem(key),
         chain="".join(part.rstrip() + "\n" for part in chain[:-1]).encode(),
         roots=trusted,
+        begins=leaf[0].not_valid_before_utc,
         ends=leaf[0].not_valid_after_utc,
     )

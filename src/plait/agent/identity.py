@@ -122,7 +122,9 @@ class Identity:
             now = time.time()
             life = issued.ends.timestamp() - now
             log.debug("%s: a certificate for %.0f s", self.workload.name, life)
-            await wait_until(now + life * random.uniform(*_RENEWED), or_set=self._renew)  # noqa: S311 (spreads load)
+            due = now + life * random.uniform(*_RENEWED)  # noqa: S311 (spreads load)
+            # A clock that is set back makes it one of the future, which nobody takes.
+            await wait_until(due, or_set=self._renew, since=issued.begins.timestamp())
 
     async def _serve(self, kind: type[Whole | Delta], stream: Stream) -> None:
         """One stream of the proxy."""

@@ -42,7 +42,7 @@ def logs(  # noqa: PLR0917 -- one parameter an option
     following: bool,
     tail: int,
 ) -> None:
-    """Show the log of one of plait's own processes (launcher, api, node, relay), or a sidecar's access log.
+    """Show the log of one of plait's own processes (launcher, api, node, relay, agent), or a sidecar's access log.
 
     With --proxy each line's response flags are explained below it: what happened, the usual cause, what to look at.
     """

@@ -229,7 +229,7 @@ def test_the_agent_needs_neither_grpc_nor_envoys_classes() -> None:
 def test_secrets_are_not_shown() -> None:
     shown = [
         repr(certificate(b"chain", b"hush")),
-        repr(Issued(key=b"hush", chain=b"", roots=b"", ends=dt.datetime.now(dt.UTC))),
+        repr(Issued(key=b"hush", chain=b"", roots=b"", begins=dt.datetime.now(dt.UTC), ends=dt.datetime.now(dt.UTC))),
         repr(Workload(uid="u", name="n", token="hush", folder="/")),
     ]
     assert "hush" not in "".join(shown)

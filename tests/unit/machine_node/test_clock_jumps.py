@@ -56,6 +56,15 @@ async def test_what_is_due_by_the_clock_is_due_when_it_is_set_forward(clock, mon
         await waiting
 
 
+async def test_what_has_begun_has_not_when_the_clock_is_set_back(clock, monkeypatch):
+    monkeypatch.setattr(wall_clock, "_LOOK", 0.01)
+    began, due, news = time.time() - 60, time.time() + 1000, asyncio.Event()
+    assert await waits(wait_until(due, since=began, or_set=news))
+    clock.seconds = -3600.0
+    async with asyncio.timeout(30):
+        await wait_until(due, since=began, or_set=news)
+
+
 async def test_news_end_the_wait(monkeypatch):
     monkeypatch.setattr(wall_clock, "_LEAST", 0.01)
     news = asyncio.Event()
