@@ -23,6 +23,8 @@ class MeshRules:
     wildcards: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connections: Mapping[str, tuple[RuleEntry, ...]] = field(default_factory=dict)
     connection_wildcards: tuple[str, ...] = ()
+    ranks: Mapping[RuleEntry, int] = field(default_factory=dict)
+    """Of those with rules for connections."""
     #: Some rule names several hosts.
     joint: bool = False
 
@@ -42,7 +44,7 @@ class MeshRules:
         for other in self.connections if is_wildcard(host) else self.connection_wildcards:
             if narrower(other, host) is not None:
                 found.update(self.connections[other])
-        return tuple(sorted(found))
+        return tuple(sorted(found, key=self.ranks.__getitem__))
 
 
 def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
@@ -58,7 +60,8 @@ def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
             table[host] = (*table.get(host, ()), entry)
             if entry.connections:
                 connections[host] = (*connections.get(host, ()), entry)
-    return MeshRules(exact, wildcards, connections, tuple(filter(is_wildcard, connections)), joint)
+    patterns = tuple(filter(is_wildcard, connections))
+    return MeshRules(exact, wildcards, connections, patterns, ranks, joint)
 
 
 class Source(NamedTuple):

@@ -335,6 +335,17 @@ AT_SIDECARS = {
             (tcp(92, "1.2.3.4"), f"w.{LOCAL} 92"),
         ],
     ),
+    "a namespace's own rules come before those for everybody, older ones too": (
+        service("w", "{name: http, port: 80}, {name: tcp, port: 90}", "1.2.3.4")
+        + rule("a", "w", "a.example", namespace="default")
+        + tcp_rule("b", "w", f"x.{LOCAL}")
+        + istio(
+            "VirtualService", "z",
+            "hosts: [w], exportTo: ['.'], http: [{route: [{destination: {host: mine.example}}]}], "
+            f"tcp: [{{route: [{{destination: {{host: y.{LOCAL}}}}}]}}]",
+        ),
+        [(request("w"), "mine.example 80"), (tcp(90, "1.2.3.4"), "y.default 90")],
+    ),
     "of two rules for one SNI the first holds": (
         service("w", "{name: tls, port: 92}", "1.2.3.4")
         + sni_rule("a", f"w.{LOCAL}", f"x.{LOCAL}", "mesh")
