@@ -48,19 +48,22 @@ class InboundPort:
 def inbound_ports(
     reader: Reader, namespace: str, labels: Labels, sidecar: ObjectKey | None = None, address: str = ""
 ) -> tuple[InboundPort, ...]:
-    """The declared ports of the workload with `labels`, sorted; a port of several Services takes the first by name.
+    """The declared ports of the workload with `labels`, sorted; a port of several Services takes the oldest (Istio).
 
     `address` is the workload's own, where ServiceEntries name it.
     """
     found = reader.sidecar(sidecar) if sidecar is not None else None
-    if sidecar is not None and found is not None and found.spec.ingress:
-        ports = _of_sidecar(sidecar, found)
-    else:
-        ports = _of_services(reader, namespace, labels, found.spec.inbound_connection_pool if found else None)
-        ports = (*ports, *_of_entries(reader, namespace, labels, address))
+    pool = found.spec.inbound_connection_pool if found is not None else None
+    declared = [*_of_services(reader, namespace, labels, pool), *_of_entries(reader, namespace, labels, address)]
     first: dict[int, InboundPort] = {}
-    for port in ports:
+    for _, port in sorted(declared, key=lambda each: (each[0], each[1].host)):
         first.setdefault(port.port, port)
+    if sidecar is not None and found is not None and found.spec.ingress:
+        served = {number: port.host for number, port in first.items()}
+        first = {}
+        for port in _of_sidecar(sidecar, found):
+            # Istio: it stands for the Service that leads to it, whose limits hold.
+            first.setdefault(port.port, replace(port, host=served.get(port.port, "")))
     return tuple(first[number] for number in sorted(first))
 
 
@@ -92,9 +95,9 @@ def _limited(
 
 def _of_services(
     reader: Reader, namespace: str, labels: Labels, pool: ConnectionPool | None
-) -> tuple[InboundPort, ...]:
+) -> Iterator[tuple[str, InboundPort]]:
+    """Each with the time when its Service was made."""
     named: dict[str, int] | None = None
-    result: list[InboundPort] = []
     for service in reader.services_selecting(namespace, labels):
         name = service.metadata.name
         for index, port in enumerate(service.spec.ports):
@@ -105,18 +108,16 @@ def _of_services(
             number = target_port(port, named or {})
             if number is None:
                 continue
-            result.append(
-                InboundPort(
-                    port=number,
-                    protocol=protocol_of(port),
-                    service_port=port.port,
-                    host=service_host(name, namespace, reader.domain),
-                    origin=Origin(ObjectKey("Service", namespace, name), f"spec.ports[{index}]"),
-                    pool=pool,
-                    name=port.name,
-                )
+            made = InboundPort(
+                port=number,
+                protocol=protocol_of(port),
+                service_port=port.port,
+                host=service_host(name, namespace, reader.domain),
+                origin=Origin(ObjectKey("Service", namespace, name), f"spec.ports[{index}]"),
+                pool=pool,
+                name=port.name,
             )
-    return tuple(result)
+            yield service.metadata.creation_timestamp, made
 
 
 def entry_ports(
@@ -142,12 +143,13 @@ def _entry_ports(entry: ServiceEntry, ports: dict[str, int]) -> Iterator[tuple[O
         yield key, port, _entry_target(port, ports)
 
 
-def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[InboundPort]:
+def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[tuple[str, InboundPort]]:
+    """Each with the time when its ServiceEntry was made."""
     for key, port, number in entry_ports(reader, namespace, labels, address):
         protocol = protocol_named(port.protocol, port.number)
         entry = reader.service_entry(key.namespace, key.name)
         if protocol is not Protocol.UDP and entry is not None:
-            yield InboundPort(
+            made = InboundPort(
                 port=number,
                 protocol=protocol,
                 service_port=port.number,
@@ -155,6 +157,7 @@ def _of_entries(reader: Reader, namespace: str, labels: Labels, address: str) ->
                 origin=Origin(key, f"spec.ports[{entry.spec.ports.index(port)}]"),
                 name=port.name,
             )
+            yield entry.metadata.creation_timestamp, made
 
 
 def _entry_target(port: EntryPort, ports: dict[str, int]) -> int:

@@ -52,9 +52,12 @@ def mesh_rules(entries: Iterable[RuleEntry]) -> MeshRules:
     exact: dict[str, tuple[RuleEntry, ...]] = {}
     wildcards: dict[str, tuple[RuleEntry, ...]] = {}
     connections: dict[str, tuple[RuleEntry, ...]] = {}
+    ranks: dict[RuleEntry, int] = {}
     joint = False
     for entry in entries:
         joint = joint or len(entry.hosts) > 1
+        if entry.connections:
+            ranks.setdefault(entry, len(ranks))
         for host in entry.hosts:
             table = wildcards if is_wildcard(host) else exact
             table[host] = (*table.get(host, ()), entry)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
@@ -157,3 +158,35 @@ def test_at_a_gateway_the_rule_that_leaves_nothing_over_comes_last(k8s: SimpleNa
     found = k8s.read(k8s.view_of(world, k8s.router()), route_pb2, "RouteConfiguration")["http.80"]
     (host,) = found.virtual_hosts
     assert [route.route.cluster.split("|")[2] for route in host.routes] == ["b", "rest"]
+
+
+def test_a_port_of_several_services_is_what_the_oldest_says(k8s: SimpleNamespace) -> None:
+    world = [k8s.pod("a-1", ip="10.42.0.2", app="a")]
+    for name, created, port_name in (("young", "2026-01-03", "http"), ("zold", "2026-01-01", "tcp")):
+        made = k8s.service(name, selector={"app": "a"}, ports=[{"name": port_name, "port": 80, "targetPort": 8080}])
+        made["metadata"]["creationTimestamp"] = f"{created}T00:00:00Z"
+        world.append(made)
+    listeners = k8s.read(k8s.view_of(world, k8s.sidecar(pod="a-1", app="a")), listener_pb2, "Listener")
+    chains = listeners["virtualInbound"].filter_chains
+    found = [chain for chain in chains if chain.filter_chain_match.destination_port.value == 8080]
+    assert {chain.filters[0].name for chain in found} == {"envoy.filters.network.tcp_proxy"}
+
+
+def test_the_limits_of_a_service_hold_for_a_port_that_a_sidecar_takes_over(k8s: SimpleNamespace) -> None:
+    pool = {"connectionPool": {"tcp": {"maxConnections": 7}}}
+    ingress = [
+        {"port": {"number": 8080, "protocol": "HTTP", "name": "http"}, "defaultEndpoint": "127.0.0.1:9"},
+        {"port": {"number": 8081, "protocol": "HTTP", "name": "more"}, "defaultEndpoint": "127.0.0.1:9"},
+    ]
+    world = [
+        k8s.pod("a-1", ip="10.42.0.2", app="a"),
+        k8s.service("a", ports=[{"name": "http", "port": 80, "targetPort": 8080}]),
+        k8s.destination_rule("a", host="a", trafficPolicy=pool),
+        k8s.sidecar_object("s", hosts=["*/*"], ingress=ingress),
+    ]
+    clusters = k8s.read(k8s.view_of(world, k8s.sidecar(pod="a-1", app="a")), cluster_pb2, "Cluster")
+    limits = {
+        port: clusters[f"inbound|{port}||"].circuit_breakers.thresholds[0].max_connections.value
+        for port in (8080, 8081)
+    }
+    assert limits == {8080: 7, 8081: 0xFFFFFFFF}
