@@ -1,10 +1,11 @@
 """How long one change takes to reach every proxy, and what it costs.
 
-    python benchmarks/push.py [--proxies 100] [--services 100] [--rounds 50]
+    python benchmarks/push.py [--proxies 100] [--services 100] [--rounds 50] [--tls]
 
-Real core, builder and delivery process; proxies are grpc.aio clients in processes of their own that acknowledge every
-response. A round applies one change to the core's input and ends when the last proxy has written its ACK. The
-reference is a grpc.aio server that does nothing but send the same bytes to the same clients.
+Real core, builder and delivery process; proxies are clients in processes of their own that acknowledge every response,
+with `--tls` with certificates, as at istiod's port 15012. A round applies one change to the core's input and ends when
+the last proxy has written its ACK. The reference is a grpc.aio server that does nothing but send the same bytes to the
+same clients, plain.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from push_identities import make_identities
 
 from plait.delivery.builder import Builder
 from plait.delivery.objects import Objects
@@ -125,7 +129,14 @@ class Clients:
 
 @asynccontextmanager
 async def clients(
-    port: int, count: int, method: str, processes: int = 2, *, namespaces: int = 0, credential: str = ""
+    port: int,
+    count: int,
+    method: str,
+    processes: int = 2,
+    *,
+    namespaces: int = 0,
+    credential: str = "",
+    tls: str = "",
 ) -> AsyncIterator[Clients]:
     started = []
     for index in range(processes):
@@ -141,6 +152,7 @@ async def clients(
             method,
             str(namespaces),
             credential,
+            tls,
         ]
         pipe = asyncio.subprocess.PIPE
         started.append(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
@@ -211,11 +223,11 @@ def settling(engine: Engine) -> Settling:
     return Settling(engine, Objects(), Unwritten(), pace=Pace(grace=0.0), ask=_answered)
 
 
-async def measure_plait(options: argparse.Namespace) -> tuple[dict[str, Result], dict[str, float], float]:
+async def measure_plait(options: argparse.Namespace, tls: str) -> tuple[dict[str, Result], dict[str, float], float]:
     engine = Engine()
     follower = settling(engine) if options.settled else None
     builder = Builder(engine, refused=lambda refusal: print("NACK", refusal), follower=follower)
-    supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", options.transport, CHANNEL_FD])
+    supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", options.transport, CHANNEL_FD, tls])
     objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
     objects += [each for n in range(options.services) for each in (service(n), endpoints(n, 1), virtual_service(n, 0))]
     builder.apply([Upsert(obj) for obj in objects], endpoints_only=False)
@@ -227,7 +239,7 @@ async def measure_plait(options: argparse.Namespace) -> tuple[dict[str, Result],
         while not builder.ready:  # noqa: ASYNC110  (nobody waits for this in production)
             await asyncio.sleep(0.01)
         began = time.monotonic()
-        async with clients(builder.port, options.proxies, METHOD) as who:
+        async with clients(builder.port, options.proxies, METHOD, tls=tls) as who:
             connected = time.monotonic() - began
             pids = {"builder": os.getpid(), "delivery": supervisor.pid}
 
@@ -274,12 +286,15 @@ async def measure_echo(options: argparse.Namespace, size: int) -> Result:
 
 
 async def benchmark(options: argparse.Namespace) -> None:
-    results, memory, connected = await measure_plait(options)
+    with TemporaryDirectory() as folder:
+        if options.tls:
+            make_identities(Path(folder), [NAMESPACE])
+        results, memory, connected = await measure_plait(options, folder if options.tls else "")
     figures: dict[str, Any] = {
         "proxies": options.proxies,
         "services": options.services,
         "rounds": options.rounds,
-        "transport": options.transport,
+        "transport": options.transport + (", TLS" if options.tls else ""),
         "all_connected_s": round(connected, 3),
         "rss_mb": {name: round(value, 1) for name, value in memory.items()},
     }
@@ -304,6 +319,7 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=100)
     parser.add_argument("--transport", choices=("grpc", "http2"), default="http2")
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--settled", action="store_true", help="with objects that know whether they are in effect")
     asyncio.run(benchmark(parser.parse_args()))
 

@@ -1,6 +1,6 @@
 """The builder of `push_scoped.py` in a process of its own, put together as istiod's is; delivery is its child.
 
-python benchmarks/push_builder.py grpc|http2
+python benchmarks/push_builder.py grpc|http2 [TLS]
 
 Standard input gives it the API server first: `server`, `ca` and `token` as JSON. It answers with `port` and `delivery`
 (its process id) when it serves, and then each further line with what the core has done. It ends with its input.
@@ -77,7 +77,7 @@ def say(**fields: Any) -> None:
     print(json.dumps(fields), flush=True)
 
 
-async def serve(transport: str) -> None:
+async def serve(transport: str, tls: str = "") -> None:
     engine = TimedEngine()
     asked = questions()
     async with Client(Access(**json.loads(await anext(asked)))) as client:
@@ -87,7 +87,7 @@ async def serve(transport: str) -> None:
             secrets.want(secret for status in engine.credentials() for secret in status.secrets)
 
         builder = Builder(engine, refused=lambda refusal: print("NACK", refusal, file=sys.stderr), published=published)
-        supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", transport, CHANNEL_FD])
+        supervisor = Supervisor(builder, [sys.executable, PEERS, "delivery", transport, CHANNEL_FD, tls])
         async with asyncio.TaskGroup() as tasks:
             work = (
                 supervisor.run(),
@@ -110,7 +110,7 @@ async def serve(transport: str) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case [kind]:
-            asyncio.run(serve(kind))
+        case [kind, *more]:
+            asyncio.run(serve(kind, *more))
         case _:
             sys.exit(__doc__)

@@ -1,7 +1,9 @@
 """The processes around `push.py`: a delivery that believes everybody, an echo server, and clients that acknowledge.
 
-python benchmarks/push_peers.py delivery grpc|http2 CHANNEL | echo
-python benchmarks/push_peers.py clients PORT COUNT OFFSET METHOD [NAMESPACES [CREDENTIAL]]
+python benchmarks/push_peers.py delivery grpc|http2 CHANNEL [TLS] | echo
+python benchmarks/push_peers.py clients PORT COUNT OFFSET METHOD [NAMESPACES [CREDENTIAL [TLS]]]
+
+TLS is a folder with the certificates of `push_identities.py`: the proxies show theirs and no token.
 """
 
 from __future__ import annotations
@@ -12,17 +14,23 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+from push_identities import SERVER, client_context, server_context
 
 from plait.app.istiod.delivery import transport as istiod_transport
-from plait.delivery.auth import Identity
+from plait.delivery.auth import Identity, Prover
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
 from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
 from plait.rpc.framing import Framed, frame, prefixed
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
+
+if TYPE_CHECKING:
+    import ssl
 
 NAMESPACE = "shop"
 WORKLOADS = 10
@@ -36,10 +44,11 @@ class Everybody:
         return Identity(namespace=token, service_account="default")
 
 
-async def serve_delivery(channel: int, transport: str) -> None:
+async def serve_delivery(channel: int, transport: str, tls: str = "") -> None:
     """The real delivery process."""
+    context = server_context(Path(tls)) if tls else None
     async with await Channel.over(socket.socket(fileno=channel), Down) as builder:
-        await run_delivery(builder, istiod_transport(transport, "127.0.0.1:0"), Everybody())
+        await run_delivery(builder, istiod_transport(transport, "127.0.0.1:0", context), Prover(Everybody()))
 
 
 async def serve_echo() -> None:
@@ -87,6 +96,7 @@ class Herd:
     method: str
     namespaces: int = 0
     credential: str = ""
+    tls: str = ""
     expected: int = 0
     ready: int = 0
     acknowledged: Counter[str] = field(default_factory=Counter)
@@ -111,7 +121,10 @@ class Herd:
 
     async def connect(self, client: Client) -> None:
         self.clients[client.number] = client
-        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self.port)
+        how: dict[str, Any] = {}
+        if self.tls:
+            how = {"ssl": identity(self.tls, client.namespace), "server_hostname": SERVER}
+        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self.port, **how)
 
     def count_ack(self, kind: str, size: int) -> None:
         self.acknowledged[kind] += 1
@@ -125,13 +138,23 @@ class Herd:
             print("ready", flush=True)
 
 
+@cache
+def identity(folder: str, namespace: str) -> ssl.SSLContext:
+    return client_context(Path(folder), namespace)
+
+
 def literal(name: bytes, value: bytes) -> bytes:
     return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
-class Client(asyncio.Protocol):
+#: Where all clients of a process receive: nothing is allocated for a read.
+RECEIVED = memoryview(bytearray(256 << 10))
+
+
+class Client(asyncio.BufferedProtocol):
     """One proxy. It reads whole messages of stream 1 and gives leave for more far ahead; it sends as much as the server
-    gives leave for (gRPC's takes 64 KiB at first, which the versions of a thousand resources exceed).
+    gives leave for (gRPC's takes 64 KiB at first, which the versions of a thousand resources exceed). What answers one
+    read is one write, as with Envoy.
 
     `held` are versions by type and name, from a connection before.
     """
@@ -147,16 +170,28 @@ class Client(asyncio.Protocol):
         self.unseen = 0
         self.room = self.room_of_all = self.initial = DEFAULT_WINDOW
         self.unsent = b""
+        self.corked: list[bytes] | None = None
+
+    @property
+    def namespace(self) -> str:
+        if self.herd.credential:
+            return "istio-system"
+        return f"n{self.number % self.herd.namespaces}" if self.herd.namespaces else NAMESPACE
+
+    def write(self, data: bytes) -> None:
+        if self.corked is None:
+            self.transport.write(data)
+        else:
+            self.corked.append(data)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fields = b"\x83\x86" + literal(b":path", self.herd.method.encode()) + literal(b":authority", b"istiod")
         fields += literal(b"content-type", b"application/grpc") + literal(b"te", b"trailers")
-        namespace = f"n{self.number % self.herd.namespaces}" if self.herd.namespaces else NAMESPACE
-        if self.herd.credential:
-            namespace = "istio-system"
-        fields += literal(b"authorization", f"Bearer {namespace}".encode())
+        namespace = self.namespace
+        if not self.herd.tls:
+            fields += literal(b"authorization", f"Bearer {namespace}".encode())
         window = (1 << 30).to_bytes(4)
         hello = frame(Type.SETTINGS, 0, 0, (4).to_bytes(2) + window) + frame(Type.WINDOW_UPDATE, 0, 0, window)
         transport.write(PREFACE + hello + frame(Type.HEADERS, Flag.END_HEADERS, 1, fields))
@@ -192,7 +227,7 @@ class Client(asyncio.Protocol):
         else:
             self.room -= framed.size
             self.room_of_all -= framed.size
-            self.transport.write(framed.data)
+            self.write(framed.data)
 
     def pump(self) -> None:
         while size := min(len(self.unsent), self.room, self.room_of_all, LARGEST_FRAME):
@@ -200,7 +235,7 @@ class Client(asyncio.Protocol):
                 return
             self.room -= size
             self.room_of_all -= size
-            self.transport.write(frame(Type.DATA, 0, 1, self.unsent[:size]))
+            self.write(frame(Type.DATA, 0, 1, self.unsent[:size]))
             self.unsent = self.unsent[size:]
 
     def more_room(self, kind: int, stream: int, payload: bytes) -> None:
@@ -215,8 +250,18 @@ class Client(asyncio.Protocol):
                     self.initial = value
         self.pump()
 
-    def data_received(self, data: bytes) -> None:
-        buffer = self.frames + data
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        return RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.corked = []
+        self.received(bytes(RECEIVED[:nbytes]))
+        corked, self.corked = self.corked, None
+        if corked:
+            self.transport.write(b"".join(corked))
+
+    def received(self, data: bytes) -> None:
+        buffer = self.frames + data if self.frames else data
         at = 0
         while len(buffer) - at >= 9:
             end = at + 9 + int.from_bytes(buffer[at : at + 3])
@@ -231,7 +276,7 @@ class Client(asyncio.Protocol):
             elif kind in {Type.SETTINGS, Type.PING} and not flags & Flag.ACK:
                 if kind == Type.SETTINGS:
                     self.more_room(kind, 0, buffer[at + 9 : end])
-                self.transport.write(frame(Type(kind), Flag.ACK, 0, buffer[at + 9 : end] if kind == Type.PING else b""))
+                self.write(frame(Type(kind), Flag.ACK, 0, buffer[at + 9 : end] if kind == Type.PING else b""))
             elif kind in {Type.GOAWAY, Type.RST_STREAM}:
                 sys.exit(f"the server ended: {buffer[at:end]!r}")
             at = end
@@ -242,7 +287,7 @@ class Client(asyncio.Protocol):
             self.take(message)
         if self.unseen > 1 << 24:
             size, self.unseen = self.unseen.to_bytes(4), 0
-            self.transport.write(frame(Type.WINDOW_UPDATE, 0, 0, size) + frame(Type.WINDOW_UPDATE, 0, 1, size))
+            self.write(frame(Type.WINDOW_UPDATE, 0, 0, size) + frame(Type.WINDOW_UPDATE, 0, 1, size))
 
     def take(self, message: bytes) -> None:
         if self.herd.method == ECHO and not message:
@@ -283,14 +328,13 @@ class Client(asyncio.Protocol):
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["delivery", transport, channel]:
-            asyncio.run(serve_delivery(int(channel), transport))
+        case ["delivery", transport, channel, *more]:
+            asyncio.run(serve_delivery(int(channel), transport, *more))
         case ["echo"]:
             asyncio.run(serve_echo())
         case ["clients", port, count, offset, method, *more]:
             namespaces = int(more[0]) if more else 0
-            credential = more[1] if len(more) > 1 else ""
-            asyncio.run(Herd(int(port), int(count), int(offset), method, namespaces, credential).run())
+            asyncio.run(Herd(int(port), int(count), int(offset), method, namespaces, *more[1:]).run())
         case _:
             sys.exit(__doc__)
 

@@ -1,12 +1,13 @@
 """How long a change takes from its write to the API to the last ACK of a large mesh, and what it costs.
 
-    python benchmarks/push_scoped.py [--proxies 1000] [--rounds 50] [--unscoped] [--transport http2|grpc]
+    python benchmarks/push_scoped.py [--proxies 1000] [--rounds 50] [--unscoped] [--transport http2|grpc] [--tls]
 
 1,000 Services with a VirtualService each in 100 namespaces; a Sidecar in each lets it see its own, the common and eight
 other namespaces: 100 Services. The proxies are spread over the namespaces, so they have 100 outbound views
 (`--unscoped` leaves the Sidecars out: everybody sees all 1,000). Real API server, builder and delivery, each in the
-process it has in a mesh; only the proxies are clients of our own that acknowledge everything at once. The reference
-is the API server's own write, whose answer comes after validation and fsync.
+process it has in a mesh; only the proxies are clients of our own that acknowledge everything at once, with `--tls` with
+certificates, as at istiod's port 15012. The reference is the API server's own write, whose answer comes after
+validation and fsync.
 
 A round is one write. Its time has three parts: `watch` until the builder has the object, `compute` in the core, and
 `delivery`: all the rest, which is the debounce, the delivery process, the network and the clients' own work. CPU is
@@ -27,6 +28,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from api_server import api_server
@@ -34,6 +36,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from push import METHOD, Clients, clients, cpu_seconds, endpoints, rss_mb, service, virtual_service
+from push_identities import make_identities
 
 from plait.kube import kinds
 from plait.kube.access import Access
@@ -75,9 +78,9 @@ class Builder:
 
 
 @asynccontextmanager
-async def builder(access: Access, transport: str) -> AsyncIterator[Builder]:
+async def builder(access: Access, transport: str, tls: str = "") -> AsyncIterator[Builder]:
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, BUILDER, transport, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(sys.executable, BUILDER, transport, tls, stdin=pipe, stdout=pipe)
     try:
         where = {"server": access.server, "ca": access.ca, "token": access.token}
         process.stdin.write(json.dumps(where).encode() + b"\n")
@@ -289,7 +292,7 @@ async def benchmark(options: argparse.Namespace) -> None:
     figures: dict[str, Any] = {
         "proxies": options.proxies,
         "rounds": options.rounds,
-        "transport": f"{options.transport}, plain (there is no xDS over TLS)",
+        "transport": options.transport + (", TLS" if options.tls else ""),
         "scoped": not options.unscoped,
     }
     async with AsyncExitStack() as stack:
@@ -297,14 +300,19 @@ async def benchmark(options: argparse.Namespace) -> None:
         api = await stack.enter_async_context(Client(server.access))
         figures["api_writes_per_s"] = round(await fill(api, world(scoped=not options.unscoped)))
         print(f"{figures['api_writes_per_s']} writes a second", file=sys.stderr)
-        made = await stack.enter_async_context(builder(server.access, options.transport))
+        tls = stack.enter_context(TemporaryDirectory()) if options.tls else ""
+        if tls:
+            make_identities(Path(tls), ["istio-system", *(f"n{number}" for number in range(NAMESPACES))])
+        made = await stack.enter_async_context(builder(server.access, options.transport, tls))
         pids = {"api": server.pid, "builder": made.process.pid, "delivery": made.delivery}
         mesh = Mesh(api, made, pids, options.rounds)
         spent = {name: cpu_seconds(pid) for name, pid in pids.items()}
         began = time.monotonic()
-        who = await stack.enter_async_context(clients(made.port, options.proxies, METHOD, namespaces=NAMESPACES))
+        who = await stack.enter_async_context(
+            clients(made.port, options.proxies, METHOD, namespaces=NAMESPACES, tls=tls)
+        )
         edges = await stack.enter_async_context(
-            clients(made.port, GATEWAYS, METHOD, 1, credential=f"kubernetes://{CREDENTIAL}")
+            clients(made.port, GATEWAYS, METHOD, 1, credential=f"kubernetes://{CREDENTIAL}", tls=tls)
         )
         print("all connected", file=sys.stderr)
         _, _, views = await made.look()
@@ -325,6 +333,7 @@ def main() -> None:
     parser.add_argument("--proxies", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--unscoped", action="store_true")
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--transport", choices=("grpc", "http2"), default="http2")
     options = parser.parse_args()
     options.start = 2

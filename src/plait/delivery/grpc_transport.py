@@ -62,11 +62,11 @@ class GrpcStream:
         while (message := await self.receive()) is not None:
             take(message)
 
-    def offer(self, message: bytes) -> bool:  # noqa: ARG002 -- gRPC does not say whether it would wait
+    def offer(self, message: bytes | Message) -> bool:  # noqa: ARG002 -- gRPC does not say whether it would wait
         """See Stream."""
         return False
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes | Message) -> None:
         """See Stream."""
         try:
             await self._context.write(_plain(message))
@@ -79,8 +79,8 @@ class GrpcStream:
         raise AssertionError("abort raises")
 
 
-def _plain(message: bytes) -> bytes:
-    """As gRPC takes it, which is no subclass of bytes; what goes to many is copied once."""
+def _plain(message: bytes | Message) -> bytes:
+    """As gRPC takes it; what goes to many is joined once."""
     if not isinstance(message, Message):
         return message
     if message.form is None:

@@ -86,7 +86,6 @@ class _Session:
     over: asyncio.Future[tuple[Refusal, str] | None]
     views: tuple[str, ...] = ()
     writer: asyncio.Task[None] | None = None
-    patience: asyncio.TimerHandle | None = None
 
     def end(self, code: Refusal | None, reason: str = "") -> None:
         """End the stream; of two reasons the first."""
@@ -118,6 +117,9 @@ class Delivery:
         self._viewers: dict[str, dict[int, _Session]] = {}
         self._due: dict[int, _Session] = {}
         self._partly: dict[int, None] = {}
+        #: Sessions in which something waits for another type, and since when. One timer is for all of them.
+        self._blocked: dict[int, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._connections = 0
 
     def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None, batch: int = 0) -> None:
@@ -196,6 +198,7 @@ class Delivery:
             del self._sessions[session.connection]
             self._due.pop(session.connection, None)
             self._partly.pop(session.connection, None)
+            self._blocked.pop(session.connection, None)
             self._look_away(session)
             self._observer.disconnected(session.connection)
 
@@ -236,8 +239,6 @@ class Delivery:
             refusal = (session.over if session.over.done() else listening).result()
         finally:
             session.end(None)
-            if session.patience is not None:
-                session.patience.cancel()
             for task in (listening, session.writer):
                 if task is not None:
                     task.cancel()
@@ -292,7 +293,7 @@ class Delivery:
             return
         pushes = session.state.flush(patience_over=patience_over)
         for place, push in enumerate(pushes):
-            if not session.stream.offer(push.body):
+            if not session.stream.offer(push.message):
                 name = f"write {session.connection}"
                 session.writer = asyncio.create_task(self._write(session, pushes[place:]), name=name)
                 return
@@ -305,7 +306,7 @@ class Delivery:
             while pushes:
                 for push in pushes:
                     async with Patience(self._limits.write):
-                        await session.stream.send(push.body)
+                        await session.stream.send(push.message)
                     self._observer.pushed(push)
                 pushes = session.state.flush()
                 self._flushed(session)
@@ -322,17 +323,25 @@ class Delivery:
     def _flushed(self, session: _Session) -> None:
         """What could be sent is on its way; what waits for another type does so for a while only."""
         self._observer.progressed(session.connection)
-        if session.patience is not None and not session.state.blocked:
-            session.patience.cancel()
-            session.patience = None
-        elif session.patience is None and session.state.blocked and not session.over.done():
+        if not session.state.blocked:
+            self._blocked.pop(session.connection, None)
+        elif session.connection not in self._blocked and not session.over.done():
             loop = asyncio.get_running_loop()
-            session.patience = loop.call_later(self._limits.patience, self._lose_patience, session)
+            self._blocked[session.connection] = loop.time()
+            if self._timer is None:
+                self._timer = loop.call_later(self._limits.patience, self._lose_patience)
 
-    def _lose_patience(self, session: _Session) -> None:
-        """Send what waits for another type."""
-        session.patience = None
-        try:
-            self._flush(session, patience_over=True)
-        except Exception as error:  # noqa: BLE001 -- see _flush_due
-            session.fail(error)
+    def _lose_patience(self) -> None:
+        """Send what has waited too long for another type, and look at the next in its time."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for connection, since in (*self._blocked.items(),):
+            if since + self._limits.patience > loop.time():
+                self._timer = loop.call_at(since + self._limits.patience, self._lose_patience)
+                return
+            del self._blocked[connection]
+            session = self._sessions[connection]
+            try:
+                self._flush(session, patience_over=True)
+            except Exception as error:  # noqa: BLE001 -- see _flush_due
+                session.fail(error)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, ref
 
-from plait.delivery.wire import encode_response
+from plait.delivery.wire import response_parts
 from plait.rpc.stream import Message
 from plait.xds.resource import ViewUpdate
 
@@ -66,11 +66,16 @@ class Push:
 
     type_url: str
     nonce: str
-    body: bytes = field(repr=False)
+    message: Message = field(repr=False)
     versions: Mapping[str, str]
     removed: tuple[str, ...]
     revision: int
     since: float | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The message as a whole."""
+        return bytes(self.message)
 
     @property
     def mark(self) -> tuple[str, int]:
@@ -200,6 +205,7 @@ class ViewStore:
         self._pushes: OrderedDict[object, Push] = OrderedDict()
         self._bytes = 0
         self._names: OrderedDict[frozenset[str], frozenset[str]] = OrderedDict()
+        self._subscribed: OrderedDict[tuple[frozenset[str], tuple[str, ...]], frozenset[str]] = OrderedDict()
         self._since: float | None = None
         #: Rises when pushes made before are not to be sent any more.
         self._made = 0
@@ -271,17 +277,17 @@ class ViewStore:
         push = Push(
             type_url=type_url,
             nonce=nonce,
-            body=Message(encode_response(type_url, nonce, chain.from_iterable([r.parts for r in upserts]), removed)),
+            message=Message(response_parts(type_url, nonce, chain.from_iterable([r.parts for r in upserts]), removed)),
             versions={r.name: r.version for r in upserts},
             removed=tuple(removed),
             revision=self._revision,
             since=self._since if caused else None,
         )
         self._pushes[key] = push
-        self._bytes += len(push.body)
+        self._bytes += len(push.message)
         while self._bytes > _BODIES and len(self._pushes) > 1:
             _, dropped = self._pushes.popitem(last=False)
-            self._bytes -= len(dropped.body)
+            self._bytes -= len(dropped.message)
         return push
 
     def push_of(self, type_url: str, lacking: Difference) -> Push:
@@ -299,4 +305,14 @@ class ViewStore:
         self._names.move_to_end(found)
         if len(self._names) > _NAME_SETS:
             self._names.popitem(last=False)
+        return found
+
+    def subscribed(self, names: frozenset[str], more: tuple[str, ...]) -> frozenset[str]:
+        """`names` and `more`: found again for the others of a view, who add the same to the same."""
+        key = names, more
+        found = self._subscribed.get(key)
+        if found is None:
+            found = self._subscribed[key] = self.share(names.union(more))
+            if len(self._subscribed) > _NAME_SETS:
+                self._subscribed.popitem(last=False)
         return found

@@ -160,7 +160,14 @@ class ProxyStream:
             place = subscription.moved(views)
             if place == NOWHERE:
                 subscription.waiting = False
-            elif place == UNCLEAR or not self._follow(subscription, views, place, out):
+            elif place >= 0 and not patience_over and self._waits(subscription, views[place], place):
+                self._open.add(subscription.type_url)
+                continue
+            elif not (
+                self._answer(subscription, views, out)
+                if place == UNCLEAR
+                else self._follow(subscription, views, place, out)
+            ):
                 self._send(subscription, views, out, patience_over=patience_over)
                 subscription.sent_all()
                 if not subscription.idle(views):
@@ -170,7 +177,7 @@ class ProxyStream:
                 self._open.add(subscription.type_url)
             else:
                 self._open.discard(subscription.type_url)
-        if self._open:
+        if self._open and any(subscription.held for subscription in self._sequence):
             for type_url in (RDS, CDS, EDS, *(t for t in self._types if t not in {CDS, EDS, LDS, RDS})):
                 if (late := self._types.get(type_url)) is not None and late.held:
                     self._remove(late, out)
@@ -183,16 +190,21 @@ class ProxyStream:
         """The types that there may be something to send of; None: any."""
         if self._seen is None:
             return None
-        moved = [
-            view.changed_since(seen) for view, seen in zip(views, self._seen, strict=True) if view.revision != seen
-        ]
-        if len(moved) == 1 and not self._open:
-            return moved[0]
-        return self._open.union(*moved)
+        due: Collection[str] = self._open
+        for view, seen in zip(views, self._seen, strict=True):
+            if view.revision != seen:
+                changed = view.changed_since(seen)
+                due = {*due, *changed} if due else changed
+        return due
 
     def _still(self, views: tuple[View, ...]) -> bool:
         """Whether no view has changed since the last look."""
-        return self._seen == tuple([view.revision for view in views])
+        if self._seen is None:
+            return False
+        for view, seen in zip(views, self._seen, strict=True):  # noqa: SIM110  (asked for every ACK)
+            if view.revision != seen:
+                return False
+        return True
 
     @property
     def pending(self) -> bool:
@@ -226,11 +238,7 @@ class ProxyStream:
             return False
         if type_url in _REFERRING and self._clusters_coming():
             return False
-        base = subscription.bases[place]
-        if subscription.wildcard:
-            lacking = view.difference(type_url, base)
-        else:
-            lacking = view.wanted(type_url, base, subscription.names)
+        lacking = subscription.lacks_of(view, place)
         own = self._own.head(type_url).resources
         if lacking.removed or (own and any(resource.name in own for resource in lacking.upserts)):
             return False
@@ -243,12 +251,48 @@ class ProxyStream:
         subscription.sent_all()
         return True
 
+    def _waits(self, subscription: Subscription, view: View, place: int) -> bool:
+        """Whether what a change made different in one view waits for clusters only: `_send` for that case."""
+        if subscription.type_url not in _REFERRING or subscription.outstanding or subscription.ahead:
+            return False
+        if not self._clusters_coming():
+            return False
+        lacking = subscription.lacks_of(view, place)
+        if not (lacking.upserts or lacking.removed):
+            return False
+        subscription.waiting = self._blocked = True
+        return True
+
+    def _answer(self, subscription: Subscription, views: tuple[View, ...], out: list[Push]) -> bool:
+        """Send what a proxy has asked for by name that has all else: `_send` for that case. False, and nothing done, in
+        others.
+        """
+        type_url = subscription.type_url
+        if type_url in _REFERRING or subscription.outstanding or not subscription.only_asks(views):
+            return False
+        own = self._own.head(type_url).resources
+        if own and not own.keys().isdisjoint(subscription.urgent):
+            return False
+        asked = [(name, _find(views, type_url, name)) for name in subscription.urgent]
+        removed = [name for name, resource in asked if resource is None]
+        for name in removed:
+            subscription.held.pop(name, None)
+        subscription.urgent = {}
+        subscription.waiting = False
+        subscription.told = self._store.batch
+        self._emit(subscription, [r for _, r in asked if r is not None], removed, out, caused=False, adds=False)
+        if type_url == CDS:
+            self._endpoints_too(resource for _, resource in asked if resource is not None)
+        return True
+
     def _endpoints_too(self, clusters: Iterable[Resource]) -> None:
         """The endpoints of these clusters must follow."""
         endpoints = self._types.get(EDS)
         if endpoints is not None:
             names = endpoints.names
-            endpoints.forced.update(dict.fromkeys(cluster.name for cluster in clusters if cluster.name in names))
+            for cluster in clusters:
+                if cluster.name in names:
+                    endpoints.forced[cluster.name] = None
 
     def _send(
         self, subscription: Subscription, views: tuple[View, ...], out: list[Push], *, patience_over: bool
@@ -303,7 +347,12 @@ class ProxyStream:
 
     def _clusters_coming(self) -> bool:
         clusters = self._types.get(CDS)
-        return clusters is not None and (clusters.waiting or any(sent.adds for sent in clusters.outstanding))
+        if clusters is None:
+            return False
+        for sent in clusters.outstanding:
+            if sent.adds:
+                return True
+        return clusters.waiting
 
     def _remove(self, subscription: Subscription, out: list[Push]) -> None:
         """Send removals that waited, if nothing can refer to the removed any more."""

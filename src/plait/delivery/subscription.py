@@ -82,6 +82,10 @@ class Subscription:
     def change(self, request: Request, store: ViewStore) -> None:
         """Take over the request's subscriptions; new names become urgent unless the proxy says it has them."""
         self.shown = None
+        if not (request.unsubscribe or request.initial_versions or WILDCARD in request.subscribe):
+            self.names = store.subscribed(self.names, request.subscribe)
+            self.urgent.update(dict.fromkeys(request.subscribe))
+            return
         gone, new = frozenset(request.unsubscribe), frozenset(request.subscribe)
         if WILDCARD in new and not self.wildcard:
             self.materialize()
@@ -174,6 +178,22 @@ class Subscription:
                 found = place
             place += 1  # noqa: SIM113  (called for every type of every ACK)
         return found
+
+    def only_asks(self, views: Sequence[View]) -> bool:
+        """Whether it was told all there is, and waits for nothing but what the proxy has asked for by name."""
+        if self.fresh or self.forced or self.single or self.ahead or self.own is not None:
+            return False
+        type_url = self.type_url
+        for base, view in zip(self.bases, views, strict=True):  # noqa: SIM110  (asked for every subscription)
+            if base is not view.head(type_url):
+                return False
+        return True
+
+    def lacks_of(self, view: View, place: int) -> Difference:
+        """What changed in one view since the proxy was last told, as far as it is subscribed."""
+        if self.wildcard:
+            return view.difference(self.type_url, self.bases[place])
+        return view.wanted(self.type_url, self.bases[place], self.names)
 
     def lacks(self, views: Sequence[View]) -> Difference:
         """What changed since the proxy was last told, as far as it is subscribed."""

@@ -29,6 +29,8 @@ _TYPE_URL, _NONCE, _REMOVED = 4, 5, 6
 _NODE_PARTS = 4
 #: Bytes of a request that is worth remembering: an ACK has a type and a nonce.
 _SHORT = 256
+#: Bytes of a part of a response that is worth being one.
+_SMALL = 4096
 
 
 class MalformedRequestError(Exception):
@@ -141,9 +143,21 @@ def _parse(message: bytes) -> Any:
 
 def encode_response(type_url: str, nonce: str, elements: Iterable[bytes], removed: Iterable[str]) -> bytes:
     """A DeltaDiscoveryResponse; `elements` are complete `resources` elements, whole or in parts."""
-    parts = [*elements, _text(_TYPE_URL, type_url), _text(_NONCE, nonce)]
-    parts.extend(_text(_REMOVED, name) for name in removed)
-    return b"".join(parts)
+    return b"".join(response_parts(type_url, nonce, elements, removed))
+
+
+def response_parts(type_url: str, nonce: str, elements: Iterable[bytes], removed: Iterable[str]) -> tuple[bytes, ...]:
+    """The same in parts: small elements as one, so that they are few."""
+    rest = b"".join((_text(_TYPE_URL, type_url), _text(_NONCE, nonce), *[_text(_REMOVED, name) for name in removed]))
+    parts: list[bytes] = []
+    small: list[bytes] = []
+    for element in elements:
+        if len(element) < _SMALL:
+            small.append(element)
+        else:
+            parts += (b"".join(small), element) if small else (element,)
+            small = []
+    return (*parts, b"".join((*small, rest)))
 
 
 def encode_element(*, type_url: str, name: str, version: str, value: bytes) -> bytes:

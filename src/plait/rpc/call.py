@@ -12,7 +12,7 @@ from plait.rpc.frames import Code, StreamFault
 from plait.rpc.framing import prefixed
 
 if TYPE_CHECKING:
-    from plait.rpc.stream import Refusal
+    from plait.rpc.stream import Message, Refusal
 
 #: gRPC's numbers of the statuses a server gives.
 STATUS: Final = {
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 class Carrier(Protocol):
     """What a call needs of its connection."""
 
-    def try_send(self, call: Call, message: bytes) -> bool:
+    def try_send(self, call: Call, message: bytes | Message) -> bool:
         """Send a message now; False where the peer, or the network, has to catch up first."""
         ...
 
@@ -131,11 +131,11 @@ class Call:
         finally:
             self._reading = self._take = None
 
-    def offer(self, message: bytes) -> bool:
+    def offer(self, message: bytes | Message) -> bool:
         """See Stream."""
         return not self.gone and self.outgoing is None and self._carrier.try_send(self, message)
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes | Message) -> None:
         """See Stream."""
         if self.gone:
             raise ConnectionError("the stream is over")

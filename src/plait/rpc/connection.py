@@ -31,6 +31,7 @@ from plait.rpc.frames import (
     unpadded,
 )
 from plait.rpc.outgoing import Outgoing
+from plait.rpc.stream import Message
 
 #: Bytes a peer may send ahead on all its streams together.
 _CONNECTION_WINDOW: Final = 16 << 20
@@ -118,11 +119,12 @@ class Connection(asyncio.BufferedProtocol):
         self.heard = True
         if self._out.ended:
             return
-        if self._cutter.between and (taken := self._messages(data)):
-            if taken == len(data):
-                return
-            data = data[taken:]
+        self._out.hold()
         try:
+            if self._cutter.between and (taken := self._messages(data)):
+                if taken == len(data):
+                    return
+                data = data[taken:]
             for frame in self._cutter.feed(data):
                 try:
                     self._frame(frame)
@@ -130,6 +132,8 @@ class Connection(asyncio.BufferedProtocol):
                     self._reset(fault.stream, fault.code)
         except ConnectionFault as fault:
             self.close(fault.code, str(fault))
+        finally:
+            self._out.let_go()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- why it ended makes no difference
         """End every call."""
@@ -151,7 +155,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # for calls
 
-    def try_send(self, call: Call, message: bytes) -> bool:
+    def try_send(self, call: Call, message: bytes | Message) -> bool:
         """See Carrier."""
         return self._out.try_send(call, message)
 

@@ -98,9 +98,13 @@ def prefix(size: int) -> bytes:
     return b"\x00" + size.to_bytes(4)
 
 
-def prefixed(message: bytes) -> bytes:
+def prefixed(message: bytes | Message) -> bytes:
     """A message of gRPC as it stands in DATA."""
-    return prefix(len(message)) + message
+    return b"".join((prefix(len(message)), *_parts(message)))
+
+
+def _parts(message: bytes | Message) -> tuple[bytes, ...]:
+    return message.parts if isinstance(message, Message) else (message,)
 
 
 class Framed:
@@ -108,21 +112,28 @@ class Framed:
 
     __slots__ = ("data", "size")
 
-    def __init__(self, message: bytes, stream: int, largest: int) -> None:
+    def __init__(self, message: bytes | Message, stream: int, largest: int) -> None:
         self.size = len(message) + PREFIX
-        whole = memoryview(message)
+        head = bytes((Type.DATA, 0)) + stream.to_bytes(4)
         # The prefix goes into the first frame.
-        parts: list[bytes | memoryview] = []
-        for start in range(0, self.size, largest):
-            size = min(largest, self.size - start)
-            parts.append(size.to_bytes(3) + bytes((Type.DATA, 0)) + stream.to_bytes(4))
-            if start == 0:
-                parts.append(prefix(len(message)))
-            parts.append(whole[max(0, start - PREFIX) : start - PREFIX + size])
-        self.data = b"".join(parts)
+        found: list[bytes | memoryview] = []
+        left, room = self.size, 0
+        for part in (prefix(len(message)), *_parts(message)):
+            at, size = 0, len(part)
+            whole = memoryview(part) if size > room else part
+            while at < size:
+                if not room:
+                    room = min(largest, left)
+                    found.append(room.to_bytes(3) + head)
+                taken = min(room, size - at)
+                found.append(whole if taken == size else whole[at : at + taken])
+                at += taken
+                room -= taken
+                left -= taken
+        self.data = b"".join(found)
 
 
-def framed(message: bytes, stream: int, largest: int) -> Framed:
+def framed(message: bytes | Message, stream: int, largest: int) -> Framed:
     """The message for a stream of that number, in frames of at most `largest` bytes; once, for what goes to many."""
     if not isinstance(message, Message):
         return Framed(message, stream, largest)

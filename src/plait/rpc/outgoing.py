@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from plait.rpc import framing
 from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, Code, ConnectionFault, Type
+from plait.rpc.stream import Message
 
 #: A message up to this size is written whole where the peer allows it; what is larger waits for the network.
 _AT_ONCE: Final = 128 << 10
@@ -39,6 +40,8 @@ class Outgoing:
         self._ended = False
         self._unread = 0
         self._queue: deque[Sending] = deque()
+        self._held: list[bytes] | None = None
+        self._held_size = 0
 
     # the connection's life
 
@@ -50,6 +53,7 @@ class Outgoing:
     def end(self, last: int, code: Code, reason: str) -> None:
         """Say goodbye, once; what is written still goes out, and nothing after it."""
         if self._transport is not None and not self._ended:
+            self.let_go()
             self._ended = True
             self._transport.write(framing.goaway(last, code, reason))
             self._transport.close()
@@ -61,7 +65,7 @@ class Outgoing:
 
     def lost(self) -> None:
         """The connection is gone."""
-        self._transport = None
+        self._transport = self._held = None
         self._queue.clear()
 
     @property
@@ -90,7 +94,28 @@ class Outgoing:
     def write(self, data: bytes) -> None:
         """Whole frames."""
         if self._transport is not None and not self._ended:
-            self._transport.write(data)
+            self._put(self._transport, data)
+
+    def hold(self) -> None:
+        """Keep what is written until `let_go`: what answers one read of the network is one write to it."""
+        self._held, self._held_size = [], 0
+
+    def let_go(self) -> None:
+        """Write what was kept."""
+        held, self._held = self._held, None
+        if held and self._transport is not None and not self._ended:
+            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+
+    def _put(self, transport: asyncio.Transport, data: bytes) -> None:
+        if self._held is None:
+            transport.write(data)
+            return
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > _AT_ONCE:
+            # Large enough; whether the network still takes it must be known before there is more.
+            self.let_go()
+            self.hold()
 
     def reply(self, data: bytes) -> None:
         """An answer that the peer caused without cost: bounded while it does not read. Raises ConnectionFault."""
@@ -102,7 +127,7 @@ class Outgoing:
 
     # messages
 
-    def try_send(self, call: Sending, message: bytes) -> bool:
+    def try_send(self, call: Sending, message: bytes | Message) -> bool:
         """Send a message now; False where the peer, or the network, has to catch up first."""
         transport = self._transport
         if transport is None or self._ended or self._paused or self._queue or len(message) > _AT_ONCE:
@@ -114,7 +139,7 @@ class Outgoing:
             self._head(call)
         self.window -= framed.size
         call.window -= framed.size
-        transport.write(framed.data)
+        self._put(transport, framed.data)
         return True
 
     def send_later(self, call: Sending) -> None:
@@ -141,7 +166,7 @@ class Outgoing:
                 self._head(call)
             self.window -= size
             call.window -= size
-            self._transport.write(framing.frame(Type.DATA, 0, call.number, bytes(left[:size])))
+            self._put(self._transport, framing.frame(Type.DATA, 0, call.number, bytes(left[:size])))
             call.outgoing = left[size:]
             if call.outgoing:
                 self._queue.append(call)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,11 +44,11 @@ class Stream(Protocol):
         """
         ...
 
-    def offer(self, message: bytes) -> bool:
+    def offer(self, message: bytes | Message) -> bool:
         """Send a message at once; False, and nothing sent, where `send` would have to wait, or cannot tell."""
         ...
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes | Message) -> None:
         """Hand over a message; waits while the peer does not read. Raises ConnectionError when it is gone."""
         ...
 
@@ -57,10 +57,23 @@ class Stream(Protocol):
         ...
 
 
-class Message(bytes):
-    """A message that goes to many. `form` is what a transport made of it, to be made once; it is gone with it."""
+class Message:
+    """A message that goes to many, in parts that others may have too. `form` is what a transport made of it, to be made
+    once; it is gone with it.
+    """
 
-    form: Any = None
+    __slots__ = ("_size", "form", "parts")
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self.parts = tuple(parts)
+        self.form: Any = None
+        self._size = sum(map(len, self.parts))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
 
 
 Handler = Callable[[Stream], Awaitable[None]]

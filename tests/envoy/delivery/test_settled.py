@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from plait.api.meta import ObjectKey
+from plait.delivery.auth import Prover
 from plait.delivery.builder import Builder
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down, Up
@@ -201,7 +202,7 @@ async def mesh(make):
             running = [
                 asyncio.create_task(each)
                 for each in (
-                    run_delivery(down, Http2Transport("127.0.0.1:0"), make.tokens()),
+                    run_delivery(down, Http2Transport("127.0.0.1:0"), Prover(make.tokens())),
                     listen(),
                     made.builder.publishing(),
                     made.settling.run(),

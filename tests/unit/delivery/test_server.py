@@ -40,12 +40,12 @@ class Stream:
     def offer(self, message):
         if not self.open.is_set():
             return False
-        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))
+        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(bytes(message)))
         return True
 
     async def send(self, message):
         await self.open.wait()
-        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(message))
+        self.sent.put_nowait(DeltaDiscoveryResponse.FromString(bytes(message)))
 
     async def refuse(self, code, reason):
         raise RefusedError(code.name, reason)
