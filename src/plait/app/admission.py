@@ -121,18 +121,19 @@ class Rules:
 
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
         faults = patch_faults(request.obj)
-        problems = (*problems_of(request.obj), *faults)
+        item = Item(request.obj)
+        known = knows(request.group, request.kind)
+        problems = (*(item.decoded.problems if known else problems_of(request.obj)), *faults)
         errors = tuple(_error(problem) for problem in problems if problem.level is Level.ERROR)
         untried: tuple[str, ...] = ()
         if not errors and request.kind == "EnvoyFilter":
             errors, untried = self._tried(request)
-        item = Item(request.obj)
         world = self.neighbours.as_of_now(request.objects) if request.objects is not None else World()
         with world.trying(item):
             found = judge(world, item)
         told = [finding for finding in found if finding.message not in {SCHEMA_ERROR, *_LATER}]
         told += [finding_of(problem) for problem in faults if problem.level is not Level.ERROR]
-        if not request.group or not knows(request.group, request.kind):
+        if not request.group or not known:
             # The mesh's settings, and what is used when a pod is made: no analyzer is about them.
             told += [finding_of(problem) for problem in problems if problem.level is not Level.ERROR]
         return AdmissionResult(obj=request.obj, warnings=(*untried, *map(_words, told)), errors=errors)

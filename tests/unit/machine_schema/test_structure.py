@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import yaml
 
 from plait.machine.api.schema import UNKNOWN
+from plait.machine.api.schema.structural_defaults import fill, pruned
 
 
 @pytest.fixture
@@ -86,3 +89,34 @@ def test_the_shops_and_istios_manifests_have_the_right_types(schemas, shared):
             found += [(path.name, one) for one in bad]
     assert checked > 100
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "filled"),
+    [
+        ({"properties": {"a": {"default": 1}, "b": {}}}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"properties": {"a": {"default": 1}}}, {"a": None}, {"a": 1}),
+        ({"properties": {"a": {"default": 1, "nullable": True}}}, {"a": None}, {"a": None}),
+        ({"properties": {"l": {"items": {"properties": {"x": {"default": []}}}}}}, {"l": [{}]}, {"l": [{"x": []}]}),
+        (
+            {"properties": {"own": {}}, "additionalProperties": {"properties": {"x": {"default": 1}}}},
+            {"own": {}, "other": {}},
+            {"own": {}, "other": {"x": 1}},
+        ),
+        ({"properties": {"a": {"properties": {"b": {"default": 1}}}}}, {}, {}),
+    ],
+)
+def test_defaults_are_filled_in_alike_when_only_the_ways_to_them_are_kept(schema, value, filled):
+    whole = copy.deepcopy(value)
+    fill(schema, whole)
+    assert whole == filled
+    kept = pruned(schema)
+    assert kept is not None
+    fill(kept, value)
+    assert value == filled
+
+
+def test_a_schema_without_defaults_has_no_ways_to_any():
+    schema = {"properties": {"a": {"items": {"properties": {"b": {"type": "string"}}}}, "c": {}}}
+    assert pruned(schema) is None
+    assert pruned({"default": 1}) == {"default": 1}

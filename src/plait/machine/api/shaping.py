@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plait.api import former
 from plait.machine.api.admission import AdmissionRequest, User
 from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
+from plait.machine.api.hooks.contract import Hook
 from plait.machine.api.inert import inert_fields
 from plait.machine.api.objects import copy_json, metadata, name_of, namespace_of
 from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, ApplyConflict, PatchError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from plait.machine.api.admission import Admission, Convert
-    from plait.machine.api.hooks.contract import Hook, World
+    from plait.machine.api.hooks.contract import World
     from plait.machine.api.query import WriteOptions
     from plait.machine.api.registry import Resource
     from plait.machine.api.schema import FieldError, Schemas, ServedKind
@@ -35,6 +36,8 @@ class Write:
     options: WriteOptions
     #: In the order in which they came; a dict, for an object may be worth a hundred thousand.
     warnings: dict[str, None] = field(default_factory=dict)
+    #: What was read, where nothing is wrong with its form.
+    checked: list[Json] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Tell the user something, once."""
@@ -99,7 +102,10 @@ class Shaper:
         refused = [fault for fault in faults if fault.reason != UNKNOWN]
         if refused and not partial:
             raise invalid(kind, name_of(obj), [f for f in self._all_faults(kind, obj, faults) if f.reason != UNKNOWN])
-        return self.store_version(resource, obj, write, stored)
+        made = self.store_version(resource, obj, write, stored)
+        if kind.custom and not faults and not partial and _contents(made) == _contents(obj):
+            write.checked.append(_contents(made))
+        return made
 
     def _all_faults(self, kind: ServedKind, obj: Json, faults: Sequence[FieldError]) -> list[FieldError]:
         """With the faults of an object's form those that would be found when these are mended, as far as can be told.
@@ -137,7 +143,8 @@ class Shaper:
         obj = self._schemas.default(kind, obj)
         sent = copy_json(obj)
         errors = tuple(hook.prepare(self._world, obj, old))
-        obj = self._schemas.default(kind, obj)
+        if obj != sent:
+            obj = self._schemas.default(kind, obj)
         if errors:
             raise invalid(kind, name_of(obj), errors)
         obj = self._admit(kind, obj, old, write)
@@ -146,8 +153,10 @@ class Shaper:
         hook.admitted(self._world, obj, old)
         for text in hook.warnings(self._world, obj):
             write.warn(text)
-        obj = self._schemas.default(kind, obj)
-        errors = tuple(self._schemas.validate(kind, obj, old))
+        if type(hook).admitted is not Hook.admitted:
+            obj = self._schemas.default(kind, obj)
+        checked = _contents(obj) in write.checked
+        errors = tuple(self._schemas.validate(kind, obj, old, checked=checked))
         if errors:
             raise invalid(kind, name_of(obj), errors)
         return obj, sent
@@ -225,7 +234,7 @@ class Shaper:
             formal = self._schemas.validate(kind, obj, old) if kind.custom else ()
             told = {error.path for error in result.errors}
             raise invalid(kind, name_of(obj), [*result.errors, *(f for f in formal if f.path not in told)])
-        return self._schemas.default(kind, result.obj)
+        return obj if result.obj is obj else self._schemas.default(kind, result.obj)
 
     def _check_type(self, resource: Resource, obj: Json) -> None:
         given = obj.get("apiVersion") or resource.api_version
@@ -241,6 +250,11 @@ class Shaper:
             raise bad_request("metadata must be an object")
         obj.setdefault("apiVersion", resource.api_version)
         obj.setdefault("kind", resource.kind.kind)
+
+
+def _contents(obj: Json) -> Json:
+    """An object without its frame, which the server writes."""
+    return {name: value for name, value in obj.items() if name not in {"apiVersion", "kind", "metadata"}}
 
 
 def check_place(resource: Resource, obj: Json, namespace: str, name: str) -> None:

@@ -31,7 +31,7 @@ from plait.machine.api.schema.protobuf import ProtobufDecoder
 from plait.machine.api.schema.types import Compiler, Type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from plait.machine.api.schema.fields import FieldError
     from plait.machine.api.schema.openapi import Document
@@ -50,6 +50,7 @@ class Schemas:
         self._compiler = Compiler(self._definitions, builtin_data["omit"])
         self._types: dict[str, Type] = {}
         self._rules: dict[str, RuleTree | None] = {}
+        self._defaults: dict[str, Mapping[str, Any] | None] = {}
         self.kinds: tuple[ServedKind, ...] = (*builtin.KINDS, *istio_kinds, *FORMER_KINDS)
         self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
         bodies = (*self.kinds, *builtin.BODIES)
@@ -70,18 +71,19 @@ class Schemas:
         if not kinds and self.kinds == own:
             return
         self.kinds = (*own, *kinds)
-        for name in self._custom.keys() - custom.keys():
-            self._types.pop(name, None)
-            self._rules.pop(name, None)
+        self._forget(self._custom.keys() - custom.keys())
         self._custom = {**custom, **schemas}
-        for name in schemas:
-            self._types.pop(name, None)
-            self._rules.pop(name, None)
+        self._forget(schemas)
         self._by_plural = {(str(at), kind.plural): kind for kind in self.kinds for at in kind.endpoints}
         self._by_kind = {(str(at), kind.kind): kind for kind in (*self.kinds, *builtin.BODIES) for at in kind.endpoints}
         touched = {at for kind in kinds for at in kind.endpoints}
         self._documents = {**documents, **self._make_documents(touched)}
         self._index = openapi.index(self._documents)
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in names:
+            for known in (self._types, self._rules, self._defaults):
+                known.pop(name, None)
 
     # -- finding kinds -------------------------------------------------------------------------------------------
 
@@ -114,13 +116,22 @@ class Schemas:
         return tuple(found)
 
     def validate(
-        self, kind: ServedKind, obj: dict[str, Any], old: dict[str, Any] | None = None, *, subresource: str = ""
+        self,
+        kind: ServedKind,
+        obj: dict[str, Any],
+        old: dict[str, Any] | None = None,
+        *,
+        subresource: str = "",
+        checked: bool = False,
     ) -> tuple[FieldError, ...]:
         """Faults of a defaulted object in the stored version, as an update of `old` if given (all are 422).
 
-        With `subresource` only types are checked: status belongs to controllers.
+        With `subresource` only types are checked: status belongs to controllers. `checked` says that `strict` has found
+        nothing in what the object has beside its metadata.
         """
-        wrong = tuple(fault for fault in self.strict(kind, obj) if fault.reason != UNKNOWN)
+        looked_at = {name: value for name, value in obj.items() if name == "metadata"} if checked else obj
+        found = check(self.type_of(kind, obj), looked_at) if checked else self.strict(kind, looked_at)
+        wrong = tuple(fault for fault in found if fault.reason != UNKNOWN)
         if wrong or subresource:
             return wrong
         return (*self._by_rules(kind, obj, old), *validation.validate_object(kind, obj, old))
@@ -141,9 +152,15 @@ class Schemas:
         """The normalised object with upstream's defaults filled in."""
         made = self.normalise(kind, obj)
         defaults.fill(kind, made)
-        if kind.custom and (schema := self.type_of(kind, made).schema) is not None:
+        if kind.custom and (schema := self._defaults_of(_definition(kind, made))) is not None:
             structural_defaults.fill(schema, made)
         return made
+
+    def _defaults_of(self, name: str) -> Mapping[str, Any] | None:
+        if name not in self._defaults:
+            schema = self._custom.get(name)
+            self._defaults[name] = structural_defaults.pruned(schema) if schema is not None else None
+        return self._defaults[name]
 
     to_storage = staticmethod(versions.to_storage)
     to_version = staticmethod(versions.to_version)

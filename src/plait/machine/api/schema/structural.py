@@ -5,6 +5,7 @@ Types and unknown fields are `decode`'s part; a value of the wrong type is passe
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def check(schema: Mapping[str, Any], value: Any, path: str = "") -> list[FieldEr
     """Faults of a value by the constraints of its schema."""
     if value is None:
         return []
-    found = _group_faults(schema, value, path)
+    found = [] if _GROUPS.isdisjoint(schema) else _group_faults(schema, value, path)
     if isinstance(value, dict):
         found += _object(schema, value, path)
     elif isinstance(value, list):
@@ -78,14 +79,15 @@ def _list(schema: Mapping[str, Any], value: list[Any], path: str) -> list[FieldE
 
 
 def _unique(value: list[Any], keys: list[str], path: str) -> list[FieldError]:
-    seen: list[dict[str, Any]] = []
+    seen: set[str] = set()
     found: list[FieldError] = []
     for index, entry in enumerate(value):
         if isinstance(entry, dict):
             identity = {name: entry.get(name) for name in keys}
-            if identity in seen:
+            known = json.dumps(identity, sort_keys=True)
+            if known in seen:
                 found.append(duplicate(item(path, index), identity))
-            seen.append(identity)
+            seen.add(known)
     return found
 
 
@@ -161,4 +163,13 @@ def _required_names(parts: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _holds(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value breaks nothing; of the forms by which Istio says "one of these fields" without any words."""
+    if isinstance(value, dict) and len(schema) == 1:
+        match schema:
+            case {"required": names}:
+                return all(value.get(name) is not None for name in names)
+            case {"not": inner}:
+                return not _holds(inner, value)
+            case {"anyOf": parts}:
+                return any(_holds(part, value) for part in parts)
     return not check(schema, value)
