@@ -99,6 +99,12 @@ class Request:
         return kind == "application/grpc" or kind.startswith("application/grpc+")
 
 
+def _without_dot(host: str) -> str:
+    """A host without the dot at the end of its name, which may have a port."""
+    name, colon, port = host.rpartition(":")
+    return f"{name.removesuffix('.')}:{port}" if colon and port.isdigit() else host.removesuffix(".")
+
+
 def request_of(manager: HttpConnectionManager, call: Call) -> Request:
     """What a connection manager makes of a call before it looks for a route."""
     path, mark, query = call.path.partition("?")
@@ -123,7 +129,7 @@ def request_of(manager: HttpConnectionManager, call: Call) -> Request:
         headers["x-forwarded-for"] = (",".join((*headers.get("x-forwarded-for", ()), call.source)),)
     return Request(
         method=call.method,
-        host=call.host,
+        host=_without_dot(call.host) if manager.strip_trailing_host_dot else call.host,
         path=path,
         query=query if mark else None,
         scheme=scheme,

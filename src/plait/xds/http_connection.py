@@ -67,6 +67,8 @@ def http_connection_manager(
     # At the edge the peer is the client; inside, x-forwarded-for tells who it was.
     manager.use_remote_address.value = side == "gateway"
     manager.generate_request_id.value = True
+    # A name in full may end in a dot, as in DNS.
+    manager.strip_trailing_host_dot = side != "inbound"
     manners.tidy_paths(manager)
     manager.stream_idle_timeout.CopyFrom(duration(0))
     manager.upgrade_configs.add(upgrade_type="websocket")

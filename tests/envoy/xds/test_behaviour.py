@@ -165,7 +165,18 @@ def test_rules_choose_by_header_path_query_and_method(sidecar: Any) -> None:
 
 def test_names_of_a_service_all_lead_to_it_with_or_without_a_port(sidecar: Any) -> None:
     caller = sidecar([{"route": [to("v2")]}])
-    for host in ("web", "web:80", "web.shop", "web.shop.svc", "web.shop.svc.cluster.local", "10.42.128.1", "WEB.shop"):
+    full = "web.shop.svc.cluster.local"
+    for host in (
+        "web",
+        "web:80",
+        "web.shop",
+        "web.shop.svc",
+        full,
+        "10.42.128.1",
+        "WEB.shop",
+        f"{full}.",
+        f"{full}.:80",
+    ):
         assert caller.get(host=host)[1].startswith("v2 "), host
 
 

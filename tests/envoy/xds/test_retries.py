@@ -107,7 +107,8 @@ def test_an_applications_own_503_is_its_answer(calling: Any) -> None:
 def test_what_a_receivers_proxy_calls_harmless_is_asked_again_elsewhere_and_nobody_sees_the_mark(calling: Any) -> None:
     with serving(HARMLESS, FINE) as (unreached, fine):
         port = calling([unreached, fine])
-        assert {ask(port) for _ in range(6)} == {(200, None)}
+        # Which of the two is asked first is chance.
+        assert {ask(port) for _ in range(40)} == {(200, None)}
         assert unreached.calls > 0
         fine.answer = HARMLESS
         assert ask(port) == (503, None)

@@ -301,7 +301,12 @@ AT_SIDECARS = {
         service("x", "{name: http, port: 80}", "1.2.3.3")
         + service("w", "{name: http, port: 90}", "1.2.3.4")
         + rule("r", "w", f"w.{LOCAL}"),
-        [(request(f"w.{LOCAL}"), f"w.{LOCAL} 90"), (request("w"), "passthrough")],
+        [
+            (request(f"w.{LOCAL}"), f"w.{LOCAL} 90"),
+            (request(f"x.{LOCAL}."), f"x.{LOCAL} 80"),
+            (request(f"x.{LOCAL}.:80"), f"x.{LOCAL} 80"),
+            (request("w"), "passthrough"),
+        ],
     ),
     "of two rules for one host the first holds that has a route for the caller and the port": (
         service("w", "{name: http, port: 80}, {name: http-more, port: 90}", "1.2.3.4")
