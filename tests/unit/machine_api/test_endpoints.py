@@ -242,3 +242,37 @@ async def test_every_kubectl_shows_the_endpoints_of_a_service(web: Any, program:
     assert "10.0.0.1:8000" in line
     described, _ = await user.kubectl("describe", "endpoints", "web")
     assert "10.0.0.9" in described
+
+
+async def test_fields_of_written_endpoints_have_owners(cluster: Any) -> None:
+    """As at any server-side apply: what one applies another may not change unless it is forced, and what it leaves out
+    of a later apply goes."""
+    path, kind = f"{CORE}/endpoints/db", "application/apply-patch+yaml"
+    subsets = [{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 5432}]}]
+    frame = {"apiVersion": "v1", "kind": "Endpoints"}
+    mine = {**frame, "metadata": {"name": "db", "labels": {"a": "1", "b": "1"}}, "subsets": subsets}
+    status, _, _ = await cluster.ask("PATCH", f"{path}?fieldManager=one", mine, Content_Type=kind)
+    assert status == 201
+    status, again, _ = await cluster.ask("PATCH", f"{path}?fieldManager=one", mine, Content_Type=kind)
+    (owner,) = again["metadata"]["managedFields"]
+    assert (status, owner["manager"], owner["operation"]) == (200, "one", "Apply")
+    assert "f:subsets" in owner["fieldsV1"]
+    assert "annotations" not in again["metadata"]
+    moved = [{"addresses": [{"ip": "192.0.2.8"}], "ports": [{"port": 5432}]}]
+    theirs = {**frame, "metadata": {"name": "db"}, "subsets": moved}
+    status, said, _ = await cluster.ask("PATCH", f"{path}?fieldManager=two", theirs, Content_Type=kind)
+    assert status == 409
+    assert [cause["field"] for cause in said["details"]["causes"]] == [".subsets"]
+    status, seen, _ = await cluster.ask("PATCH", f"{path}?fieldManager=two&force=true", theirs, Content_Type=kind)
+    assert (status, seen["subsets"][0]["addresses"]) == (200, [{"ip": "192.0.2.8"}])
+    fewer = {**frame, "metadata": {"name": "db", "labels": {"a": "1"}}}
+    status, seen, _ = await cluster.ask("PATCH", f"{path}?fieldManager=one", fewer, Content_Type=kind)
+    assert (status, seen["metadata"]["labels"]) == (200, {"a": "1"})
+    assert seen["subsets"][0]["addresses"] == [{"ip": "192.0.2.8"}]
+    change = {"metadata": {"labels": {"c": "1"}}}
+    merge = "application/merge-patch+json"
+    _, seen, _ = await cluster.ask("PATCH", f"{path}?fieldManager=three", change, Content_Type=merge)
+    owners = {each["manager"]: each["operation"] for each in seen["metadata"]["managedFields"]}
+    assert owners == {"one": "Apply", "two": "Apply", "three": "Update"}
+    status, said, _ = await cluster.ask("PATCH", path, mine, Content_Type=kind)
+    assert (status, "fieldManager" in said["message"]) == (422, True)

@@ -28,6 +28,10 @@ MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 MIRRORING: Final = "endpointslicemirroring-controller.k8s.io"
 
 
+#: Slices have no room for it elsewhere: who owns which fields of the Endpoints that somebody wrote, as JSON.
+OWNERS: Final = "plait.internal/endpoints-managed-fields"
+
+
 def is_mirrored(slice_: Json) -> bool:
     """Whether a slice was made of Endpoints that somebody wrote."""
     return bool((metadata(slice_).get("labels") or {}).get(MANAGED_BY) == MIRRORING)
@@ -108,7 +112,7 @@ def _service_of(entry: Entry) -> Key | None:
 def _told(entry: Entry) -> tuple[Any, ...]:
     """What of Endpoints can change."""
     meta = metadata(entry.obj)
-    return entry.obj["subsets"], meta.get("labels"), meta.get("annotations")
+    return entry.obj["subsets"], meta.get("labels"), meta.get("annotations"), meta.get("managedFields")
 
 
 def _made(key: Key, service: Entry | None, parts: Iterable[Json]) -> Entry | None:
@@ -145,8 +149,12 @@ def endpoints(key: Key, service: Json | None, slices: Iterable[Json]) -> Json:
     }
     if labels := {k: v for k, v in (origin.get("labels") or {}).items() if k not in {SERVICE_NAME, MANAGED_BY}}:
         made["labels"] = labels
-    if written is not None and origin.get("annotations"):
-        made["annotations"] = origin["annotations"]
+    if written is not None:
+        annotations = dict(origin.get("annotations") or {})
+        if owners := annotations.pop(OWNERS, ""):
+            made["managedFields"] = msgspec.json.decode(owners)
+        if annotations:
+            made["annotations"] = annotations
     subsets: dict[bytes, Json] = {}
     for each in slices:
         if each.get("addressType") == "FQDN":

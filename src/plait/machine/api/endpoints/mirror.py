@@ -12,6 +12,7 @@ from plait.machine.api.deleting import delete_options
 from plait.machine.api.endpoints.made import (
     MANAGED_BY,
     MIRRORING,
+    OWNERS,
     SERVICE_NAME,
     SERVICES,
     SLICES,
@@ -90,13 +91,9 @@ class Mirror:
         media, raw = media_type(call.request), await read_raw(call.request)
         change: Callable[[Json], Any]
         if media == APPLY:
-            # Nobody owns single fields of Endpoints here: what is applied replaces what is there of the same name.
-            applied = read_apply(raw)
             old = self._find(Key(call.path.namespace, call.path.name))
-            if old is None:
-                return self._store(call, applied, write, old=None)
-            schemas = self._engine.schemas
-            return self._store(call, schemas.merge_patch(copy_json(old.obj), applied), write, old=old)
+            made = self._shaper.apply(call.resource, old.obj if old is not None else None, read_apply(raw), write)
+            return self._store(call, made, write, old=old, applied=True)
         change = read_patch(call.resource, media, raw, self._engine.schemas)
         old = self._present(call)
         return self._store(call, change(copy_json(old.obj)), write, old=old)
@@ -114,9 +111,19 @@ class Mirror:
         return json_response(success(name=entry.key.name, kind=call.resource.kind, uid=uid))
 
     def _store(
-        self, call: Call, body: Any, write: Write, *, old: Entry | None, repeated: tuple[str, ...] = ()
+        self,
+        call: Call,
+        body: Any,
+        write: Write,
+        *,
+        old: Entry | None,
+        repeated: tuple[str, ...] = (),
+        applied: bool = False,
     ) -> web.Response:
-        """Make the slices what the Endpoints say; nothing is changed if any of them would be refused."""
+        """Make the slices what the Endpoints say; nothing is changed if any of them would be refused.
+
+        What was `applied` says already who owns its fields.
+        """
         kind = call.resource.kind
         obj = self._shaper.decode(call.resource, body, write, repeated=repeated)
         check_place(call.resource, obj, call.path.namespace, call.path.name)
@@ -136,6 +143,9 @@ class Mirror:
         self._check_own(call, key)
         if errors := list(_faults(obj)):
             raise invalid(kind, key.name, errors)
+        if not applied:
+            before = old.obj if old is not None else None
+            obj = self._shaper.track(call.resource, before, obj, write, sent=obj)
         service = self._world.store.get(SERVICES, key)
         wanted = [*slices_of(obj, service.obj if service is not None else None)]
         there = self._made.slices(key)
@@ -189,8 +199,13 @@ def slices_of(obj: Json, service: Json | None = None) -> Iterator[Json]:
     shared: Json = {
         "namespace": meta["namespace"],
         "labels": {**labels, SERVICE_NAME: meta["name"], MANAGED_BY: MIRRORING},
-        **({"annotations": meta["annotations"]} if meta.get("annotations") else {}),
     }
+    annotations = dict(meta.get("annotations") or {})
+    annotations.pop(OWNERS, None)
+    if owners := meta.get("managedFields"):
+        annotations[OWNERS] = msgspec.json.encode(owners).decode()
+    if annotations:
+        shared["annotations"] = annotations
     if service is not None:
         own = metadata(service)
         shared["ownerReferences"] = [
