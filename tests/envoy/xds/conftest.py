@@ -71,11 +71,13 @@ class Proxy:
                 assert item.name not in self.messages[update.type_url], "two views of one proxy share a name"
                 self.messages[update.type_url][item.name] = KINDS[update.type_url].FromString(item.resource.value)
 
-    def bootstrap(self, *, bind: dict[str, int] | None = None, static: bool = False) -> dict[str, Any]:
+    def bootstrap(
+        self, *, bind: dict[str, int] | None = None, static: bool = False, agent: Path | None = None
+    ) -> dict[str, Any]:
         """A bootstrap with everything inline.
 
         `bind`: only these listeners, bound to loopback ports. `static`: endpoints inside their clusters, for an Envoy
-        without a control plane.
+        without a control plane. `agent` is the socket where certificates of the mesh come from.
         """
         listeners = []
         for name, listener in self.messages[LDS].items():
@@ -97,7 +99,7 @@ class Proxy:
                 for name, assignment in self.messages[EDS].items()
             ]
         # As in the bootstrap of the sidecars: where certificates come from.
-        clusters.append(Cluster(name=SDS_CLUSTER, type=Cluster.STATIC, load_assignment={"cluster_name": SDS_CLUSTER}))
+        clusters.append(_sds_cluster(agent))
         resources = {
             "listeners": [MessageToDict(item) for item in listeners],
             "clusters": [MessageToDict(item) for item in clusters],
@@ -148,6 +150,14 @@ class Proxy:
                 item.typed_config.Pack(manager)
 
 
+def _sds_cluster(agent: Path | None) -> Cluster:
+    cluster = Cluster(name=SDS_CLUSTER, type=Cluster.STATIC, http2_protocol_options={})
+    cluster.load_assignment.cluster_name = SDS_CLUSTER
+    if agent is not None:
+        cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint.address.pipe.path = str(agent)
+    return cluster
+
+
 def _name_secrets(listener: Listener) -> None:
     """Secrets by their names alone: they stand in the bootstrap."""
     for chain in listener.filter_chains:
@@ -155,10 +165,13 @@ def _name_secrets(listener: Listener) -> None:
             continue
         context = DownstreamTlsContext.FromString(chain.transport_socket.typed_config.value)
         common = context.common_tls_context
-        for item in common.tls_certificate_sds_secret_configs:
-            item.ClearField("sds_config")
-        if common.HasField("combined_validation_context"):
-            common.combined_validation_context.validation_context_sds_secret_config.ClearField("sds_config")
+        combined = common.combined_validation_context
+        wanted = (
+            [combined.validation_context_sds_secret_config] if common.HasField("combined_validation_context") else []
+        )
+        for item in (*common.tls_certificate_sds_secret_configs, *wanted):
+            if not item.sds_config.HasField("api_config_source"):
+                item.ClearField("sds_config")
         chain.transport_socket.typed_config.Pack(context)
 
 
@@ -253,12 +266,12 @@ def run_envoy(
     """Starts an Envoy with a proxy's configuration; answers the loopback port of each listener asked for."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(proxy: Proxy, listeners: list[str]) -> dict[str, int]:
+    def start(proxy: Proxy, listeners: list[str], agent: Path | None = None) -> dict[str, int]:
         ports = {name: free_port() for name in listeners}
         admin = free_port()
-        bootstrap = proxy.bootstrap(bind=ports, static=True)
+        bootstrap = proxy.bootstrap(bind=ports, static=True, agent=agent)
         bootstrap["admin"] = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}}
-        path, log = tmp_path / "run.json", tmp_path / "envoy.log"
+        path, log = tmp_path / f"run{len(processes) or ''}.json", tmp_path / f"envoy{len(processes) or ''}.log"
         path.write_text(json.dumps(bootstrap))
         command = [envoy_binary, "-c", path, "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
         command += ["--file-flush-interval-msec", "100"]
@@ -266,6 +279,7 @@ def run_envoy(
             process = subprocess.Popen(command, stdout=output, stderr=output)
         processes.append(process)
         until_ready(f"http://127.0.0.1:{admin}/ready", process, log)
+        ports["admin"] = admin
         return ports
 
     yield start
