@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from plait.api.gateway import Gateway, Server, ServerTLS
 from plait.api.ingress import CONTROLLER
 from plait.api.meta import ObjectKey
-from plait.api.validate.gateway import HTTP_PROTOCOLS, MESH_MODES, PROXY_PORTS, TLS_PROTOCOLS
+from plait.api.validate.gateway import HTTP_PROTOCOLS, PROXY_PORTS, TLS_PROTOCOLS
 from plait.mesh.inbound import entry_ports, target_port
 from plait.mesh.origin import Origin
 from plait.snapshot.hosts import service_host
@@ -33,7 +33,7 @@ class Serving(StrEnum):
     """What a server does with a connection.
 
     HTTP: plain requests. HTTPS: requests, TLS ends here. TCP: bytes. TLS: bytes, TLS ends here. PASSTHROUGH: TLS goes
-    on untouched, to where its SNI says.
+    on untouched, to where its SNI says. AUTO_PASSTHROUGH: mutual TLS of the mesh goes on to what its SNI names.
     """
 
     HTTP = "http"
@@ -41,11 +41,12 @@ class Serving(StrEnum):
     TCP = "tcp"
     TLS = "tls"
     PASSTHROUGH = "passthrough"
+    AUTO_PASSTHROUGH = "auto-passthrough"
 
     @property
     def secure(self) -> bool:
         """Whether clients speak TLS."""
-        return self in {Serving.HTTPS, Serving.TLS, Serving.PASSTHROUGH}
+        return self in {Serving.HTTPS, Serving.TLS, Serving.PASSTHROUGH, Serving.AUTO_PASSTHROUGH}
 
     @property
     def requests(self) -> bool:
@@ -60,8 +61,10 @@ def serving(protocol: str, tls: ServerTLS | None) -> Serving | None:
         return Serving.HTTP
     if protocol in _TCP:
         return Serving.TCP
-    if protocol not in TLS_PROTOCOLS or tls is None or tls.mode in MESH_MODES:
+    if protocol not in TLS_PROTOCOLS or tls is None:
         return None
+    if tls.mode == "AUTO_PASSTHROUGH":
+        return Serving.AUTO_PASSTHROUGH
     if tls.mode in {"", "PASSTHROUGH"}:
         return Serving.PASSTHROUGH
     return Serving.HTTPS if protocol == "HTTPS" else Serving.TLS
@@ -110,6 +113,11 @@ class GatewayServer:
         return self.serving is Serving.HTTP and self.tls is not None and self.tls.https_redirect
 
     @property
+    def shows_own(self) -> bool:
+        """Whether it shows the workload's own certificate, and takes only those of the mesh."""
+        return self.tls is not None and self.tls.mode == "ISTIO_MUTUAL"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names that clients may ask for, each once; none: any, and no name at all."""
         bare = tuple(dict.fromkeys(host.rpartition("/")[2].lower() for host in self.hosts))
@@ -130,10 +138,13 @@ class GatewayListener:
         return self.servers[0].serving
 
 
-def gateway_listeners(reader: Reader, namespace: str, labels: Labels, address: str = "") -> tuple[GatewayListener, ...]:
+def gateway_listeners(
+    reader: Reader, namespace: str, labels: Labels, address: str = "", *, certificates: bool = True
+) -> tuple[GatewayListener, ...]:
     """The listeners of the gateway workload with `labels`, by port.
 
-    `address` is the workload's own, where ServiceEntries name it.
+    `address` is the workload's own, where ServiceEntries name it. Without `certificates` of the mesh, servers that need
+    one are left out.
     """
     found: dict[tuple[int, str], list[GatewayServer]] = {}
     targets = list(_targets(reader, namespace, labels, address))
@@ -142,7 +153,7 @@ def gateway_listeners(reader: Reader, namespace: str, labels: Labels, address: s
         gateway = reader.gateway(entry.key) if own is not None else None
         for index, given in enumerate(gateway.spec.servers if gateway is not None else ()):
             server = gateway_server(entry.key, index, given)
-            if server is None:
+            if server is None or (server.shows_own and not certificates):
                 continue
             unix = given.bind.startswith(UNIX)
             for port in (0,) if unix else _bound_ports(own or [], server.number, chosen=not entry.service):
@@ -227,12 +238,17 @@ def _merge(there: list[GatewayServer], server: GatewayServer) -> None:
     elif server.serving.secure:
         if not there[0].serving.secure:
             return
+        if server.serving is Serving.AUTO_PASSTHROUGH:
+            # Names of the mesh's own, which no other server has.
+            there.append(server)
+            return
         _join(there, server)
         # Servers that pass connections on are told apart by the names in rules: each namespace may have its own.
         scoped = server.serving is Serving.PASSTHROUGH
-        rivals = [other for other in there if not (scoped and other.serving is Serving.PASSTHROUGH)]
+        there_too = [other for other in there if other.serving is not Serving.AUTO_PASSTHROUGH]
+        rivals = [other for other in there_too if not (scoped and other.serving is Serving.PASSTHROUGH)]
         taken = {name for other in rivals for name in other.names or ("*",)}
-        same = {host.lower() for other in there for host in other.hosts}
+        same = {host.lower() for other in there_too for host in other.hosts}
         left = tuple(
             host for host in server.hosts if host.rpartition("/")[2].lower() not in taken and host.lower() not in same
         )

@@ -120,7 +120,7 @@ def gateway_ways(
     seen: set[tuple[tuple[str, ...], ...]] = set()
     result: list[ServerWays] = []
     for server in listener.servers:
-        if server.serving.requests:
+        if server.serving.requests or server.serving is Serving.AUTO_PASSTHROUGH:
             continue
         found: list[TCPWay] = []
         allowed = _allowed(server)

@@ -10,13 +10,15 @@ from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 
 from plait.api.destinationrule import TrafficPolicy
+from plait.mesh.destinations import Destination
 from plait.mesh.gateway_servers import UNIX, GatewayListener, GatewayServer, Serving
 from plait.mesh.tcp_routes import TCPWay
 from plait.xds import names
 from plait.xds.encode import packed
 from plait.xds.http_connection import http_connection_manager
-from plait.xds.listener import TLS_INSPECTOR, way_chain
+from plait.xds.listener import TLS_INSPECTOR, tcp_proxy, way_chain
 from plait.xds.manners import PLAIN, Manners
+from plait.xds.mesh_tls import ALL_PROTOCOLS
 from plait.xds.origin import origin_metadata
 from plait.xds.tls import downstream_tls
 
@@ -46,11 +48,13 @@ def gateway_listener(
     listener: GatewayListener,
     connections: Iterable[tuple[GatewayServer, tuple[tuple[TCPWay, TrafficPolicy | None], ...]]],
     *,
+    named: Iterable[tuple[GatewayServer, Iterable[Destination]]] = (),
     manners: Manners = PLAIN,
 ) -> Listener | None:
     """The listener of one address; None when nothing could come through it.
 
     `connections` are the ways of its servers that are about connections, each with the policy towards its destination.
+    `named` are what servers lead to by the names of mutual TLS.
     """
     result = Listener(name=listener_name(listener), traffic_direction=OUTBOUND)
     if listener.bind.startswith(UNIX):
@@ -74,9 +78,25 @@ def gateway_listener(
             elif server.serving is Serving.PASSTHROUGH and not way.names:
                 chain.filter_chain_match.transport_protocol = "tls"
             result.filter_chains.append(chain)
+    seen: set[str] = set()
+    for server, destinations in named:
+        for item in destinations:
+            name = names.sni(item.host, item.port, item.subset)
+            if name not in seen:
+                seen.add(name)
+                result.filter_chains.append(_named_chain(name, server, manners))
     if listener.serving.secure:
         result.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
     return result if result.filter_chains else None
+
+
+def _named_chain(name: str, server: GatewayServer, manners: Manners) -> FilterChain:
+    """Mutual TLS that asks for `name`: no other TLS gets through, and no other name leads to this cluster."""
+    chain = FilterChain(name=name, filters=[tcp_proxy(name, manners=manners)], metadata=origin_metadata(server.origin))
+    chain.filter_chain_match.server_names.append(name)
+    chain.filter_chain_match.transport_protocol = "tls"
+    chain.filter_chain_match.application_protocols.extend(ALL_PROTOCOLS)
+    return chain
 
 
 def _http_chain(listener: GatewayListener, server: GatewayServer, manners: Manners) -> FilterChain:

@@ -12,6 +12,7 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.credentials import Credential, credential
 from plait.mesh.destination_rules import effective_policy, subset_labels
 from plait.mesh.destinations import Destination
+from plait.mesh.gateway_names import by_name, led_by
 from plait.mesh.gateway_servers import GatewayListener, GatewayServer, Serving, gateway_listeners
 from plait.mesh.gateways import GatewayHost, ServerWays, gateway_hosts, gateway_ways
 from plait.mesh.origin import Origin
@@ -74,6 +75,7 @@ class GatewayFragments:
             "gateway-hosts": self.gateway_hosts,
             "gateway-routes": self.gateway_routes,
             "gateway-ways": self.gateway_ways,
+            "gateway-named": self.gateway_named,
             "gateway-clusters": self.gateway_clusters,
             "gateway-destinations": self.gateway_destinations,
             "gateway-credentials": self.gateway_credentials,
@@ -94,7 +96,7 @@ class GatewayFragments:
 
     def gateway_listeners(self, _tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[GatewayListener, ...]:
         """What a gateway listens for."""
-        return gateway_listeners(reader, view.namespace, view.labels, view.address)
+        return gateway_listeners(reader, view.namespace, view.labels, view.address, certificates=view.mutual)
 
     def gateway_rules(self, _tracker: Tracker, reader: Reader, gateway: str, namespace: str) -> tuple[RuleEntry, ...]:
         """The VirtualServices bound to one Gateway."""
@@ -182,6 +184,14 @@ class GatewayFragments:
             )
         return tuple(sorted(result))
 
+    def gateway_named(self, tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[Destination, ...]:
+        """What a gateway leads to by the names of mutual TLS."""
+        listeners: tuple[GatewayListener, ...] = tracker.need(("gateway-listeners", view))
+        if not any(each.serving is Serving.AUTO_PASSTHROUGH for item in listeners for each in item.servers):
+            return ()
+        find = rules_of(tracker, self.mesh, view.namespace, view.labels)
+        return by_name(reader, listeners, reader.ports(view.namespace), find)
+
     def gateway_ways(
         self, tracker: Tracker, reader: Reader, view: ViewKey, port: int, bind: str
     ) -> tuple[ServerWays, ...]:
@@ -255,7 +265,13 @@ class GatewayFragments:
             return effective_policy(reader, rules, port=first.port, subset=first.subset, baseline=mesh.baseline).policy
 
         found = tuple((item.server, tuple((way, policy(way)) for way in item.ways)) for item in ways)
-        message = gateway_listener(listener, found, manners=manners(mesh))
+        destinations: tuple[Destination, ...] = tracker.need(("gateway-named", view))
+        named = [
+            (server, led_by(reader, server, destinations, view.namespace))
+            for server in listener.servers
+            if server.serving is Serving.AUTO_PASSTHROUGH
+        ]
+        message = gateway_listener(listener, found, named=named, manners=manners(mesh))
         return listener_resource(message) if message is not None else None
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
@@ -263,9 +279,13 @@ class GatewayFragments:
         yield from cluster_entries(
             tracker.need(("gateway-destinations", view)), view.caller, gateway=True, mutual=view.mutual
         )
+        for item in tracker.need(("gateway-named", view)):
+            yield names.sni(item.host, item.port, item.subset), ("named-cluster", item)
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        found = tracker.need(("gateway-destinations", view))
+        found = tuple(
+            dict.fromkeys((*tracker.need(("gateway-destinations", view)), *tracker.need(("gateway-named", view))))
+        )
         yield from endpoint_entries(found, view.caller, reader, mesh_of(tracker))
         yield own_kind_entry(view)
 

@@ -277,6 +277,7 @@ class SharedFragments:
             "exported-rules": self.exported_rules,
             "cluster": self.cluster,
             "placed-cluster": self.placed_cluster,
+            "named-cluster": self.named_cluster,
             "rule-credentials": self.rule_credentials,
             "endpoints": self.endpoints,
             "placed-endpoints": self.placed_endpoints,
@@ -339,6 +340,33 @@ class SharedFragments:
                 return self._cluster(tracker, reader, destination, caller, gateway=gateway, mutual=mutual)
         everybody: Resource | None = tracker.need(("cluster", destination, gateway, mutual))
         return everybody
+
+    @staticmethod
+    def named_cluster(tracker: Tracker, reader: Reader, destination: Destination) -> Resource | None:
+        """The cluster of connections that ask for a destination by the name of mutual TLS: bytes, on to its endpoints.
+
+        These are told once, with those of the usual cluster.
+        """
+        service = reader.host(destination.host, destination.owner)
+        if service is None:
+            return None
+        mesh = mesh_of(tracker)
+        found = policy_of(reader, destination, service, mesh)
+        policy = msgspec.structs.replace(found.policy, tls=None, proxy_protocol=None)
+        message = xds_cluster.outbound_cluster(
+            destination,
+            service,
+            replace(found, policy=policy),
+            mesh=mesh,
+            to_address=False,
+            spread=placing(policy, service, mesh),
+        )
+        message.name = names.sni(destination.host, destination.port, destination.subset)
+        message.ClearField("typed_extension_protocol_options")
+        if service.resolution is not Resolution.ENDPOINTS:
+            place = (destination.host, destination.port, destination.labels, destination.owner)
+            resolve(message, service.resolution, groups(mesh_endpoints.endpoints(reader, *place)), mesh)
+        return resource(CDS, message.name, message)
 
     @staticmethod
     def _cluster(

@@ -37,6 +37,7 @@ from plait.mesh.credentials import (
 from plait.mesh.origin import Origin
 from plait.xds.cluster import ads
 from plait.xds.encode import packed, resource
+from plait.xds.mesh_tls import identify
 from plait.xds.resource import SDS, Resource
 
 TLS: Final = "envoy.transport_sockets.tls"
@@ -47,6 +48,7 @@ _VERSIONS: Final = {
     "TLSV1_2": TlsParameters.TLSv1_2,
     "TLSV1_3": TlsParameters.TLSv1_3,
 }
+_OWN: Final = "ISTIO_MUTUAL"
 _VERIFIES_CLIENT: Final = frozenset({"MUTUAL", "OPTIONAL_MUTUAL"})
 
 
@@ -91,6 +93,9 @@ def secret_resource(name: str, value: CredentialValue) -> Resource:
 
 def server_credentials(tls: ServerTLS) -> tuple[str, ...]:
     """The names of the credentials that a server with these settings asks for."""
+    if tls.mode == _OWN:
+        # From the proxy's own agent.
+        return ()
     names = _certificates(tls)
     authorities = _authorities(tls)
     return tuple(dict.fromkeys([*names, *([authorities] if authorities else [])]))
@@ -129,6 +134,12 @@ def _authorities(tls: ServerTLS) -> str:
 def downstream_tls(tls: ServerTLS, defaults: TLSDefaults, *, http: bool) -> TransportSocket:
     """TLS that ends at a server; `http`: what is inside is HTTP, so its version is agreed on in the handshake."""
     common = CommonTlsContext(tls_params=_parameters(tls, defaults), alpn_protocols=_HTTP if http else ())
+    if tls.mode == _OWN:
+        own = DownstreamTlsContext()
+        own.require_client_certificate.value = True
+        identify(common, CertificateValidationContext(match_typed_subject_alt_names=_subjects(tls)))
+        own.common_tls_context.CopyFrom(common)
+        return TransportSocket(name=TLS, typed_config=packed(own))
     common.tls_certificate_sds_secret_configs.extend(sds_config(name) for name in _certificates(tls))
     context = DownstreamTlsContext()
     context.require_client_certificate.value = tls.mode == "MUTUAL"
@@ -155,7 +166,7 @@ def _verify(common: CommonTlsContext, tls: ServerTLS) -> None:
     wanted = CertificateValidationContext(
         verify_certificate_spki=tls.verify_certificate_spki,
         verify_certificate_hash=tls.verify_certificate_hash,
-        match_typed_subject_alt_names=[one for name in tls.subject_alt_names for one in _subject(name)],
+        match_typed_subject_alt_names=_subjects(tls),
     )
     if tls.insecure_skip_verify:
         wanted.trust_chain_verification = CertificateValidationContext.ACCEPT_UNTRUSTED
@@ -165,6 +176,10 @@ def _verify(common: CommonTlsContext, tls: ServerTLS) -> None:
         return
     common.combined_validation_context.default_validation_context.CopyFrom(wanted)
     common.combined_validation_context.validation_context_sds_secret_config.CopyFrom(sds_config(authorities))
+
+
+def _subjects(tls: ServerTLS) -> list[SubjectAltNameMatcher]:
+    return [one for name in tls.subject_alt_names for one in _subject(name)]
 
 
 def _subject(name: str) -> list[SubjectAltNameMatcher]:

@@ -22,6 +22,10 @@ _METHOD = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets"
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
+#: What the application says that speaks first.
+GREETING = b"I speak first\n"
+
+
 class Agents:
     """An authority, and an agent's socket for each identity."""
 

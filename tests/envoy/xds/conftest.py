@@ -6,10 +6,13 @@ Routes and endpoints, which a proxy gets over its stream, are put inline; everyt
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +36,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from google.protobuf.json_format import MessageToDict, MessageToJson
+from tests.envoy.xds.agents import GREETING, Agents
 
 from plait.mesh.config import MeshConfig
 from plait.mesh.locality import of_labels
@@ -136,7 +140,7 @@ class Proxy:
         copy = Cluster.FromString(cluster.SerializeToString())
         copy.ClearField("eds_cluster_config")
         copy.type = Cluster.STATIC
-        copy.load_assignment.CopyFrom(self.messages[EDS][cluster.name])
+        copy.load_assignment.CopyFrom(self.messages[EDS][cluster.eds_cluster_config.service_name])
         return copy
 
     def _inline_routes(self, listener: Listener) -> None:
@@ -291,3 +295,52 @@ def run_envoy(
 @pytest.fixture(scope="session")
 def mesh() -> SimpleNamespace:
     return SimpleNamespace(proxy=Proxy, node=ProxyNode, config=MeshConfig, json=MessageToJson, dict=MessageToDict)
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
+    made = Agents(tmp_path_factory.mktemp("agents"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def application() -> Iterator[dict[str, int]]:
+    """An application that says which certificate the proxy told it of, and one that speaks first, with their ports."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = json.dumps({"cert": self.headers.get("x-forwarded-client-cert"), "asked": self.path}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    first = socket.create_server(("127.0.0.1", 0))
+
+    def greet() -> None:
+        while True:
+            try:
+                connection, _ = first.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(GREETING)
+                connection.recv(1)
+
+    threads = [threading.Thread(target=web.serve_forever), threading.Thread(target=greet)]
+    for thread in threads:
+        thread.start()
+    yield {"http": web.server_port, "tcp": first.getsockname()[1]}
+    web.shutdown()
+    web.server_close()
+    first.shutdown(socket.SHUT_RDWR)
+    first.close()
+    for thread in threads:
+        thread.join(timeout=20)

@@ -5,72 +5,20 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.envoy.xds.agents import Agents
+from tests.envoy.xds.agents import GREETING, Agents
 
 pytestmark = pytest.mark.envoy
-GREETING = b"I speak first\n"
 PORTS = {"http": 8001, "tcp": 8002, "odd": 8003}
 WEB = "spiffe://cluster.local/ns/shop/sa/web"
 CALLER = "spiffe://cluster.local/ns/shop/sa/caller"
-
-
-@pytest.fixture(scope="module")
-def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
-    made = Agents(tmp_path_factory.mktemp("agents"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def application() -> Iterator[dict[str, int]]:
-    """An application that says which certificate the proxy told it of, and one that speaks first, with their ports."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = json.dumps({"cert": self.headers.get("x-forwarded-client-cert"), "asked": self.path}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    first = socket.create_server(("127.0.0.1", 0))
-
-    def greet() -> None:
-        while True:
-            try:
-                connection, _ = first.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(GREETING)
-                connection.recv(1)
-
-    threads = [threading.Thread(target=web.serve_forever), threading.Thread(target=greet)]
-    for thread in threads:
-        thread.start()
-    yield {"http": web.server_port, "tcp": first.getsockname()[1]}
-    web.shutdown()
-    web.server_close()
-    first.shutdown(socket.SHUT_RDWR)
-    first.close()
-    for thread in threads:
-        thread.join(timeout=20)
 
 
 def obj(group: str, kind: str, name: str, spec: Any, namespace: str = "shop", **more: Any) -> dict[str, Any]:
@@ -159,12 +107,12 @@ def pair(mesh: SimpleNamespace, run_envoy: Any, agents: Agents, application: dic
     return start
 
 
-def get(port: int, host: str = "web-http", *, tls: ssl.SSLContext | None = None) -> tuple[int, Any]:
+def get(port: int, host: str = "web-http", *, tls: ssl.SSLContext | None = None, sni: str = "x") -> tuple[int, Any]:
     """A request over a plain connection or one in TLS: status and what the application saw of the caller."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     connection.connect()
     if tls is not None:
-        connection.sock = tls.wrap_socket(connection.sock, server_hostname="x")
+        connection.sock = tls.wrap_socket(connection.sock, server_hostname=sni)
     try:
         connection.request("GET", "/", headers={"host": host, "x-forwarded-client-cert": "forged"})
         answer = connection.getresponse()

@@ -31,8 +31,6 @@ CIPHERS: Final = frozenset(
 CURVES: Final = frozenset(
     {"X25519", "X25519MLKEM768", "MLKEM1024", "P-256", "P-384", "P-521", "prime256v1", "secp384r1", "secp521r1"}
 )
-#: Modes that need the certificates of the mesh itself.
-MESH_MODES: Final = frozenset({"ISTIO_MUTUAL", "AUTO_PASSTHROUGH"})
 _MAX_CERTIFICATES: Final = 2
 #: The forms that Envoy takes.
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}")
