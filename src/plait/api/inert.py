@@ -43,11 +43,6 @@ TABLE: Final[Mapping[tuple[str, str], tuple[Inert, ...]]] = {
     (_NETWORKING, "Gateway"): (
         row("spec.servers[].defaultEndpoint", "has no effect, in Istio neither: a VirtualService says where to go"),
         row(
-            "spec.servers[].tls.mode",
-            "is not served: the mesh has no certificates of its own yet; the other modes are",
-            only=("AUTO_PASSTHROUGH", "ISTIO_MUTUAL"),
-        ),
-        row(
             "spec.servers[].tls.tlsCertificates[].caCertificates",
             "has no effect: whose clients are trusted is said once for the server, in tls.caCertificates",
         ),

@@ -13,10 +13,19 @@ from plait.xds.views import PLACING
 
 #: Kinds whose objects say of themselves whether they are in effect.
 ACTING: Final = frozenset(
-    {"VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "WorkloadEntry", "Sidecar", "EnvoyFilter"}
+    {
+        "VirtualService",
+        "DestinationRule",
+        "Gateway",
+        "ServiceEntry",
+        "WorkloadEntry",
+        "Sidecar",
+        "EnvoyFilter",
+        "PeerAuthentication",
+    }
 )
 #: Groups of these kinds; Gateway API's Gateway is another kind.
-_GROUP: Final = "networking.istio.io/"
+_GROUPS: Final = ("networking.istio.io/", "security.istio.io/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Carriage:
 
     def note(self, obj: Mapping[str, Any], key: ObjectKey) -> None:
         """An object was made or changed, or read again."""
-        if key.kind in ACTING and str(obj.get("apiVersion", "")).startswith(_GROUP):
+        if key.kind in ACTING and str(obj.get("apiVersion", "")).startswith(_GROUPS):
             self._generations[key] = int((obj.get("metadata") or {}).get("generation") or 0)
 
     def gone(self, key: ObjectKey) -> None:

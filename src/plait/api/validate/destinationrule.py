@@ -83,12 +83,6 @@ def validate_policy(path: str, policy: TrafficPolicy | PortPolicy, findings: Fin
     _retry_budget(path, policy, findings)
     if policy.tls is not None:
         _tls(f"{path}.tls", policy.tls, findings)
-    if policy.tls is not None and policy.tls.mode == "ISTIO_MUTUAL":
-        findings.warn(
-            f"{path}.tls.mode",
-            "ISTIO_MUTUAL has no effect yet: traffic stays as the application sends it",
-            value=policy.tls.mode,
-        )
     if policy.load_balancer is not None:
         detects = policy.outlier_detection is not None
         validate_load_balancer(f"{path}.loadBalancer", policy.load_balancer, findings, detects=detects)

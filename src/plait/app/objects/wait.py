@@ -14,7 +14,7 @@ from plait.kube.errors import Unreachable
 from plait.kube.kinds import Kind
 from plait.xds.carriage import ACTING
 
-_GROUP: Final = "networking.istio.io"
+_GROUPS: Final = frozenset({"networking.istio.io", "security.istio.io"})
 #: Seconds between two looks.
 _LOOK: Final = 0.1
 #: Reasons after which waiting is of no use.
@@ -40,7 +40,7 @@ class Wait:
 def acts(outcome: Outcome) -> bool:
     """Whether an object says of itself that it is in effect."""
     kind = outcome.item.kind
-    return not outcome.faults and kind.group == _GROUP and kind.kind in ACTING
+    return not outcome.faults and kind.group in _GROUPS and kind.kind in ACTING
 
 
 async def wait_for(client: Client, outcomes: Iterable[Outcome], timeout: float) -> AsyncIterator[Wait]:  # noqa: ASYNC109

@@ -15,6 +15,7 @@ ACTING = frozenset(
         "DestinationRule",
         "EnvoyFilter",
         "Gateway",
+        "PeerAuthentication",
         "ProxyConfig",
         "ServiceEntry",
         "Sidecar",

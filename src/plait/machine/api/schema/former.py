@@ -54,7 +54,7 @@ def _kind(kind: str, plural: str, singular: str, *, namespaced: bool) -> ServedK
             Column(name="Name", format="name", description="Name of the object, unique in its namespace"),
             Column(name="Age", type="date", path=".metadata.creationTimestamp", description="Time since creation"),
         ),
-        acts=False,
+        acts=True,
         custom=True,
         definitions={f"{_GROUP}/{_VERSION}": _definition(kind)},
     )
