@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mapping, mappings, number, text
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import DESTINATION_RULE, PEER_AUTHENTICATION, SERVICE
+from plait.analyze.kinds import DESTINATION_RULE, SERVICE
 from plait.analyze.known_hosts import find_host
 from plait.analyze.messages import CONFLICTING_TLS
-from plait.analyze.pods import pod_in_mesh, pods_selected
-from plait.analyze.selectors import selects
-from plait.analyze.world import Index, Item, World
-
-_POLICIES: Final = Index((PEER_AUTHENTICATION,), lambda item, _: (item.namespace,))
+from plait.analyze.pods import containers, pod_in_mesh, pods_selected
+from plait.analyze.world import Item, World
+from plait.mesh.peers import PeerMode, peer_policies
+from plait.snapshot.contribution import sorted_labels
 
 
 def _check(world: World, item: Item) -> Iterator[Finding]:
@@ -23,48 +22,59 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
     if known is None or known.item.kind != SERVICE:
         return
     policy = mapping(item.spec, "trafficPolicy")
-    places = [("spec.trafficPolicy.tls", mapping(policy, "tls"), 0)]
-    for index, settings in mappings(policy, "portLevelSettings"):
-        path = f"spec.trafficPolicy.portLevelSettings[{index}].tls"
-        places.append((path, mapping(settings, "tls"), number(settings, "port", "number")))
-    for path, tls, port in places:
-        mode = text(tls, "mode")
+    own = {number(settings, "port", "number"): index for index, settings in mappings(policy, "portLevelSettings")}
+    ports = [number(port, "port") for _, port in mappings(known.item.spec, "ports")]
+    places = [("spec.trafficPolicy", policy, 0, [port for port in ports if port not in own])]
+    for port, index in own.items():
+        settings = mapping(policy["portLevelSettings"][index])
+        places.append((f"spec.trafficPolicy.portLevelSettings[{index}]", settings, port, [port]))
+    for path, settings, port, concerned in places:
+        mode = text(settings, "tls", "mode")
         if not mode:
             continue
-        asked, by = mode_wanted(world, known.item)
-        if mode != "ISTIO_MUTUAL" and asked == "STRICT":
-            where = f"port {port} of " if port else ""
+        asked = demanded(world, known.item, concerned)
+        wrong = "DISABLE" if mode == "ISTIO_MUTUAL" else "STRICT"
+        against = next((each for each in asked if each.mode == wrong), None)
+        if against is None:
+            continue
+        where = f"port {port} of " if port else ""
+        by = against.origin.object if against.origin is not None else ""
+        if wrong == "STRICT":
             detail = (
                 f"mode {mode} sends no mutual TLS to {where}{known.item.full_name}, but its pods accept nothing else: "
                 f"{by} says STRICT"
             )
-            yield found(CONFLICTING_TLS, item, path, fix="mode: ISTIO_MUTUAL", value=mode, detail=detail)
-        elif mode == "ISTIO_MUTUAL" and asked == "DISABLE":
-            detail = f"mode ISTIO_MUTUAL, but the pods of {known.item.full_name} do not speak it: {by} says DISABLE"
-            yield found(CONFLICTING_TLS, item, path, fix="mode: DISABLE", value=mode, detail=detail)
+            yield found(CONFLICTING_TLS, item, f"{path}.tls", fix="mode: ISTIO_MUTUAL", value=mode, detail=detail)
+        else:
+            detail = (
+                f"mode ISTIO_MUTUAL, but the pods of {where}{known.item.full_name} do not speak it: {by} says DISABLE"
+            )
+            yield found(CONFLICTING_TLS, item, f"{path}.tls", fix="mode: DISABLE", value=mode, detail=detail)
 
 
-def mode_wanted(world: World, service: Item) -> tuple[str, str]:
-    """(mode, policy) that holds for the pods of a Service: a workload's own, its namespace's, the mesh's; or empty."""
+def demanded(world: World, service: Item, ports: Iterable[int]) -> tuple[PeerMode, ...]:
+    """What the pods of a Service demand of their callers at `ports`, each once; nothing of pods without a sidecar."""
     selector = labels(service.spec, "selector")
     pods = [pod for pod in pods_selected(world, selector, service.namespace) if pod_in_mesh(world, pod)]
-    own = sorted(world.find(_POLICIES, service.namespace), key=lambda policy: policy.age)
-    mesh = sorted(world.find(_POLICIES, world.root_namespace), key=lambda policy: policy.age)
     if not selector or not pods:
-        return "", ""
-    narrow = [
-        policy for policy in own if (wants := _selector(policy)) and all(selects(wants, pod.labels) for pod in pods)
-    ]
-    wide = [policy for policy in (*own, *mesh) if not _selector(policy)]
-    for policy in (*narrow, *wide):
-        mode = text(policy.spec, "mtls", "mode")
-        if mode and mode != "UNSET":
-            return mode, str(policy.key)
-    return "", ""
+        return ()
+    policies = peer_policies(world.reader, service.namespace, world.root_namespace)
+    wanted = set(ports)
+    declared = [port for _, port in mappings(service.spec, "ports") if number(port, "port") in wanted]
+    return tuple(
+        dict.fromkeys(
+            policies.of(sorted_labels(pod.labels)).at(_target(port, pod)) for pod in pods for port in declared
+        )
+    )
 
 
-def _selector(policy: Item) -> dict[str, str]:
-    return labels(policy.spec, "selector", "matchLabels")
+def _target(port: dict[str, object], pod: Item) -> int:
+    """Where a pod listens for a Service's port; 0 where that is a name which it does not have."""
+    name = text(port, "targetPort")
+    if name and not name.isdigit():
+        found = (each for each in containers(pod.spec) for _, each in mappings(each, "ports"))
+        return next((number(each, "containerPort") for each in found if text(each, "name") == name), 0)
+    return int(name or 0) or number(port, "targetPort") or number(port, "port")
 
 
 ANALYZERS: Final = (

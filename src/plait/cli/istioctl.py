@@ -84,7 +84,7 @@ Examples:
 def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | None) -> None:
     """Show how Services are spoken to inside the mesh, and which policy and DestinationRule have a say.
 
-    This version of plait has no mutual TLS between sidecars: what asks for it is named below the table.
+    SERVER is what the pods take, CLIENT what sidecars send.
     """
     if len(names) > 2:
         raise click.UsageError("say at most a pod and a host")
@@ -95,8 +95,6 @@ def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | No
     if not rows:
         stop(f"no Service has the host {host!r}; write NAME.NAMESPACE, or say nothing to see all", FAILED)
     click.echo(table(COLUMNS, [row.cells for row in rows]))
-    for asker, mode in dict.fromkeys(asked for row in rows for asked in row.asked):
-        click.echo(f"{asker} says {mode}: no effect, mutual TLS is not part of this version of plait", err=True)
 
 
 @click.group()

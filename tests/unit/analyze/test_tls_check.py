@@ -22,9 +22,9 @@ def service(name: str, namespace: str = "shop") -> Item:
     return obj("v1", "Service", name, namespace, {"selector": {"app": name}, "ports": ports})
 
 
-def pod(app: str, namespace: str = "shop") -> Item:
+def pod(app: str, namespace: str = "shop", **labels: str) -> Item:
     containers = [{"name": "istio-proxy", "image": "plait/proxyv2"}, {"name": app}]
-    return obj("v1", "Pod", app, namespace, {"containers": containers}, app=app)
+    return obj("v1", "Pod", app, namespace, {"containers": containers}, app=app, **labels)
 
 
 def rule(mode: str, port: int = 0) -> Item:
@@ -41,28 +41,42 @@ def strict(namespace: str) -> Item:
 CARTS = (service("carts"), pod("carts"))
 
 
-def test_the_lessons_row_says_what_is_spoken_and_who_asks_for_more() -> None:
-    world = World((*CARTS, rule("ISTIO_MUTUAL"), strict("istio-system")))
-    (row,) = tls_rows(world, "shop", HOST)
-    assert row.cells == (f"{HOST}:80", "OK", "HTTP", "HTTP", "default/", "carts/shop")
-    assert row.asked == (
-        ("PeerAuthentication/istio-system/default", "STRICT"),
-        ("DestinationRule/shop/carts", "ISTIO_MUTUAL"),
-    )
+def mesh(settings: str) -> Item:
+    made = obj("v1", "ConfigMap", "istio", "istio-system", {})
+    made.obj["data"] = {"mesh": settings}
+    return made
 
 
-def test_without_objects_that_have_a_say() -> None:
-    (row,) = tls_rows(World(CARTS), "shop", HOST)
-    assert row.cells == (f"{HOST}:80", "OK", "HTTP", "HTTP", "-", "-")
-    assert row.asked == ()
+HTTP, BOTH, MUTUAL, TLS = "HTTP", "HTTP/mTLS", "mTLS", "TLS"
+MESHED = (service("carts"), pod("carts", **{"security.istio.io/tlsMode": "istio"}))
+NOT_BY_ITSELF = mesh("enableAutoMtls: false")
+ROWS: dict[str, tuple[tuple[Item, ...], tuple[str, ...]]] = {
+    "the lesson's": (
+        (*MESHED, rule("ISTIO_MUTUAL"), strict("istio-system")), ("OK", MUTUAL, MUTUAL, "default/", "carts/shop"),
+    ),
+    "nobody has a say": (MESHED, ("OK", BOTH, MUTUAL, "-", "-")),
+    "a policy of the namespace": ((*MESHED, strict("shop")), ("OK", MUTUAL, MUTUAL, "default/shop", "-")),
+    "not by itself": ((*MESHED, NOT_BY_ITSELF), ("OK", BOTH, HTTP, "-", "-")),
+    "not by itself, and demanded": (
+        (*MESHED, NOT_BY_ITSELF, strict("istio-system")), ("CONFLICT", MUTUAL, HTTP, "default/", "-"),
+    ),
+    "a rule against the policy": (
+        (*MESHED, strict("shop"), rule("DISABLE")), ("CONFLICT", MUTUAL, HTTP, "default/shop", "carts/shop"),
+    ),
+    "a rule that the policy lets be": ((*MESHED, rule("DISABLE")), ("OK", BOTH, HTTP, "-", "carts/shop")),
+    "TLS that nobody ends": ((*MESHED, rule("SIMPLE")), ("CONFLICT", BOTH, TLS, "-", "carts/shop")),
+    "a rule for the port": ((*MESHED, rule("SIMPLE", port=80)), ("CONFLICT", BOTH, TLS, "-", "carts/shop")),
+    "a rule for another port": ((*MESHED, rule("SIMPLE", port=81)), ("OK", BOTH, MUTUAL, "-", "carts/shop")),
+    "no sidecar": ((*CARTS, strict("shop")), ("OK", HTTP, HTTP, "-", "-")),
+    "no sidecar, and a rule": ((*CARTS, rule("ISTIO_MUTUAL")), ("CONFLICT", HTTP, MUTUAL, "-", "carts/shop")),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("port", "client", "status"), [(0, "TLS", "CONFLICT"), (80, "TLS", "CONFLICT"), (81, "HTTP", "OK")]
-)
-def test_tls_that_the_client_begins_and_nobody_ends(port: int, client: str, status: str) -> None:
-    (row,) = tls_rows(World((*CARTS, rule("SIMPLE", port=port), strict("shop"))), "shop", HOST)
-    assert row.cells[1:] == (status, "HTTP", client, "default/shop", "carts/shop")
+@pytest.mark.parametrize("case", ROWS)
+def test_what_pods_take_and_sidecars_send(case: str) -> None:
+    objects, cells = ROWS[case]
+    (row,) = tls_rows(World(objects), "shop", HOST)
+    assert row.cells == (f"{HOST}:80", *cells)
 
 
 @pytest.mark.parametrize("host", ["carts", "carts:80", "carts.shop", "carts.shop.svc", HOST, f"{HOST}:80", ""])

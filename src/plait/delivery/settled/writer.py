@@ -38,6 +38,7 @@ _KINDS = {
         kinds.WORKLOADENTRY,
         kinds.SIDECAR,
         kinds.ENVOYFILTER,
+        kinds.PEERAUTHENTICATION,
         kinds.WORKLOADGROUP,
         kinds.PROXYCONFIG,
     )
