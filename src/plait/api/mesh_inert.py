@@ -13,7 +13,7 @@ import msgspec
 
 from plait.api.inert import Inert, row
 
-_NO_CERTIFICATES: Final = "has no effect yet: the mesh has no certificates of its own"
+_OWN_AUTHORITY: Final = "has no effect: istiod is the authority, with a root of yours in the Secret cacerts"
 _NO_TELEMETRY: Final = "has no effect yet: there are no metrics or traces of requests"
 _FIXED: Final = "cannot be changed: capture and injection rely on it"
 _GONE: Final = "has no effect, as in Istio today"
@@ -22,8 +22,8 @@ _ONE_CLUSTER: Final = "has no effect: there is one cluster"
 
 #: Of MeshConfig itself.
 ROWS: Final[tuple[Inert, ...]] = (
-    row("ca", _NO_CERTIFICATES),
-    row("caCertificates", _NO_CERTIFICATES),
+    row("ca", _OWN_AUTHORITY),
+    row("caCertificates", _OWN_AUTHORITY),
     row("certificates", _GONE),
     row("configSources", "has no effect: objects come from the Kubernetes API alone"),
     row("defaultProviders", _NO_TELEMETRY),
@@ -63,7 +63,8 @@ PROXY_ROWS: Final[tuple[Inert, ...]] = tuple(
                 "fileFlushMinSizeKb statsCompression connectionSettings availabilityZone"
             ),
         ),
-        (_NO_CERTIFICATES, "controlPlaneAuthPolicy sds caCertificatesPem"),
+        (_GONE, "controlPlaneAuthPolicy sds"),
+        (_OWN_AUTHORITY, "caCertificatesPem"),
         (
             _NO_TELEMETRY,
             (

@@ -190,7 +190,10 @@ def test_settings_of_the_mesh_are_checked_and_other_config_maps_are_not(cluster:
     assert not cluster.admit(obj("ConfigMap", "istio", "shop", data={"mesh": "accessLogFormat: '%X%'"})).errors
     inert = obj("ConfigMap", "istio", "istio-system", data={"mesh": "ca: {address: a}"})
     assert cluster.admit(inert).warnings == (
-        "ConfigMap istio-system/istio: data.mesh.ca: has no effect yet: the mesh has no certificates of its own",
+        (
+            "ConfigMap istio-system/istio: data.mesh.ca: has no effect: istiod is the authority, with a root of yours "
+            "in the Secret cacerts"
+        ),
     )
 
 
