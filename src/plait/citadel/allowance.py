@@ -17,8 +17,8 @@ class Allowance:
     asks again and again without end is not served faster than it should ask.
     """
 
-    burst: float = 500.0
-    rate: float = 10.0
+    burst: float = 2000.0
+    rate: float = 20.0
     _known: OrderedDict[Hashable, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
 
     def take(self, caller: Hashable, now: float) -> float:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +38,7 @@ from plait.delivery.frames import (
 from plait.delivery.pieces import pieces
 from plait.delivery.proxies import Proxies, Proxy
 from plait.delivery.store import ViewStore
+from plait.delivery.totals import Totals
 from plait.proxy.words import together
 from plait.xds.resource import ViewUpdate
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from plait.delivery.engine import Engine
     from plait.mesh.node import ProxyNode
 
-__all__ = ["Builder", "Outlet", "Refusal", "Totals"]
+__all__ = ["Builder", "Outlet", "Refusal"]
 
 log = logging.getLogger(__name__)
 
@@ -78,34 +79,6 @@ class Outlet(Protocol):
     def close(self) -> None:
         """Give it up; the process ends."""
         ...
-
-
-@dataclass(slots=True)
-class Totals:
-    """Counted since the builder started."""
-
-    pushes: Counter[str] = field(default_factory=Counter)
-    rejects: Counter[str] = field(default_factory=Counter)
-    convergence: Counter[int] = field(default_factory=Counter)
-    convergence_sum: float = 0.0
-    changes: int = 0
-    publications: int = 0
-    build_seconds: float = 0.0
-    deliveries: int = 0
-    requests: Counter[str] = field(default_factory=Counter)
-
-    def certified(self, since: Certified, now: Certified) -> None:
-        """What became of signing requests between two reports."""
-        for name in now.__struct_fields__:
-            self.requests[name] += getattr(now, name) - getattr(since, name)
-
-    def add(self, since: Counters, now: Counters) -> None:
-        """What a delivery process counted between two reports."""
-        self.pushes.update(Counter(now.pushes) - Counter(since.pushes))
-        self.rejects.update(Counter(now.rejects) - Counter(since.rejects))
-        for index, count in enumerate(now.convergence):
-            self.convergence[index] += count - (since.convergence[index] if since.convergence else 0)
-        self.convergence_sum += now.convergence_sum - since.convergence_sum
 
 
 class Builder:

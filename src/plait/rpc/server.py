@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _ROUND: Final = 10.0
 #: After so many rounds without a byte a peer is asked for a sign of life, and after one more it is gone.
 _ASK_AFTER: Final = 2
+#: Seconds that a peer has for its part of TLS's end; gRPC's clients take no part in it, and wait for the socket's.
+_GOODBYE: Final = 0.5
 #: So many rounds a connection may carry no call.
 _IDLE: Final = 6
 
@@ -42,14 +44,19 @@ class Server:
         With `tls` the context must offer `h2` by ALPN.
         """
         loop = asyncio.get_running_loop()
+        goodbye = None if tls is None else _GOODBYE
         door = Door(handlers, self._into, self._doors.discard)
         if not isinstance(address, str):
-            door.listener = await loop.create_server(door.connect, sock=address, ssl=tls)
+            door.listener = await loop.create_server(door.connect, sock=address, ssl=tls, ssl_shutdown_timeout=goodbye)
         elif address.startswith("unix:"):
-            door.listener = await loop.create_unix_server(door.connect, address.removeprefix("unix:"), ssl=tls)
+            door.listener = await loop.create_unix_server(
+                door.connect, address.removeprefix("unix:"), ssl=tls, ssl_shutdown_timeout=goodbye
+            )
         else:
             host, _, number = address.rpartition(":")
-            door.listener = await loop.create_server(door.connect, host or None, int(number), ssl=tls, backlog=1024)
+            door.listener = await loop.create_server(
+                door.connect, host or None, int(number), ssl=tls, ssl_shutdown_timeout=goodbye, backlog=1024
+            )
             door.port = door.listener.sockets[0].getsockname()[1]
         self._doors.add(door)
         return door

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import grpc
 import grpc.aio
 import pytest
 
+from plait.citadel.authority import Authority, make_pems
+from plait.citadel.listening import Listening
 from plait.delivery.grpc_transport import GrpcTransport
 from plait.rpc import Http2Transport
 from plait.rpc.stream import Message, Refusal
@@ -16,14 +20,36 @@ from plait.rpc.stream import Message, Refusal
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 
-@pytest.fixture(params=[GrpcTransport, Http2Transport], ids=["grpc", "http2"])
+NAME = "istiod.istio-system.svc"
+
+
+@dataclass(frozen=True)
+class At:
+    """A port, and whom its clients trust if it has TLS."""
+
+    port: int
+    roots: bytes = b""
+
+
+@pytest.fixture(
+    params=[(kind, tls) for tls in (False, True) for kind in (GrpcTransport, Http2Transport)],
+    ids=["grpc", "http2", "grpc-TLS", "http2-TLS"],
+)
 def serving(request):
+    kind, secure = request.param
+    tls, roots = None, b""
+    if secure:
+        now = dt.datetime.now(dt.UTC)
+        authority, listening = Authority.load(make_pems("cluster.local", now), now), Listening([NAME], [])
+        listening.take(authority)
+        tls, roots = listening.context, authority.roots_pem.encode()
+
     @asynccontextmanager
     async def serve(handler):
         port = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(request.param("127.0.0.1:0").serve({METHOD: handler}, started=port.set_result))
+        task = asyncio.create_task(kind("127.0.0.1:0", tls=tls).serve({METHOD: handler}, started=port.set_result))
         try:
-            yield await port
+            yield At(await port, roots)
         finally:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -32,10 +58,18 @@ def serving(request):
     return serve
 
 
-@asynccontextmanager
-async def call(port, *, method=METHOD, metadata=()):
+def channel_to(at: At) -> grpc.aio.Channel:
     options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+    address = f"127.0.0.1:{at.port}"
+    if at.roots:
+        named = (*options, ("grpc.ssl_target_name_override", NAME))
+        return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(at.roots), options=named)
+    return grpc.aio.insecure_channel(address, options=options)
+
+
+@asynccontextmanager
+async def call(at, *, method=METHOD, metadata=()):
+    async with channel_to(at) as channel:
         yield channel.stream_stream(method)(metadata=metadata, wait_for_ready=True)
 
 
@@ -153,7 +187,7 @@ async def test_the_servers_end_is_the_end_of_its_streams(serving) -> None:
         await stream.receive()
 
     async with serving(stay) as port:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=(("grpc.use_local_subchannel_pool", 1),))
+        channel = channel_to(port)
         stream = channel.stream_stream(METHOD)(wait_for_ready=True)
         await stream.write(b"hello")
         assert await stream.read() == b"here"

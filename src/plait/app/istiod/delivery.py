@@ -47,11 +47,11 @@ def transport(kind: str, address: str, tls: ssl.SSLContext | None = None) -> Tra
 class SecurePort:
     """See `delivery.child.SecurePort`."""
 
-    def __init__(self, carrier: Transport, listening: Listening, desk: Desk, prover: Prover) -> None:
+    def __init__(self, carrier: Transport, listening: Listening, desk: Desk, provers: tuple[Prover, ...]) -> None:
         self._carrier = carrier
         self._listening = listening
         self._desk = desk
-        self._prover = prover
+        self._provers = provers
         self._pems: Pems | None = None
         self._known = asyncio.Event()
 
@@ -66,7 +66,8 @@ class SecurePort:
             log.error("the authority cannot be used: %s", error)  # noqa: TRY400 -- no fault of this code
             return
         self._pems = pems
-        self._prover.domains = frozenset(frame.domains)
+        for prover in self._provers:
+            prover.domains = frozenset(frame.domains)
         self._desk.take(authority, frame.domains[0])
         self._known.set()
 
@@ -103,11 +104,13 @@ async def run_delivery_process(options: argparse.Namespace, environment: Mapping
         Client(api, user_agent=f"plait-istiod/{__version__}") as client,
     ):
         prover = Prover(TokenReviewer(client))
+        # A certificate is good for a day: of who asks for one the API is asked each time.
+        strict = Prover(TokenReviewer(client, keep=0.0))
         listening = Listening(names(environment), addresses(environment))
         secure = SecurePort(
             transport(options.transport, options.secure, listening.context),
             listening,
-            Desk(prover.prove, counted=_Told(builder)),
-            prover,
+            Desk(strict.prove, counted=_Told(builder)),
+            (prover, strict),
         )
         await run_delivery(builder, transport(options.transport, options.xds), prover, secure=secure)
