@@ -202,28 +202,25 @@ def _action(reader: Reader, http: HTTPRoute, origin: Origin, context: RouteConte
         return None
     namespace = origin.object.namespace
     single = len(http.route) == 1
-    sticky = single and _is_sticky(reader, http.route[0].destination, namespace)
+    destinations = tuple(
+        WeightedDestination(
+            cluster=destination_cluster(reader, item.destination, namespace, context.port),
+            weight=item.weight or (100 if single else 0),
+            headers=item.headers,
+            origin=Origin(origin.object, f"{origin.path}.route[{index}]"),
+        )
+        for index, item in enumerate(http.route)
+        if item.weight or single
+    )
+    # A rule may have requests to the destination find their endpoint again: then they are asked again there.
+    sticky = single and reader.is_sticky(destinations[0].cluster.host, destinations[0].cluster.subset)
     return Forward(
-        destinations=tuple(
-            WeightedDestination(
-                cluster=destination_cluster(reader, item.destination, namespace, context.port),
-                weight=item.weight or (100 if single else 0),
-                headers=item.headers,
-                origin=Origin(origin.object, f"{origin.path}.route[{index}]"),
-            )
-            for index, item in enumerate(http.route)
-            if item.weight or single
-        ),
+        destinations=destinations,
         timeout=(parse_duration(http.timeout) if http.timeout else None) or timedelta(),
         retries=_retries(http.retries, context.mesh, sticky=sticky),
         rewrite=http.rewrite,
         mirrors=tuple(_mirrors(reader, http, namespace, context.port)),
     )
-
-
-def _is_sticky(reader: Reader, destination: Destination, namespace: str) -> bool:
-    """Whether a rule has requests to a destination find their endpoint again; hosts are compared by name alone."""
-    return reader.is_sticky(reader.meant(complete_host(destination.host, namespace, reader.domain)), destination.subset)
 
 
 def _with_port(redirect: HTTPRedirect, context: RouteContext) -> HTTPRedirect:
