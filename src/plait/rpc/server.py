@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.rpc.call import STATUS, Call, RefusedError
 from plait.rpc.connection import RECEIVED, Connection
+from plait.rpc.tls import Secured
 
 if TYPE_CHECKING:
     import socket
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 _ROUND: Final = 10.0
 #: After so many rounds without a byte a peer is asked for a sign of life, and after one more it is gone.
 _ASK_AFTER: Final = 2
-#: Seconds that a peer has for its part of TLS's end; gRPC's clients take no part in it, and wait for the socket's.
-_GOODBYE: Final = 0.5
 #: So many rounds a connection may carry no call.
 _IDLE: Final = 6
 
@@ -44,19 +43,14 @@ class Server:
         With `tls` the context must offer `h2` by ALPN.
         """
         loop = asyncio.get_running_loop()
-        goodbye = None if tls is None else _GOODBYE
-        door = Door(handlers, self._into, self._doors.discard)
+        door = Door(handlers, self._into, self._doors.discard, tls)
         if not isinstance(address, str):
-            door.listener = await loop.create_server(door.connect, sock=address, ssl=tls, ssl_shutdown_timeout=goodbye)
+            door.listener = await loop.create_server(door.connect, sock=address)
         elif address.startswith("unix:"):
-            door.listener = await loop.create_unix_server(
-                door.connect, address.removeprefix("unix:"), ssl=tls, ssl_shutdown_timeout=goodbye
-            )
+            door.listener = await loop.create_unix_server(door.connect, address.removeprefix("unix:"))
         else:
             host, _, number = address.rpartition(":")
-            door.listener = await loop.create_server(
-                door.connect, host or None, int(number), ssl=tls, ssl_shutdown_timeout=goodbye, backlog=1024
-            )
+            door.listener = await loop.create_server(door.connect, host or None, int(number), backlog=1024)
             door.port = door.listener.sockets[0].getsockname()[1]
         self._doors.add(door)
         return door
@@ -72,12 +66,19 @@ class Server:
 class Door:
     """One listening socket, its connections and their calls. `port` is 0 where it has none."""
 
-    def __init__(self, handlers: Mapping[str, Handler], into: memoryview, closed: Callable[[Door], None]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        into: memoryview,
+        closed: Callable[[Door], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.listener: asyncio.Server | None = None
         self.port = 0
         self._handlers = handlers
         self._into = into
         self._closed = closed
+        self._tls = tls
         self._connections: dict[Connection, _Quiet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -86,11 +87,11 @@ class Door:
         """How many there are."""
         return len(self._connections)
 
-    def connect(self) -> Connection:
+    def connect(self) -> asyncio.BaseProtocol:
         """A connection has come."""
         made = Connection(self._handlers, self._start, self._forget, self._into)
         self._connections[made] = _Quiet()
-        return made
+        return made if self._tls is None else Secured(self._tls, made, self._into)
 
     def look(self) -> None:
         """Ask peers that are silent, and part with those that do not answer or have nothing to do."""

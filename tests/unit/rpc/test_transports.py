@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from plait.citadel.authority import Authority, make_pems
 from plait.citadel.listening import Listening
 from plait.delivery.grpc_transport import GrpcTransport
 from plait.rpc import Http2Transport
+from plait.rpc.frames import PREFACE, Type
+from plait.rpc.framing import frame
+from plait.rpc.server import Server
 from plait.rpc.stream import Message, Refusal
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -194,3 +198,71 @@ async def test_the_servers_end_is_the_end_of_its_streams(serving) -> None:
     async with asyncio.timeout(10):
         assert await stream.code() is not grpc.StatusCode.OK
     await channel.close()
+
+
+@pytest.fixture
+def identity():
+    """A server's TLS, and what its clients trust."""
+    now = dt.datetime.now(dt.UTC)
+    authority, listening = Authority.load(make_pems("cluster.local", now), now), Listening([NAME], [])
+    listening.take(authority)
+    return listening, authority.roots_pem
+
+
+async def begun(context, reader, writer, server_name):
+    """A TLS connection by hand, so that what comes can be cut anywhere."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            writer.write(outgoing.read())
+            incoming.write(await reader.read(7))
+        else:
+            writer.write(outgoing.read())
+            return tls, incoming, outgoing
+
+
+async def test_records_may_come_in_any_pieces_and_goodbye_is_answered(identity) -> None:
+    listening, roots = identity
+    door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=listening.context)
+    context = ssl.create_default_context(cadata=roots)
+    context.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    tls, incoming, outgoing = await begun(context, reader, writer, NAME)
+    ping = frame(Type.PING, 0, 0, b"12345678")
+    tls.write(PREFACE + frame(Type.SETTINGS, 0, 0) + ping * 3)
+    for byte in outgoing.read():
+        writer.write(bytes((byte,)))
+        await writer.drain()
+        await asyncio.sleep(0)
+    heard = b""
+    async with asyncio.timeout(10):
+        while heard.count(b"12345678") < 3:
+            try:
+                heard += tls.read(100)
+            except ssl.SSLWantReadError:
+                incoming.write(await reader.read(5))
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.unwrap()
+    writer.write(outgoing.read())
+    async with asyncio.timeout(10):
+        await reader.read()
+        while door.connections:
+            await asyncio.sleep(0)
+    writer.close()
+    await door.close()
+
+
+@pytest.mark.parametrize("rubbish", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), PREFACE])
+async def test_what_is_no_tls_is_sent_away(identity, rubbish: bytes) -> None:
+    door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=identity[0].context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(rubbish)
+    async with asyncio.timeout(10):
+        await reader.read()
+        while door.connections:
+            await asyncio.sleep(0)
+    writer.close()
+    await door.close()
