@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict
-from dataclasses import replace
-from itertools import zip_longest
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from plait.api.meta import ObjectKey
 from plait.delivery.debounce import Debounce
 from plait.delivery.follower import Follower, Refusal, Registers
 from plait.delivery.frames import (
@@ -39,7 +36,7 @@ from plait.delivery.pieces import pieces
 from plait.delivery.proxies import Proxies, Proxy
 from plait.delivery.store import ViewStore
 from plait.delivery.totals import Totals
-from plait.proxy.words import together
+from plait.delivery.tracing import Tracer
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
@@ -51,11 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["Builder", "Outlet", "Refusal"]
 
 log = logging.getLogger(__name__)
-
-#: Envoy's words for a port that it cannot have.
-_TAKEN = "cannot bind"
-#: Refusals remembered, for proxies that are slower to refuse the same.
-_TRACES = 64
 
 
 def _noted(updates: Iterable[ViewUpdate], into: list[ViewUpdate]) -> Iterator[ViewUpdate]:
@@ -119,8 +111,7 @@ class Builder:
         self._registers = registers
         if follower is not None:
             follower.bind(lambda connection, updates: self._post(Own(connection, updates)))
-        #: Refusals by what was refused, the latest last.
-        self._traces: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], Refusal] = OrderedDict()
+        self._tracer = Tracer(engine)
         self._batch = 0
         self._debounce = debounce or Debounce()
         self._keep = keep
@@ -331,52 +322,14 @@ class Builder:
 
     def _on_refused(self, frame: Refused) -> None:
         proxy = self.proxies.get(frame.connection)
-        found = tuple(zip_longest(frame.names, frame.versions, fillvalue=""))
-        known = {o: None for name, version in found for o in self._engine.origin_of(frame.type_url, name, version)}
-        origins: tuple[str, ...] = tuple(known)
-        if self._follower is not None:
-            origins = self._follower.culprits(frame.type_url, found, origins)
-        paths = {origin: self._path(origin, frame.type_url, found) for origin in known}
-        message = " ".join(together(frame.message, frame.names).split())
-        # A port that somebody else has is no fault of what is said about it.
-        taken = _TAKEN in message
-        if withdrawn := "" if taken else self._engine.refused(frame.type_url, found, message):
-            message += f" ({withdrawn} is out of service until it changes)"
-            origins = (withdrawn,)
+        who = proxy.id if proxy else f"connection {frame.connection}"
+        refusal = self._tracer.refusal(frame, who, self._follower.culprits if self._follower is not None else None)
+        if refusal.withdrawn:
             self._debounce.note(self._clock(), endpoints_only=False)
             self._wake.set()
-        refusal = Refusal(
-            proxy=proxy.id if proxy else f"connection {frame.connection}",
-            type_url=frame.type_url,
-            names=frame.names,
-            message=message,
-            origins=origins,
-            paths=tuple(paths.get(origin, "") for origin in origins),
-            withdrawn=bool(withdrawn),
-        )
         if self._follower is not None:
             self._follower.refused(frame.connection, refusal)
-        self._refused(self._traced(refusal, found))
-
-    def _traced(self, refusal: Refusal, found: tuple[tuple[str, str], ...]) -> Refusal:
-        """With the objects that another proxy's refusal of the same versions was traced to, where these are gone.
-
-        Only for those who read of it: by now the objects may be others, which no proxy has refused yet.
-        """
-        key = (refusal.type_url, found)
-        if refusal.origins:
-            self._traces[key] = refusal
-            self._traces.move_to_end(key)
-            if len(self._traces) > _TRACES:
-                self._traces.popitem(last=False)
-        elif (first := self._traces.get(key)) is not None:
-            return replace(refusal, origins=first.origins, paths=first.paths)
-        return refusal
-
-    def _path(self, origin: str, type_url: str, found: Iterable[tuple[str, str]]) -> str:
-        key = ObjectKey.parse(origin)
-        paths = (self._engine.path_of(key, type_url, name, version) for name, version in found)
-        return next((path for path in paths if path), "")
+        self._refused(self._tracer.as_first_told(refusal, frame))
 
     def _release(self, proxy: Proxy) -> None:
         """Let the views of a proxy go, after a while."""

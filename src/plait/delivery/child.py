@@ -7,6 +7,7 @@ import gc
 import logging
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from plait.delivery.frames import (
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from plait.delivery.auth import Prover
+    from plait.delivery.standing import TypeStatus
     from plait.delivery.store import Push
-    from plait.delivery.stream import Reaction, TypeStatus
+    from plait.delivery.stream import Reaction
     from plait.delivery.wire import Caller
     from plait.rpc.stream import Handler, Transport
 
@@ -46,8 +48,8 @@ log = logging.getLogger(__name__)
 
 #: Statuses are gathered this long, in seconds: a push to a hundred proxies is one frame, not three hundred.
 _GATHER = 0.02
-#: So many times at most, for those that are about to answer.
-_ROUNDS = 10
+#: And so long for those that are about to answer.
+_PATIENCE = 0.2
 
 
 class Reporter:
@@ -98,18 +100,28 @@ class Reporter:
 
     async def run(self, delivery: Delivery) -> None:
         """Send statuses as they change, until cancelled."""
-        late: dict[int, int] = {}
+        loop = asyncio.get_running_loop()
+        #: Until when to wait for who is about to answer, and is looked at when it has; so is who has the beginning of a
+        #: publication, with its end.
+        waiting: dict[int, float] = {}
         while True:
-            await self._signal.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next(iter(waiting.values()), None)):
+                    await self._signal.wait()
             await asyncio.sleep(_GATHER)
             self._signal.clear()
             dirty, self._dirty = self._dirty, {}
-            # Who is about to answer is looked at when it has, and who has the beginning of a publication with its end.
-            late = {each: late.get(each, 0) + 1 for each in dirty if delivery.unsettled(each)}
-            for connection, rounds in late.items():
-                if rounds < _ROUNDS:
+            now = loop.time()
+            for connection in (*dirty,):
+                if not delivery.unsettled(connection):
+                    waiting.pop(connection, None)
+                elif waiting.setdefault(connection, now + _PATIENCE) > now:
                     del dirty[connection]
-                    self.progressed(connection)
+            for connection, until in (*waiting.items(),):
+                if until > now:
+                    break
+                del waiting[connection]
+                dirty[connection] = None
             if not dirty:
                 continue
             alike: dict[tuple[int, ...], tuple[tuple[TypeStatus, ...], int, list[int]]] = {}

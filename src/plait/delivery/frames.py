@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from plait.delivery.splices import Spliced, Woven
-from plait.delivery.stream import TypeStatus
+from plait.delivery.standing import TypeStatus
 from plait.delivery.wire import Caller
 from plait.xds.resource import ViewUpdate
 

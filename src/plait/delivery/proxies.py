@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from plait.delivery.frames import Alike
-    from plait.delivery.stream import TypeStatus
+    from plait.delivery.standing import TypeStatus
     from plait.delivery.wire import Caller
     from plait.mesh.node import ProxyNode
 

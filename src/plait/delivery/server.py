@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from plait.delivery.auth import Prover
+    from plait.delivery.standing import TypeStatus
     from plait.delivery.store import Push, ViewStore
-    from plait.delivery.stream import Reaction, TypeStatus
+    from plait.delivery.stream import Reaction
     from plait.delivery.wire import Caller, Request
     from plait.rpc.stream import Stream
     from plait.xds.resource import ViewUpdate

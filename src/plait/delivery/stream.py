@@ -17,42 +17,23 @@ is answered at once, known or not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from plait.delivery.store import Difference, View
+from plait.delivery.standing import status_of
+from plait.delivery.store import View
 from plait.delivery.subscription import NOWHERE, UNCLEAR, Sent, Subscription
 from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from plait.delivery.standing import TypeStatus
     from plait.delivery.store import Push, ViewStore
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource, ViewUpdate
 
 #: Types that refer to clusters.
 _REFERRING = frozenset({LDS, RDS})
-
-State = Literal["SYNCED", "STALE", "NOT SENT", "NACK"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeStatus:
-    """Where one type stands on a stream; versions are the store's revisions, nonces are empty before the first push.
-
-    `rejected` are the names whose newest version the proxy refused, and `error` why.
-    """
-
-    type_url: str
-    state: State
-    sent_nonce: str = ""
-    sent_version: int = 0
-    acked_nonce: str = ""
-    acked_version: int = 0
-    error: str = ""
-    rejected: tuple[str, ...] = ()
 
 
 class Reaction(NamedTuple):
@@ -397,56 +378,8 @@ class ProxyStream:
         views = self._views
         still = views is not None and self._still(views)
         return tuple(
-            [self._status(each, views, calm=still and each.type_url not in self._open) for each in self._sequence]
+            [status_of(each, views, calm=still and each.type_url not in self._open) for each in self._sequence]
         )
-
-    def _status(self, subscription: Subscription, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
-        if calm and subscription.shown is not None:
-            return subscription.shown
-        state: State = "SYNCED"
-        if subscription.rejected:
-            state = "NACK"
-        elif views is None or subscription.fresh:
-            state = "NOT SENT"
-        elif subscription.outstanding or not (
-            calm or (not subscription.held and subscription.lacks(views) == Difference())
-        ):
-            state = "STALE"
-        found = _status_of(
-            subscription.type_url,
-            state,
-            *subscription.sent,
-            *subscription.acked,
-            subscription.error,
-            tuple(sorted(subscription.rejected)) if subscription.rejected else (),
-        )
-        if calm:
-            subscription.shown = found
-        return found
-
-
-@lru_cache(maxsize=4096)
-def _status_of(  # noqa: PLR0917 (the fields of TypeStatus)
-    type_url: str,
-    state: State,
-    sent_nonce: str,
-    sent_version: int,
-    acked_nonce: str,
-    acked_version: int,
-    error: str,
-    rejected: tuple[str, ...],
-) -> TypeStatus:
-    """One value for all streams that stand the same: they are sent the same pushes."""
-    return TypeStatus(
-        type_url=type_url,
-        state=state,
-        sent_nonce=sent_nonce,
-        sent_version=sent_version,
-        acked_nonce=acked_nonce,
-        acked_version=acked_version,
-        error=error,
-        rejected=rejected,
-    )
 
 
 def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:

@@ -13,8 +13,8 @@ from plait.xds.resource import CDS, LDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from plait.delivery.standing import TypeStatus
     from plait.delivery.store import View, ViewStore
-    from plait.delivery.stream import TypeStatus
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource
 

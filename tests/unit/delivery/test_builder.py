@@ -23,7 +23,7 @@ from plait.delivery.frames import (
     Serve,
     Serving,
 )
-from plait.delivery.stream import TypeStatus
+from plait.delivery.standing import TypeStatus
 from plait.delivery.wire import Caller, encode_element
 from plait.mesh.node import ProxyNode
 from plait.xds.resource import CDS, Resource, ViewUpdate
