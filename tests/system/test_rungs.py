@@ -136,9 +136,12 @@ def test_pods_are_captured_and_kept_apart_whoever_runs_the_mesh(apps: Confined) 
         called = pool.submit(in_target, apps, CALL)
         spied = pool.submit(in_target, apps, SPY)
         past = pool.submit(in_server, apps, CALL_V6, v6)
-        assert called.result().splitlines() == ["server istio-envoy", "True"]
+        assert called.result().splitlines() == ["server envoy", "True"]
         assert spied.result().splitlines() == ["mem shut", "environ shut", "root/etc/hostname shut"]
         assert past.result() == "shut\n"
+
+    secrets = apps.plait("proxy-config", "secret", "server", "-n", "apps").stdout
+    assert "spiffe://cluster.local/ns/apps/sa/default" in secrets
 
     def burgled() -> str:
         done = apps.get("pod", "burglar", "-n", "apps")["status"]["phase"] in {"Succeeded", "Failed"}
