@@ -56,7 +56,7 @@ PROXY_ROWS: Final[tuple[Inert, ...]] = tuple(
         (
             _BOOTSTRAP,
             (
-                "configPath binaryPath serviceCluster drainDuration discoveryAddress discoveryRefreshDelay "
+                "configPath binaryPath serviceCluster drainDuration discoveryRefreshDelay "
                 "proxyAdminPort customConfigFile statNameLength proxyBootstrapTemplatePath interceptionMode "
                 "runtimeValues statusPort terminationDrainDuration readinessProbe "
                 "holdApplicationUntilProxyStarts image privateKeyProvider proxyHeaders fileFlushInterval "

@@ -25,6 +25,7 @@ from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
 from plait.api.meta import Metadata
+from plait.api.names import is_host_port
 from plait.api.spiffe import DEFAULT_TRUST_DOMAIN, is_trust_domain
 from plait.api.type_words import WrongValue, wrong_values
 from plait.api.validate.destinationrule import validate_policy
@@ -166,6 +167,7 @@ class ProxyDefaults(msgspec.Struct, frozen=True, rename="camel"):
     concurrency: int | None = None
     proxy_metadata: dict[str, str] = {}
     gateway_topology: GatewayTopology | None = None
+    discovery_address: str = ""
 
 
 class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
@@ -281,6 +283,10 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
         validate_zones(f"{path}.zoneAwareLbSetting", settings.zone_aware_lb_setting, findings, detects=True)
     if settings.default_config is not None:
         findings.variables(f"{path}.defaultConfig.proxyMetadata", settings.default_config.proxy_metadata)
+        address = settings.default_config.discovery_address
+        if address and not is_host_port(address):
+            where, fix = f"{path}.defaultConfig.discoveryAddress", "istiod.istio-system.svc:15012"
+            findings.error(where, f"{address!r} is not HOST:PORT", fix=fix, value=address)
     if settings.tls_defaults is not None:
         validate_ciphers(f"{path}.tlsDefaults", settings.tls_defaults.cipher_suites, findings)
         validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)

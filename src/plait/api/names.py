@@ -117,6 +117,12 @@ def is_header_value(text: str) -> bool:
     return not any(mark in text for mark in "\0\r\n")
 
 
+def is_host_port(text: str) -> bool:
+    """Whether a text is HOST:PORT."""
+    host, colon, port = text.rpartition(":")
+    return bool(colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+
+
 def is_variable_name(text: str) -> bool:
     """The name of an environment variable as Kubernetes takes it in a pod: printable ASCII without `=`."""
     return bool(text) and all(" " <= letter <= "~" and letter != "=" for letter in text)

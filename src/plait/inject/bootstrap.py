@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import plait
+from plait.api.names import is_host_port
 from plait.mesh.locality import NOWHERE, Locality
 from plait.mesh.node import ProxyNode
 from plait.xds.names import LOCAL_CLUSTER, ROOT_CERTIFICATES, SDS_CLUSTER, WORKLOAD_CERTIFICATE
@@ -278,12 +279,6 @@ def _admin_cluster(name: str, config: BootstrapConfig) -> dict[str, Any]:
         "connect_timeout": "0.25s",
         "load_assignment": _load_assignment(name, _address("127.0.0.1", config.admin_port)),
     }
-
-
-def is_host_port(text: str) -> bool:
-    """Whether a text is HOST:PORT."""
-    host, colon, port = text.rpartition(":")
-    return bool(colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536)
 
 
 def _xds_cluster(config: BootstrapConfig) -> dict[str, Any]:

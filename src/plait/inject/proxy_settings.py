@@ -8,11 +8,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from plait.api.mesh_settings import ProxyDefaults
-from plait.api.names import is_variable_name
+from plait.api.names import is_host_port, is_variable_name
 from plait.api.proxyconfig import ProxyConfig
 from plait.api.yaml import read_yaml
 from plait.inject.annotations import AnnotationError
-from plait.inject.bootstrap import is_host_port
 
 ANNOTATION: Final = "proxy.istio.io/config"
 #: The variable in which Istio's proxies find these settings, as JSON.
@@ -55,6 +54,7 @@ def proxy_settings(
         if level is not None and levels[level] is None:
             levels[level] = config
     concurrency = defaults.concurrency if defaults is not None else None
+    inherited = defaults.discovery_address if defaults is not None else ""
     environment = dict(defaults.proxy_metadata) if defaults is not None else {}
     for found in levels:
         if found is not None:
@@ -68,7 +68,9 @@ def proxy_settings(
         environment |= {str(key): str(value) for key, value in metadata.items()}
     # One that no pod can have would keep all pods concerned from being made.
     environment = {name: value for name, value in environment.items() if is_variable_name(name)}
-    return ProxySettings(concurrency=concurrency, environment=environment, discovery_address=_discovery(own))
+    return ProxySettings(
+        concurrency=concurrency, environment=environment, discovery_address=_discovery(own) or inherited
+    )
 
 
 def _level(config: ProxyConfig, namespace: str, root_namespace: str, labels: Mapping[str, str]) -> int | None:

@@ -22,6 +22,11 @@ def told(text: str) -> tuple[Problem, ...]:
             "defaultConfig.proxyMetadata[OK]",
             "must be text, not true or false",
         ),
+        (
+            "defaultConfig: {discoveryAddress: istiod}",
+            "defaultConfig.discoveryAddress",
+            "'istiod' is not HOST:PORT",
+        ),
         ("outboundTrafficPolicy: REGISTRY_ONLY", "outboundTrafficPolicy", "must be a map, not text"),
         (
             "localityLbSetting: {distribute: [{from: a, to: {b: 99}}]}",

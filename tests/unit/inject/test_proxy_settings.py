@@ -80,6 +80,9 @@ def test_where_istiod_is_may_be_said_by_the_pod() -> None:
     (proxy,) = (item for item in made["spec"]["containers"] if item["name"] == "istio-proxy")
     env = {item["name"]: item.get("value", "") for item in proxy["env"]}
     assert discovery_address(env) == "istiod.istio-system.svc:15010"
+    everybody = ProxyDefaults(discovery_address="istiod.other.svc:15012")
+    assert settings(defaults=everybody).discovery_address == "istiod.other.svc:15012"
+    assert settings(obj=said, defaults=everybody).discovery_address == "istiod.istio-system.svc:15010"
     assert discovery_address({}) == discovery_address({"PROXY_CONFIG": "["}) == ""
     with pytest.raises(AnnotationError, match="'istiod': discoveryAddress is not HOST:PORT"):
         settings(obj=pod(**{"proxy.istio.io/config": "discoveryAddress: istiod"}))

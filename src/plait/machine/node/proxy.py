@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plait.api.names import is_host_port
 from plait.inject import PROXY_MARK, BootstrapConfig, bootstrap, patched
-from plait.inject.bootstrap import ISTIOD, PLAIN_XDS_PORT, XDS_PORT, is_host_port
+from plait.inject.bootstrap import ISTIOD, PLAIN_XDS_PORT, XDS_PORT
 from plait.inject.proxy_settings import PROXY_CONFIG
 from plait.mesh.locality import NOWHERE, Locality, of_labels
 from plait.mesh.node import ProxyNode
