@@ -12,10 +12,10 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.egress import own_listeners
 from plait.mesh.entry_endpoints import UNIX
 from plait.mesh.scope import Scope
-from plait.snapshot.protocols import protocol_named
+from plait.snapshot.protocols import Protocol, protocol_named
 from plait.snapshot.reader import Reader
 from plait.xds import names
-from plait.xds.listener import Connections, http_chain, rest_chain, sniff, tcp_chains
+from plait.xds.listener import Connections, connections_to, http_chain, rest_chain, sniff
 from plait.xds.manners import Manners
 
 
@@ -23,11 +23,12 @@ class Place(NamedTuple):
     """Where it listens: an IP address and a port, or `unix://PATH`.
 
     `bound`: connections are not captured for it. `proxy`: it takes calls of any port, by the authority they ask for.
+    `protocol` is what it says itself, whatever the services say.
     """
 
     address: str
     port: int
-    http: bool
+    protocol: Protocol
     bound: bool
     proxy: bool = False
 
@@ -35,6 +36,16 @@ class Place(NamedTuple):
     def name(self) -> str:
         """The listener's name."""
         return self.address if self.address.startswith(UNIX) else names.listener(self.address, self.port)
+
+    @property
+    def http(self) -> bool:
+        """Whether it is served by routes."""
+        return self.proxy or self.protocol.may_be_http
+
+    @property
+    def of_services(self) -> bool:
+        """Whether it is one listener at the address of each service: calls of other addresses are none of its."""
+        return not self.address
 
     @property
     def routes(self) -> str:
@@ -50,17 +61,23 @@ def egress_place(item: EgressListener) -> Place | None:
     if port is None or (not port.number and not item.bind):
         return None
     bound = item.capture_mode == "NONE"
-    address = item.bind or ("127.0.0.1" if bound else names.ANY_ADDRESS)
     proxy = port.protocol.upper() == "HTTP_PROXY" or not port.number
-    http = proxy or protocol_named(port.protocol, port.number).may_be_http
-    return Place(address=address, port=port.number, http=http, bound=bound or proxy, proxy=proxy)
+    protocol = protocol_named(port.protocol, port.number)
+    address = item.bind
+    if not address and bound:
+        address = "127.0.0.1"
+    elif not address and (proxy or protocol.may_be_http):
+        address = names.ANY_ADDRESS
+    return Place(address=address, port=port.number, protocol=protocol, bound=bound or proxy, proxy=proxy)
 
 
 def egress_places(reader: Reader, scope: Scope, mesh: MeshConfig) -> list[tuple[Scope, Place]]:
     """The listeners a Sidecar asks for, and the HTTP proxy of the whole mesh where the Sidecar has none of its own."""
     found = [(part, place) for part, item in own_listeners(reader, scope) if (place := egress_place(item)) is not None]
     if mesh.http_proxy_port and not any(place.proxy for _, place in found):
-        everywhere = Place(address="127.0.0.1", port=mesh.http_proxy_port, http=True, bound=True, proxy=True)
+        everywhere = Place(
+            address="127.0.0.1", port=mesh.http_proxy_port, protocol=Protocol.HTTP, bound=True, proxy=True
+        )
         found.append((scope, everywhere))
     return found
 
@@ -83,5 +100,5 @@ def egress_listener(
         return listener
     if to is None:
         return None
-    listener.filter_chains.extend(tcp_chains(to))
+    connections_to(listener, to)
     return listener

@@ -148,17 +148,18 @@ class Connections:
     manners: Manners = PLAIN
 
 
-def tcp_listener(to: Connections, *, detection_timeout: timedelta) -> Listener:
+def tcp_listener(to: Connections) -> Listener:
     """One TCP service, or one endpoint of a headless one."""
     listener = unbound(to.address, to.port)
-    if any(way.names for way, _ in to.ways):
-        listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
-        sniffing_timeout(listener, detection_timeout)
-    *narrow, rest = tcp_chains(to)
-    listener.filter_chains.extend(narrow)
-    # Without conditions it is the chain of last resort.
-    listener.filter_chains.append(rest)
+    connections_to(listener, to)
     return listener
+
+
+def connections_to(listener: Listener, to: Connections) -> None:
+    """Have a listener serve one TCP service. The last chain, without conditions, is that of last resort."""
+    if any(way.names for way, _ in to.ways):
+        inspect_names(listener)
+    listener.filter_chains.extend(tcp_chains(to))
 
 
 def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timedelta) -> Listener:
@@ -221,6 +222,14 @@ def address_range(text: str) -> CidrRange:
 def sniff(listener: Listener, timeout: timedelta) -> None:
     """Look at the first bytes of a connection for HTTP."""
     listener.listener_filters.append(ListenerFilter(name=HTTP_INSPECTOR, typed_config=packed(HttpInspector())))
+    sniffing_timeout(listener, timeout)
+
+
+def inspect_names(listener: Listener, timeout: timedelta = timedelta()) -> None:
+    """Look at the name that clients of TLS ask for. Istio: where TLS is declared it is waited for however long that
+    takes, since clients speak first; `timeout` is for listeners where others are served too.
+    """
+    listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
     sniffing_timeout(listener, timeout)
 
 

@@ -8,25 +8,23 @@ unknown.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from envoy.config.listener.v3.listener_components_pb2 import FilterChain, ListenerFilter
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 
 from plait.api.names import within_label
 from plait.mesh.config import MeshConfig
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
-from plait.xds.encode import packed
 from plait.xds.listener import (
-    TLS_INSPECTOR,
     Connections,
     address_range,
     bytes_of_unknown,
     http_chain,
+    inspect_names,
     rest_chain,
     sniff,
-    sniffing_timeout,
     tcp_chains,
     unbound,
 )
@@ -93,8 +91,8 @@ def shared_listener(
         listener.filter_chains.append(listener.default_filter_chain)
         listener.ClearField("default_filter_chain")
     if any(service.protocol is Protocol.TLS for service in services):
-        listener.listener_filters.append(ListenerFilter(name=TLS_INSPECTOR, typed_config=packed(TlsInspector())))
-        sniffing_timeout(listener, mesh.detection_timeout)
+        alone = all(service.protocol is Protocol.TLS for service in services)
+        inspect_names(listener, timedelta() if alone else mesh.detection_timeout)
     if http or any(service.protocol is Protocol.AUTO for service in services):
         sniff(listener, mesh.detection_timeout)
     return listener

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from plait.api.destinationrule import TrafficPolicy
 from plait.api.meta import ObjectKey
@@ -37,6 +38,8 @@ from plait.xds.shared_fragments import (
 from plait.xds.shared_listener import SharedService, shared_listener
 from plait.xds.sidecar_fragments import Listening
 from plait.xds.views import ViewKey
+
+_CREATED: Final[Callable[[HostPort], Any]] = attrgetter("created")
 
 
 class RulesOfService(NamedTuple):
@@ -137,8 +140,7 @@ class SidecarListeners:
         """One service that is not declared to be HTTP, at one address."""
         to = self._connections(tracker, reader, port, address, rules)
         if port.protocol is not Protocol.AUTO:
-            timeout = mesh_of(tracker).detection_timeout
-            return listener_resource(xds_listener.tcp_listener(to, detection_timeout=timeout))
+            return listener_resource(xds_listener.tcp_listener(to))
         routes = names.service_routes(port.host, port.port)
         timeout = mesh_of(tracker).detection_timeout
         return listener_resource(xds_listener.sniffing_listener(to, routes=routes, detection_timeout=timeout))
@@ -151,10 +153,11 @@ class SidecarListeners:
         ports: tuple[HostPort, ...] = tracker.need(("scope-ports", scope))
         to = None
         if not place.http and ports:
-            rules = self._rules(
-                tracker, reader, ViewKey("out", scope.namespace, labels, scope.sidecar), scope, ports[0]
-            )
-            to = self._connections(tracker, reader, ports[0], place.address, rules)
+            # Nothing tells connections to one address apart: the oldest service has them (Istio's rule).
+            first = min(ports, key=_CREATED)._replace(protocol=place.protocol)
+            view = ViewKey("out", scope.namespace, labels, scope.sidecar)
+            rules = self._rules(tracker, reader, view, scope, first)
+            to = self._connections(tracker, reader, first, place.address, rules)
         message = egress_listener(place, to, mesh=mesh, unknown=unknown, manners=manners(mesh))
         return listener_resource(message) if message is not None else None
 
@@ -190,21 +193,40 @@ class SidecarListeners:
         scope = view.scope
         unknown: str = tracker.need(("unknown", scope))
         yield names.VIRTUAL_OUTBOUND, ("listener-outbound", unknown)
+        # Of two of one name the first holds: what a Sidecar asks for itself goes before the rest.
         for part, place in egress_places(reader, scope, mesh_of(tracker)):
-            if place.port not in xds_listener.RESERVED_PORTS:
+            if place.port in xds_listener.RESERVED_PORTS:
+                continue
+            if place.of_services:
+                asked = [port._replace(protocol=place.protocol) for port in tracker.need(("scope-ports", part))]
+                yield from self._of_services(tracker, reader, view, part, sorted(asked, key=_CREATED), {}, unknown)
+            else:
                 yield place.name, ("listener-egress", part, view.labels, place, unknown)
+        listening: Listening = tracker.need(("listening", scope))
+        yield from self._of_services(tracker, reader, view, scope, listening.others, dict(listening.http), unknown)
+
+    def _of_services(  # noqa: PLR0917
+        self,
+        tracker: Tracker,
+        reader: Reader,
+        view: ViewKey,
+        scope: Scope,
+        others: Iterable[HostPort],
+        http: dict[int, bool],
+        unknown: str,
+    ) -> Entries:
+        """The listeners of services at their own addresses, and those that they share. `http`: see `_shared`."""
         find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
         own: MeshRules = tracker.need(("mesh-rules", scope))
         shared: dict[int, list[SharedPart]] = {}
-        listening: Listening = tracker.need(("listening", scope))
-        for port in listening.others:
+        for port in others:
             rules = _rules_of(reader, view, port, own, find)
             ranges = tuple(address for address in port.addresses if "/" in address)
             if ranges or not (port.addresses or port.headless):
                 shared.setdefault(port.port, []).append(SharedPart(port, rules, ranges))
             for address in self._addresses(tracker, port):
                 yield names.listener(address, port.port), ("listener-service", port, address, rules)
-        yield from _shared(shared, dict(listening.http), unknown)
+        yield from _shared(shared, http, unknown)
 
     @staticmethod
     def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
