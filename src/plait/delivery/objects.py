@@ -24,6 +24,7 @@ KEPT = frozenset(
         "ServiceEntry",
         "WorkloadEntry",
         "Sidecar",
+        "PeerAuthentication",
         "WorkloadGroup",
         "ProxyConfig",
     }
