@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import inspect
 
 _EXPECTED: Final = re.compile(r"[Ee]xpected `([^`]+)`, got `(\w+)`")
 _NAMES: Final = {
@@ -95,7 +96,7 @@ def wrong_values(kind: type[msgspec.Struct], field: str, value: Any) -> Iterator
     outer, in_map, _ = path.partition(_IN_MAP)
     steps: list[str | int] = [int(step) if step.isdecimal() else step for step in _STEP.findall(outer)]
     if not in_map:
-        yield _worded(path, words, _at({field: value}, steps))
+        yield _worded(path, words, _at({field: value}, steps), _choices(kind, steps))
         return
     for name, entry in _at({field: value}, steps).items():
         alone = _refused(kind, field, _replaced({field: value}, steps, {name: entry})[field])
@@ -118,8 +119,34 @@ def _refused(kind: type[msgspec.Struct], field: str, value: Any) -> tuple[str, s
     return None
 
 
-def _worded(path: str, words: str, value: Any) -> WrongValue:
+def _choices(kind: type[msgspec.Struct], steps: Sequence[str | int]) -> tuple[str, ...]:
+    """The words that can stand where `steps` lead to; empty where any can."""
+    found = [inspect.type_info(kind)]
+    for step in steps:
+        found = [inner for each in found for inner in _within(each, step)]
+    return tuple(str(word) for each in found if isinstance(each, inspect.LiteralType) for word in each.values)
+
+
+def _within(kind: inspect.Type, step: str | int) -> Iterator[inspect.Type]:
+    """The types that a field or an item of `kind` may have."""
+    inner: inspect.Type | None = None
+    if isinstance(kind, inspect.StructType):
+        inner = next((field.type for field in kind.fields if field.encode_name == step), None)
+    elif isinstance(kind, (inspect.VarTupleType, inspect.ListType)):
+        inner = kind.item_type
+    if isinstance(inner, inspect.UnionType):
+        yield from inner.types
+    elif inner is not None:
+        yield inner
+
+
+def _worded(path: str, words: str, value: Any, choices: Sequence[str] = ()) -> WrongValue:
     field = path.rpartition(".")[2]
+    if choices:
+        # YAML reads a bare OFF as false.
+        known = [f'"{choice}"' if isinstance(value, bool) else choice for choice in choices]
+        known = [*known[:-2], " or ".join(known[-2:])]
+        return WrongValue(path, "is none of the known words", f"write {', '.join(known)}", value)
     wrong = mistyped(words)
     if wrong is None:
         return WrongValue(path, words, value=value)

@@ -49,6 +49,14 @@ def test_a_wrong_setting_is_refused_with_its_path(text: str, path: str, words: s
         ("accessLogFile: 5", "must be text, not a whole number", 'write "5" in quotes'),
         ("ingressClass: true", "must be text, not true or false", 'write "true" in quotes'),
         ("defaultConfig: {concurrency: '2'}", "must be a whole number, not text", "write 2 without quotes"),
+        ("accessLogEncoding: yaml", "is none of the known words", "write JSON or TEXT"),
+        ("ingressControllerMode: OFF", "is none of the known words", 'write "DEFAULT", "OFF" or "STRICT"'),
+        ("h2UpgradePolicy: 5", "is none of the known words", "write DO_NOT_UPGRADE or UPGRADE"),
+        (
+            "outboundTrafficPolicy: {mode: ALLOW}",
+            "is none of the known words",
+            "write ALLOW_ANY, ALLOW_ANY_DYNAMIC_DNS or REGISTRY_ONLY",
+        ),
         ("connectTimeout: [5s]", "must be a duration, not a list", "Istio's MeshConfig"),
     ],
 )
