@@ -160,8 +160,9 @@ def effective_policy(
 ) -> EffectivePolicy:
     """The policy of `rules` (merged) for a port and, when named, a subset.
 
-    Istio: settings of a port take the place of all of their level, but of what cannot be said for a port; then a
-    subset's fields replace the destination's one by one. `baseline` is the mesh's, for fields that nobody sets.
+    Istio: settings of a port take the place of all of their level, but of what cannot be said for a port. Then a
+    subset's fields replace the destination's one by one, those of its port all at once: what they leave out is as by
+    default. `baseline` is the mesh's, for fields that nobody sets.
     """
     policy: TrafficPolicy | None = None
     origin: Origin | None = None
@@ -180,8 +181,10 @@ def effective_policy(
                 chosen = candidate, Origin(key, f"spec.subsets[{index}]")
     effective = _of_port(policy, port) or TrafficPolicy()
     if chosen is not None:
-        narrow, origin = _of_port(chosen[0].traffic_policy, port), chosen[1]
-        effective = _merged(effective, narrow) if narrow is not None else effective
+        given, origin = chosen[0].traffic_policy, chosen[1]
+        narrow = _of_port(given, port)
+        if narrow is not None:
+            effective = _merged(effective if narrow is given else _beyond_ports(effective), narrow)
     if baseline is not None:
         effective = _merged(baseline, effective)
     return EffectivePolicy(policy=effective, origin=origin, selected=selected)
@@ -203,6 +206,11 @@ def _of_port(policy: TrafficPolicy | None, port: int) -> TrafficPolicy | None:
                 tunnel=policy.tunnel,
             )
     return policy
+
+
+def _beyond_ports(policy: TrafficPolicy) -> TrafficPolicy:
+    """What of a policy cannot be said for a port."""
+    return TrafficPolicy(retry_budget=policy.retry_budget, proxy_protocol=policy.proxy_protocol, tunnel=policy.tunnel)
 
 
 def _merged(base: TrafficPolicy, over: TrafficPolicy) -> TrafficPolicy:

@@ -182,9 +182,11 @@ OLD, NEW = {"created": "2026-01-01T00:00:00Z"}, {"created": "2026-01-02T00:00:00
         ([rule("a", trafficPolicy=RANDOM, subsets=[subset("v1")])], {"chosen": "v1"},
          ("a spec.subsets[0]", "RANDOM", None)),
         ([rule("a", trafficPolicy=RANDOM)], {"chosen": "gone"}, ("a", "RANDOM", None)),
-        # A subset's settings of a port are its own level.
+        # A subset's settings of a port take the place of its own and of the destination's.
         ([rule("a", trafficPolicy=LIMIT, subsets=[subset("v1", **RANDOM, portLevelSettings=[at(80, **ROBIN)])])],
-         {"chosen": "v1"}, ("a spec.subsets[0]", "ROUND_ROBIN", 1)),
+         {"chosen": "v1"}, ("a spec.subsets[0]", "ROUND_ROBIN", None)),
+        ([rule("a", trafficPolicy=LIMIT, subsets=[subset("v1", **RANDOM, portLevelSettings=[at(81, **ROBIN)])])],
+         {"chosen": "v1"}, ("a spec.subsets[0]", "RANDOM", 1)),
         ([], {}, ("None", None, None)),
     ],
 )  # fmt: skip
