@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 from plait.app.left_out import Asking, left_out
 from plait.app.what_if import Mesh
 from plait.mesh.node import ProxyNode
+from plait.mesh.peers import PeerMode
 from plait.simulate.call import NOBODY, Call, Outcome
 from plait.simulate.simulate import alternatives, simulate
 from plait.snapshot.hosts import host_matches, is_wildcard
 from plait.trial.agreement import expected
 from plait.trial.trial import Place, trial
+from plait.xds.mesh_tls import OFFER_BYTES, OFFER_HTTP1, OFFER_HTTP2
 
 #: How often Envoy is asked where dice decide.
 _THROWS = 20
@@ -29,7 +31,10 @@ class ExplainError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request or connection in a person's words. `inbound`: it arrives at the workload instead of leaving it."""
+    """A request or connection in a person's words. `inbound`: it arrives at the workload instead of leaving it.
+
+    `mutual`: it arrives, there or at a gateway, in mutual TLS of the mesh.
+    """
 
     method: str
     url: str
@@ -37,6 +42,7 @@ class Question:
     inbound: bool = False
     http2: bool = False
     certificate: bool = False
+    mutual: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,7 @@ class Answer:
 
     `arrivals` are what the proxies do that the call meets on its way: that of the first endpoint, where the endpoint is
     a pod with a proxy, and beyond a gateway those after it.
+    `demanded` is what workloads that the call arrives at demand of callers, by their pods, in the order of its way.
     `hint` says what may be wrong with the question.
     """
 
@@ -61,6 +68,7 @@ class Answer:
     gateway: bool = False
     others: tuple[tuple[str, str, str], ...] = ()
     arrivals: tuple[tuple[str, Outcome], ...] = ()
+    demanded: Mapping[str, PeerMode] = field(default_factory=dict)
     hint: str = ""
     verdict: Verdict | None = None
 
@@ -71,6 +79,10 @@ class Answer:
             {"route": name, "origin": origin, "because": why} for name, origin, why in self.others if why
         ]
         result["arrivals"] = [{"pod": pod, **_outcome(met)} for pod, met in self.arrivals]
+        result["mutualTLS"] = [
+            {"pod": pod, "mode": said.mode, "origin": str(said.origin) if said.origin else None}
+            for pod, said in self.demanded.items()
+        ]
         result["hint"] = self.hint or None
         if self.verdict is not None:
             places = [_place(place) for place in self.verdict.places]
@@ -92,6 +104,7 @@ def _outcome(met: Outcome) -> dict[str, Any]:
         "host": met.host or None,
         "path": met.path or None,
         "endpoints": list(met.endpoints),
+        "spoken": asdict(met.spoken) if met.spoken is not None else None,
         "status": met.status or None,
         "redirect": met.redirect or None,
         "origins": dict(met.origins),
@@ -121,12 +134,14 @@ def explain(mesh: Mesh, node: ProxyNode, question: Question) -> Answer:
     if outcome.fault[1] and outcome.fault[1] < 1:
         # A fault that hits some is told beside the way of the others.
         outcome = simulate(configuration, replace(call, dice=outcome.fault[1]), gateway=gateway)
+    arrivals = () if question.inbound else tuple(_arrivals(mesh, node, call, outcome))
     return Answer(
         call=call,
         outcome=outcome,
         gateway=gateway,
+        demanded=_demanded(mesh, node, question, call, outcome, arrivals),
         others=_others(mesh, node, call, outcome, alternatives(configuration, call, gateway=gateway)),
-        arrivals=() if question.inbound else tuple(_arrivals(mesh, node, call, outcome)),
+        arrivals=arrivals,
         hint="" if question.inbound or gateway or call.address != NOBODY else _hint(mesh, node, host),
     )
 
@@ -160,15 +175,17 @@ def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
         given[name.lower()] = (*given.get(name.lower(), ()), value)
     secure, bytes_only = parts.scheme in {"https", "tls"}, parts.scheme in {"tcp", "tls"}
     host = given.pop("host", (parts.netloc.rpartition("@")[2],))[0]
-    alpn = () if not secure or bytes_only else ("h2",) if question.http2 else ("http/1.1",)
+    alpn: tuple[str, ...] = () if not secure or bytes_only else ("h2",) if question.http2 else ("http/1.1",)
+    if question.mutual:
+        alpn = OFFER_BYTES if bytes_only else OFFER_HTTP2 if question.http2 else OFFER_HTTP1
     return Call(
         port=port,
         address=node.ip if question.inbound else _address(mesh, node, parts.hostname),
         protocol="tcp" if bytes_only else "http2" if question.http2 else "http",
-        tls="tls" if secure else "plaintext",
+        tls="mtls" if question.mutual else "tls" if secure else "plaintext",
         certificate=question.certificate,
         alpn=alpn,
-        sni=parts.hostname if secure else "",
+        sni=parts.hostname if secure or question.mutual else "",
         host="" if bytes_only else host,
         method=question.method.upper(),
         path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
@@ -240,6 +257,25 @@ def _others(
     return (*routes, *left_out(mesh, Asking(node, call.port, mesh.gateways(node)), origins))
 
 
+def _demanded(  # noqa: PLR0917 (an answer's parts)
+    mesh: Mesh,
+    node: ProxyNode,
+    question: Question,
+    call: Call,
+    outcome: Outcome,
+    arrivals: tuple[tuple[str, Outcome], ...],
+) -> dict[str, PeerMode]:
+    """What is demanded wherever the call arrives."""
+    places = [(node, call.port)] if question.inbound else []
+    nodes = {f"{each.pod}.{each.namespace}": each for each in mesh.nodes.values()}
+    before = outcome
+    for pod, met in arrivals:
+        places.append((nodes[pod], int(before.endpoints[0].rpartition(":")[2])))
+        before = met
+    found = ((each, mesh.demanded(each, port)) for each, port in places)
+    return {f"{each.pod}.{each.namespace}": said for each, said in found if said is not None}
+
+
 def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator[tuple[str, Outcome]]:
     """What happens at the first endpoint, if a proxy is in front of it, and at the next one beyond a gateway."""
     for _ in range(_HOPS):
@@ -252,7 +288,9 @@ def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator
             call, address=address, port=int(port), inbound=not gateway, source=node.ip,
             host=met.host or call.host, path=met.path or call.path,
         )  # fmt: skip
-        if call.tls != "plaintext" and met.route_configuration:
+        if met.spoken is not None and met.spoken.tls != "plaintext":
+            call = replace(call, tls=met.spoken.tls, alpn=met.spoken.alpn, sni=met.spoken.sni)
+        elif call.tls != "plaintext" and met.route_configuration:
             # TLS ends at the proxy that has read the request.
             call = replace(call, tls="plaintext", alpn=(), sni="")
         met = simulate(mesh.configuration(there), call, gateway=gateway)

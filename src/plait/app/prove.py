@@ -77,6 +77,7 @@ def _stand_ins(objects: Iterable[Any]) -> Iterable[ProxyNode]:
             pod=f"stand-in-{number}",
             namespace=metadata.get("namespace") or "default",
             labels=tuple(sorted((str(key), str(value)) for key, value in labels.items())),
+            certificates=True,
         )
 
 

@@ -12,7 +12,7 @@ from plait.app.difference import ResourceChange, resource_changes
 from plait.inject.config import PROXY_CONTAINER
 from plait.mesh.gateway_servers import gateway_listeners
 from plait.mesh.node import ProxyNode
-from plait.mesh.peers import takes_part
+from plait.mesh.peers import PeerMode, peer_policies, takes_part
 from plait.simulate.configuration import Configuration
 from plait.snapshot.reader import Reader
 from plait.sources.kubernetes import KINDS
@@ -78,12 +78,19 @@ class Mesh:
         """The EndpointSlices of a Service."""
         return tuple(Reader(self.engine.snapshot.get, self.engine.mesh.domain).slices(namespace, service))
 
+    def demanded(self, node: ProxyNode, port: int) -> PeerMode | None:
+        """What a workload demands of its callers at one of its ports; None: it takes no part in mutual TLS."""
+        if node.kind == _ROUTER or not node.certificates:
+            return None
+        reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
+        return peer_policies(reader, node.namespace, self.engine.mesh.root_namespace).of(node.labels).at(port)
+
     def gateways(self, node: ProxyNode) -> frozenset[str]:
         """The Gateways that a proxy serves, as NAMESPACE/NAME; none for a sidecar."""
         if node.kind != _ROUTER:
             return frozenset()
         reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
-        listeners = gateway_listeners(reader, node.namespace, node.labels, node.ip)
+        listeners = gateway_listeners(reader, node.namespace, node.labels, node.ip, certificates=node.certificates)
         servers = (server for listener in listeners for server in listener.servers)
         return frozenset(name for server in servers for name in (server.gateway_name, *server.joined))
 
@@ -139,12 +146,13 @@ def node_of(pod: Mapping[str, Any]) -> ProxyNode | None:
     if proxy is None or not address:
         return None
     labels = tuple(sorted((metadata.get("labels") or {}).items()))
+    router = _ROUTER in (proxy.get("args") or ())
     return ProxyNode(
-        kind="router" if _ROUTER in (proxy.get("args") or ()) else "sidecar",
+        kind="router" if router else "sidecar",
         ip=address,
         pod=metadata["name"],
         namespace=metadata["namespace"],
         labels=labels,
-        certificates=takes_part(labels),
+        certificates=router or takes_part(labels),
         service_account=spec.get("serviceAccountName") or "default",
     )

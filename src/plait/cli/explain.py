@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from plait.app.explain import Answer, ExplainError, Question, Verdict, ask_envoy, explain
 from plait.app.what_if import mesh_of
 from plait.cli.context import FAILED, USAGE, run, stop
 from plait.cli.proxy_target import client_from, find_pod, print_data
+from plait.mesh.peers import PeerMode
 from plait.proxy.envoy import EnvoyError
 from plait.simulate.call import NOBODY, Outcome
 
@@ -39,6 +42,7 @@ Examples:
 @click.option("--inbound", is_flag=True, help="The call arrives at the workload; the URL's port is the container's.")
 @click.option("--http2", is_flag=True, help="The caller speaks HTTP/2.")
 @click.option("--certificate", is_flag=True, help="The caller of https shows a certificate that the server trusts.")
+@click.option("--mutual", is_flag=True, help="It arrives in mutual TLS of the mesh (with --inbound, or at a gateway).")
 @click.option("--envoy", is_flag=True, help="Ask a scratch Envoy with the same configuration too.")
 @click.option("-n", "--namespace", help="Namespace of the caller.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
@@ -53,6 +57,7 @@ def explain_command(
     inbound: bool,
     http2: bool,
     certificate: bool,
+    mutual: bool,
     envoy: bool,
     namespace: str | None,
     output: str,
@@ -70,6 +75,7 @@ def explain_command(
         inbound=inbound,
         http2=http2,
         certificate=certificate,
+        mutual=mutual,
     )
 
     async def ask() -> Answer:
@@ -111,7 +117,10 @@ def _print(answer: Answer) -> None:
     unknown = answer.call.address == NOBODY
     nobody = "the gateway" if answer.gateway else "an address that the mesh does not know"
     address = nobody if unknown else answer.call.address
-    _line("connection to", f"{address}, port {answer.call.port}")
+    how = {"mtls": ", in mutual TLS", "tls": ", in TLS"}.get(answer.call.tls, "")
+    _line("connection to", f"{address}, port {answer.call.port}{how}")
+    if answer.call.inbound:
+        _print_demanded(next(iter(answer.demanded.values()), None))
     _print_outcome(answer.outcome)
     if answer.hint:
         _line("note", answer.hint)
@@ -122,6 +131,7 @@ def _print(answer: Answer) -> None:
             click.echo(f"  {origin or name}: {why}")
     for pod, met in answer.arrivals:
         click.echo(f"at {pod}:")
+        _print_demanded(answer.demanded.get(pod))
         _print_outcome(met)
     if answer.verdict is not None:
         _print_verdict(answer.verdict)
@@ -145,12 +155,36 @@ def _print_outcome(met: Outcome) -> None:
     elif met.endpoints:
         of = f"   (of {met.cluster})" if met.shares else ""
         _line("endpoints", ", ".join(met.endpoints) + of)
+    _print_spoken(met)
     if met.status and not (met.error and met.status == 404):
         _line("answered with", f"{met.status}" + (f" to {met.redirect}" if met.redirect else _reason(met)))
     elif met.error:
         _line("ends with", met.error)
     elif not met.endpoints and met.cluster.startswith("outbound|"):
         _line("ends with", f"503: nobody is behind {met.cluster}")
+
+
+#: How an endpoint is spoken to; one that may be another for the next endpoint of the same cluster says why.
+_SPOKEN: Final = {
+    ("mtls", True): "mutual TLS, as the endpoint takes part in it",
+    ("plaintext", True): "plain, as the endpoint takes no part in mutual TLS",
+    ("mtls", False): "mutual TLS",
+    ("tls", False): "TLS",
+    ("plaintext", False): "plain",
+}
+
+
+def _print_spoken(met: Outcome) -> None:
+    if met.spoken is None or not met.cluster.startswith("outbound"):
+        return
+    origin = met.origins.get("cluster", "")
+    by_rule = origin.startswith("DestinationRule/") and not met.spoken.by_endpoint
+    _line("spoken", _SPOKEN[met.spoken.tls, met.spoken.by_endpoint] + (f"   ({origin})" if by_rule else ""))
+
+
+def _print_demanded(said: PeerMode | None) -> None:
+    if said is not None:
+        _line("mutual TLS", f"{said.mode}   ({said.origin or 'nobody says otherwise'})")
 
 
 def _reason(met: Outcome) -> str:

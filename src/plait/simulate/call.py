@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from plait.simulate.upstream import Spoken
+
 #: Some address that nobody owns.
 NOBODY = "1.3.3.7"
 
@@ -59,8 +61,8 @@ class Outcome:
     `route_number` counts the routes of the virtual host from 0. `status` is that of an answer of the proxy's own
     (0: the request goes on), `redirect` where it leads. `host` and `path` are what the destination gets to see.
     `shares` are the destinations among which dice decide, with their parts of 1. `fault` is the status and the share
-    of an injected fault, told whether or not the dice hit it. `origins` say, for each stage that has one, which object
-    decided and at which path: `VirtualService/shop/web spec.http[0]`.
+    of an injected fault, told whether or not the dice hit it. `spoken` is how the first endpoint is called. `origins`
+    say, for each stage that has one, which object decided and at which path: `VirtualService/shop/web spec.http[0]`.
     """
 
     error: Error | None = None
@@ -78,4 +80,5 @@ class Outcome:
     path: str = ""
     shares: tuple[tuple[str, float], ...] = ()
     fault: tuple[int, float] = (0, 0.0)
+    spoken: Spoken | None = None
     origins: dict[str, str] = field(default_factory=dict)

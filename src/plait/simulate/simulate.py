@@ -24,7 +24,9 @@ from plait.simulate.configuration import Configuration
 from plait.simulate.filter_chains import AmbiguousError, Connection, choose
 from plait.simulate.request import Request, request_of
 from plait.simulate.routes import obstacle, route_of, virtual_host
+from plait.simulate.upstream import spoken
 from plait.xds import names
+from plait.xds.mesh_tls import OFFER_BYTES, offering_bytes
 from plait.xds.origin import origin_of
 
 _TLS_INSPECTOR: Final = "envoy.filters.listener.tls_inspector"
@@ -164,7 +166,8 @@ def _through(configuration: Configuration, chain: FilterChain, call: Call, met: 
             proxy = TcpProxy.FromString(each.typed_config.value)
             shares = [(share.name, share.weight) for share in proxy.weighted_clusters.clusters]
             met = replace(met, shares=_parts(shares))
-            return _to(configuration, proxy.cluster or _thrown(shares, call.dice), call, met)
+            offer = OFFER_BYTES if any(other.name == offering_bytes().name for other in chain.filters) else ()
+            return _to(configuration, proxy.cluster or _thrown(shares, call.dice), call, met, offer=offer)
     return replace(met, error="unknown filter")
 
 
@@ -270,12 +273,15 @@ def _thrown(shares: list[tuple[str, int]], dice: float) -> str:
     return shares[-1][0] if shares else ""
 
 
-def _to(configuration: Configuration, name: str, call: Call, met: Outcome) -> Outcome:
+def _to(configuration: Configuration, name: str, call: Call, met: Outcome, *, offer: tuple[str, ...] = ()) -> Outcome:
     cluster = configuration.clusters.get(name)
     origins = met.origins if cluster is None else _with(met.origins, "cluster", cluster.metadata)
     if cluster is not None and cluster.type == Cluster.ORIGINAL_DST:
-        return replace(met, cluster=name, endpoints=(f"{call.address}:{call.port}",), origins=origins)
-    found = configuration.endpoints.get(name)
+        place = f"{call.address}:{call.port}"
+        known = spoken(cluster, None, offer=offer)
+        return replace(met, cluster=name, endpoints=(place,), origins=origins, spoken=known)
+    told = cluster.eds_cluster_config.service_name if cluster is not None else ""
+    found = configuration.endpoints.get(told or name)
     if found is None and cluster is not None:
         found = cluster.load_assignment
     endpoints = tuple(
@@ -284,7 +290,11 @@ def _to(configuration: Configuration, name: str, call: Call, met: Outcome) -> Ou
         for each in group.lb_endpoints
         if (place := _written(each.endpoint.address))
     )
-    return replace(met, cluster=name, endpoints=endpoints, origins=origins)
+    first = next(
+        (each for group in (found.endpoints if found is not None else ()) for each in group.lb_endpoints), None
+    )
+    how = spoken(cluster, first, offer=offer) if cluster is not None and first is not None else None
+    return replace(met, cluster=name, endpoints=endpoints, origins=origins, spoken=how)
 
 
 def _written(address: Address) -> str:

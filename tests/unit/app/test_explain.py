@@ -254,3 +254,58 @@ def test_fields_of_lists_are_told_by_name_and_by_place() -> None:
         "c": ("gone", None),
         "d": (None, "new"),
     }
+
+
+MESHED = WORLD.replace("labels: {app: caller}", "labels: {app: caller, security.istio.io/tlsMode: istio}").replace(
+    "labels: {app: reviews}}\nspec: {containers",
+    "labels: {app: reviews, security.istio.io/tlsMode: istio}}\nspec: {containers",
+)
+
+
+def policy(mode: str) -> str:
+    metadata = "metadata: {name: default, namespace: istio-system}"
+    spec = f"spec: {{mtls: {{mode: {mode}}}}}"
+    return f"\n---\n{{apiVersion: security.istio.io/v1, kind: PeerAuthentication, {metadata}, {spec}}}\n"
+
+
+def rule(mode: str) -> str:
+    spec = f"spec: {{host: reviews, trafficPolicy: {{tls: {{mode: {mode}}}}}}}"
+    metadata = "metadata: {name: reviews, namespace: shop}"
+    return f"\n---\n{{apiVersion: networking.istio.io/v1, kind: DestinationRule, {metadata}, {spec}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "spoken", "by_endpoint", "demanded", "error"),
+    [
+        ("", "mtls", True, "PERMISSIVE", None),
+        (policy("STRICT"), "mtls", True, "STRICT", None),
+        (policy("DISABLE"), "plaintext", False, "DISABLE", None),
+        (policy("STRICT") + rule("DISABLE"), "plaintext", False, "STRICT", "no filter chain"),
+        (policy("STRICT") + rule("ISTIO_MUTUAL"), "mtls", False, "STRICT", None),
+    ],
+)
+def test_how_it_is_spoken_and_what_is_demanded_there(
+    more: str, spoken: str, by_endpoint: bool, demanded: str, error: str | None
+) -> None:
+    answer = ask(Mesh(objects(read_yaml(MESHED + more, "world"))), "http://reviews/x")
+    met = answer.outcome
+    assert met.spoken is not None
+    assert (met.spoken.tls, met.spoken.by_endpoint) == (spoken, by_endpoint)
+    ((pod, arrival),) = answer.arrivals
+    said = answer.demanded[pod]
+    assert (said.mode, str(said.origin or "")) == (
+        demanded,
+        "PeerAuthentication/istio-system/default spec.mtls" if "PeerAuthentication" in more else "",
+    )
+    assert arrival.error == error
+    assert error or arrival.cluster == "inbound|8080||"
+    assert answer.as_json()["mutualTLS"][0]["mode"] == demanded
+
+
+def test_who_arrives_in_mutual_tls_and_who_does_not() -> None:
+    mesh = Mesh(objects(read_yaml(MESHED + policy("STRICT"), "world")))
+    more = {"pod": "reviews", "inbound": True}
+    assert ask(mesh, "http://reviews:8080/", **more).outcome.error == "no filter chain"
+    answer = ask(mesh, "http://reviews:8080/", mutual=True, **more)
+    assert (answer.outcome.error, answer.outcome.cluster) == (None, "inbound|8080||")
+    assert answer.demanded["reviews.shop"].mode == "STRICT"
