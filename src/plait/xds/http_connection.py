@@ -21,7 +21,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 
 from plait.xds.cluster import ads
 from plait.xds.encode import duration, packed
-from plait.xds.manners import PLAIN, Manners
+from plait.xds.manners import PLAIN, Manners, tell_certificate
 
 HTTP_CONNECTION_MANAGER: Final = "envoy.filters.network.http_connection_manager"
 DYNAMIC_DNS: Final = "envoy.filters.http.dynamic_forward_proxy"
@@ -74,8 +74,7 @@ def http_connection_manager(
     manager.upgrade_configs.add(upgrade_type="websocket")
     if side == "inbound":
         manager.forward_client_cert_details = HttpConnectionManager.APPEND_FORWARD
-        manager.set_current_client_cert_details.subject.value = True
-        manager.set_current_client_cert_details.uri = True
+        tell_certificate(manager)
         _tell_what_is_harmless(manager)
     elif side == "gateway":
         manners.at_the_edge(manager)

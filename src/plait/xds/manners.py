@@ -47,9 +47,11 @@ class Manners(NamedTuple):
         """What a gateway believes of those who call it, and passes on of them."""
         manager.xff_num_trusted_hops = self.topology.num_trusted_proxies
         details = self.topology.forward_client_cert_details
-        manager.forward_client_cert_details = HttpConnectionManager.ForwardClientCertDetails.Value(
-            "SANITIZE_SET" if details == "UNDEFINED" else details
-        )
+        if details == "UNDEFINED":
+            details = "SANITIZE_SET"
+        manager.forward_client_cert_details = HttpConnectionManager.ForwardClientCertDetails.Value(details)
+        if details in {"SANITIZE_SET", "APPEND_FORWARD"}:
+            tell_certificate(manager, whole=True)
 
     def before_tls(self) -> list[ListenerFilter]:
         """What a gateway reads in front of everything else."""
@@ -59,6 +61,14 @@ class Manners(NamedTuple):
 
 
 PLAIN: Final = Manners()
+
+
+def tell_certificate(manager: HttpConnectionManager, *, whole: bool = False) -> None:
+    """What `x-forwarded-client-cert` says of a certificate beside its hash; `whole`: the certificate too."""
+    details = manager.set_current_client_cert_details
+    details.subject.value = True
+    details.uri = details.dns = True
+    details.cert = whole
 
 
 def manners(mesh: MeshConfig) -> Manners:

@@ -89,6 +89,7 @@ def application(authority: Authority) -> Iterator[Callable[[str, bool], int]]:
                 body = f"{name} {self.path} {self.headers.get('x-forwarded-proto')}".encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
+                self.send_header("x-of-the-client", self.headers.get("x-forwarded-client-cert", ""))
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -138,7 +139,9 @@ def service(name: str, port: int, target: int, port_name: str) -> list[dict[str,
 
 
 class Client:
-    """Calls one port with TLS; `name` is asked for."""
+    """Calls one port with TLS; `name` is asked for. `told` is what the application was last told of the client."""
+
+    told = ""
 
     def __init__(self, authority: Authority, port: int) -> None:
         self.authority = authority
@@ -156,7 +159,9 @@ class Client:
         try:
             connection.connect = lambda: _connect(connection, context, name)  # type: ignore[method-assign]
             connection.request("GET", "/x", headers={"host": name})
-            return connection.getresponse().read().decode()
+            response = connection.getresponse()
+            self.told = response.headers["x-of-the-client"] or ""
+            return response.read().decode()
         except ssl.SSLCertVerificationError:
             raise
         except (ssl.SSLError, ConnectionError):
@@ -219,6 +224,9 @@ def test_a_gateway_ends_tls_in_every_mode_and_passes_it_on_by_name(
     assert client.get("mutual.example") == "refused"
     assert client.get("mutual.example", certificate="other") == "refused"
     assert client.get("mutual.example", certificate="known") == "plain /x https"
+    assert [part.partition("=")[0] for part in client.told.split(";")] == ["Hash", "Cert", "Subject", "URI", "DNS"]
+    assert 'Subject="CN=known"' in client.told
+    assert "DNS=known.client" in client.told
     assert client.get("pinned.example", certificate="known") == "refused"
     assert client.get("pinned.example", certificate="pinned") == "plain /x https"
     assert client.get("optional.example") == "plain /x https"
