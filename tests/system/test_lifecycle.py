@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -116,6 +117,19 @@ def test_a_second_up_changes_nothing(running) -> None:
     assert "export KUBECONFIG=" in done.stdout
     assert resource_versions(running) == before
     assert below(running.status()["processes"][0]["pid"]) == pids
+
+
+def test_a_mesh_of_a_version_without_an_agent_is_told_that_it_has_none(running) -> None:
+    plan = running.state / "plan.json"
+    kept = plan.read_text()
+    told = "started by a version of plait without an agent"
+    assert told not in running.plait("status").stdout
+    try:
+        plan.write_text(json.dumps({**json.loads(kept), "settings": {**json.loads(kept)["settings"], "agent": False}}))
+        assert told in running.plait("status").stdout
+        assert told in running.plait("up").stderr
+    finally:
+        plan.write_text(kept)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--outside", "off"), ("--envoy", "/bin/true")])

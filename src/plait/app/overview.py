@@ -16,6 +16,11 @@ from plait.kube.kinds import POD
 from plait.machine.init.client import InitClient, InitError
 
 SYNCZ_PORT = 15014
+#: Init goes on with the processes that it was started with.
+WITHOUT_AGENT = (
+    "this mesh was started by a version of plait without an agent: its proxies get no certificates, and speak plain "
+    "text to each other; plait down, then up again"
+)
 
 
 Overview = dict[str, Any]
@@ -42,6 +47,8 @@ async def overview(state: State) -> Overview:
             result["ready"] = bool(pods) and not unready
             if unready:
                 result["problem"] = _waiting_for(unready)
+            elif not state.agent():
+                result["problem"] = WITHOUT_AGENT
             result["processes"] = await processes(state, launcher, pods)
             result["proxies"] = await _proxies(client, pods)
     except (AccessError, ApiError) as error:

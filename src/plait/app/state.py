@@ -182,6 +182,10 @@ class State:
         found: RungName = self._settings().get("rung", "root")
         return found
 
+    def agent(self) -> bool:
+        """Whether the running or last mesh has an agent, as those have that were started by this version."""
+        return bool(self._settings().get("agent", False))
+
     def ground(self) -> Ground:
         """Where the running or last mesh made control groups."""
         try:

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from plait.app import bringup, checks, store_copies
 from plait.app.demos import DEMOS
-from plait.app.overview import urls
+from plait.app.overview import WITHOUT_AGENT, urls
 from plait.app.pki_examination import DamagedKeysError
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
@@ -107,6 +107,8 @@ def up(
             stop(str(error), TIMED_OUT)
         except BringUpError as error:
             stop(str(error), FAILED)
+    if not state.agent():
+        click.echo(f"Warning: {WITHOUT_AGENT}", err=True)
     for name, url in urls(state.ports()).items():
         click.echo(f"{name:9} {url}")
     click.echo(f"\nexport KUBECONFIG={shlex.quote(str(state.kubeconfig))}")
