@@ -71,6 +71,8 @@ class Door:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # First: the end of the server may come while the rest is waited for.
+            back.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)

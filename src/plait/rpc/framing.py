@@ -107,6 +107,10 @@ def _parts(message: bytes | Message) -> tuple[bytes, ...]:
     return message.parts if isinstance(message, Message) else (message,)
 
 
+#: Type and flags of a DATA frame that is not the last.
+_DATA: Final = bytes((Type.DATA, 0))
+
+
 class Framed:
     """A message as DATA frames. `size` counts against flow control: the message and its prefix."""
 
@@ -114,7 +118,10 @@ class Framed:
 
     def __init__(self, message: bytes | Message, stream: int, largest: int) -> None:
         self.size = len(message) + PREFIX
-        head = bytes((Type.DATA, 0)) + stream.to_bytes(4)
+        head = _DATA + stream.to_bytes(4)
+        if self.size <= largest:
+            self.data = b"".join((self.size.to_bytes(3), head, prefix(len(message)), *_parts(message)))
+            return
         # The prefix goes into the first frame.
         found: list[bytes | memoryview] = []
         left, room = self.size, 0
