@@ -2,10 +2,10 @@
 
     python benchmarks/generate.py
 
-A view of 1,000 Services with plain rules; the same with a VirtualService and a DestinationRule each that use most of
-what there is (`rich`), and that under an EnvoyFilter for every cluster, or by delegates. A gateway with 1,000 hosts,
-and one host whose 1,000 paths stand in as many VirtualServices. Then one rule changes, and only what depends on it is
-made again.
+A view of 1,000 Services with plain rules; the same in mutual TLS; the same with a VirtualService and a DestinationRule
+each that use most of what there is (`rich`), and that under an EnvoyFilter for every cluster, or by delegates. A
+gateway with 1,000 hosts, and one host whose 1,000 paths stand in as many VirtualServices. Then one rule changes, and
+only what depends on it is made again.
 
 There are two references, both over the same data in the same run: protobuf parsing and encoding the same messages once
 each, and Python's JSON parser reading the same objects.
@@ -19,6 +19,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -158,6 +159,25 @@ def view() -> list[dict[str, Any]]:
     return [*services(MANY), *rules]
 
 
+def mutual() -> list[dict[str, Any]]:
+    """The plain rules, and behind each Service a pod of its own service account that takes part in mutual TLS."""
+    return [*view(), *(meshed(number) for number in range(MANY))]
+
+
+def meshed(number: int) -> dict[str, Any]:
+    """The pod of a Service's endpoint."""
+    name = f"p{number}"
+    labels = {"app": f"s{number}", "version": "v1", "security.istio.io/tlsMode": "istio"}
+    address = endpoints(number, 1)["endpoints"][0]["addresses"][0]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+        "spec": {"serviceAccountName": f"s{number}", "containers": []},
+        "status": {"podIP": address, "phase": "Running"},
+    }
+
+
 def hosts() -> list[dict[str, Any]]:
     rules = [edge_rule(number, f"h{number}.example", "/") for number in range(MANY)]
     return [*services(100), gateway([f"h{number}.example" for number in range(MANY)]), *rules]
@@ -231,6 +251,7 @@ def measure(make: Callable[[], list[dict[str, Any]]], node: ProxyNode) -> dict[s
 def main() -> None:
     figures = {
         "view_of_1000_services": measure(view, SIDECAR),
+        "the_same_in_mutual_tls": measure(mutual, replace(SIDECAR, certificates=True)),
         "the_same_rich": measure(rich, SIDECAR),
         "rich_with_an_envoy_filter": measure(patched, SIDECAR),
         "rich_by_delegates": measure(delegates, SIDECAR),

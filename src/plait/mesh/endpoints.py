@@ -39,14 +39,11 @@ class Endpoint:
         return dict(self.pod.labels) if self.pod is not None else {}
 
 
-def endpoints(
-    reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "", *, unready: bool = False
-) -> tuple[Endpoint, ...]:
+def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "") -> tuple[Endpoint, ...]:
     """The ready endpoints of a port, of the subset that carries `labels`; each address once, sorted.
 
     Slices carry their ports by the name of the Service port. An endpoint that is terminating or not ready gets no new
     traffic; the connections it has live on. `owner` is the namespace whose host is meant, where several define it.
-    With `unready` also pods that are not ready.
     """
     service = reader.host(host, owner)
     names = {name for number, _, name in service.ports if number == port} if service is not None else set()
@@ -65,12 +62,31 @@ def endpoints(
         if target is None:
             continue
         for item in piece.endpoints:
-            if not item.addresses or (item.conditions.ready is False and not unready):
+            if item.conditions.ready is False or not item.addresses:
                 continue
             endpoint = _endpoint(reader, piece, item, target)
             if wanted.issubset(endpoint.pod.labels if endpoint.pod is not None else ()):
                 found.setdefault((endpoint.address, target), endpoint)
     return _in_order(found.values())
+
+
+def behind(reader: Reader, host: str, port: int, owner: str = "") -> Iterator[tuple[PodFacts | None, str, int]]:
+    """(what is known of it, its namespace, where it listens) of everything behind a port, ready or not."""
+    service = reader.host(host, owner)
+    names = {name for number, _, name in service.ports if number == port} if service is not None else set()
+    if service is None or not names:
+        return
+    for other in _entries(reader, host, service, port):
+        if other.address:
+            yield other.workload, other.namespace, other.port
+    if service.kind != SERVICE:
+        return
+    for piece in reader.slices(service.namespace, service.service):
+        target = _target_port(piece, names)
+        for item in piece.endpoints if target is not None else ():
+            if item.addresses and target is not None:
+                namespace, name = _pod_of(reader, piece, item)
+                yield reader.pod(namespace, name) if name else None, namespace, target
 
 
 def _in_order(found: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
@@ -111,13 +127,17 @@ def _target_port(piece: EndpointSlice, names: set[str]) -> int | None:
     return next((port.port for port in piece.ports if port.name in names and port.protocol == "TCP"), None)
 
 
-def _endpoint(reader: Reader, piece: EndpointSlice, item: SliceEndpoint, port: int) -> Endpoint:
-    address = item.addresses[0]
+def _pod_of(reader: Reader, piece: EndpointSlice, item: SliceEndpoint) -> tuple[str, str]:
+    """(namespace, name) of the pod at an address; empty if it is none."""
     reference = item.target_ref
     if reference is not None and reference.kind == "Pod":
-        namespace, name = reference.namespace or piece.metadata.namespace, reference.name
-    else:
-        namespace, name = next(iter(reader.pods_on(address)), ("", ""))
+        return reference.namespace or piece.metadata.namespace, reference.name
+    return next(iter(reader.pods_on(item.addresses[0])), ("", ""))
+
+
+def _endpoint(reader: Reader, piece: EndpointSlice, item: SliceEndpoint, port: int) -> Endpoint:
+    address = item.addresses[0]
+    namespace, name = _pod_of(reader, piece, item)
     pod = reader.pod(namespace, name) if name else None
     labels = dict(pod.labels) if pod is not None else {}
     node = item.node_name or (pod.node if pod is not None else "")

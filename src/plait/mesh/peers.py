@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from plait.api.security import MTLSMode
-from plait.mesh.endpoints import Endpoint, endpoints
+from plait.mesh.endpoints import behind
 from plait.mesh.origin import Origin
 from plait.snapshot.keys import Labels
 from plait.snapshot.peers import PeerEntry
@@ -105,11 +105,11 @@ class Servers:
 
 NOBODY: Final = Servers()
 
-Speaks: TypeAlias = Callable[[Endpoint], bool]
-"""Whether callers may speak mutual TLS to an endpoint."""
+Speaks: TypeAlias = Callable[[Labels, str, int], bool]
+"""Whether callers may speak mutual TLS to a workload, by its labels, its namespace and the port it listens on."""
 
 
-def nobody(_endpoint: Endpoint) -> bool:
+def nobody(_labels: Labels, _namespace: str, _port: int) -> bool:
     """The same of a mesh without mutual TLS."""
     return False
 
@@ -117,22 +117,25 @@ def nobody(_endpoint: Endpoint) -> bool:
 def speaks(policies: Callable[[str], PeerPolicies | None]) -> Speaks:
     """By its label and what is demanded there; `policies` are those of a namespace, None where nothing is closed."""
 
-    def answer(endpoint: Endpoint) -> bool:
-        labels = endpoint.pod.labels if endpoint.pod is not None else ()
+    def answer(labels: Labels, namespace: str, port: int) -> bool:
         if not takes_part(labels):
             return False
-        found = policies(endpoint.pod_namespace)
-        return found is None or found.of(labels).at(endpoint.port).mode != "DISABLE"
+        found = policies(namespace)
+        return found is None or found.of(labels).at(port).mode != "DISABLE"
 
     return answer
 
 
 def servers(reader: Reader, host: str, port: int, owner: str, speaking: Speaks) -> Servers:
     """Who is behind a port of a host. That one gets ready or ceases to be changes nothing of it."""
-    found = endpoints(reader, host, port, (), owner, unready=True)
-    taking = [speaking(each) for each in found]
-    accounts = {(each.pod_namespace, each.pod.service_account or "default") for each in found if each.pod is not None}
+    accounts: set[tuple[str, str]] = set()
+    mutual, whole = False, True
+    for pod, namespace, number in behind(reader, host, port, owner):
+        taking = pod is not None and speaking(pod.labels, namespace, number)
+        mutual, whole = mutual or taking, whole and taking
+        if pod is not None:
+            accounts.add((namespace, pod.service_account or "default"))
     service = reader.host(host, owner)
     entries = [reader.service_entry(service.namespace, name) for name in service.entries] if service is not None else []
     names = dict.fromkeys(name for entry in entries if entry is not None for name in entry.spec.subject_alt_names)
-    return Servers(tuple(sorted(accounts)), tuple(names), any(taking), bool(taking) and all(taking))
+    return Servers(tuple(sorted(accounts)), tuple(names), mutual, mutual and whole)

@@ -39,8 +39,6 @@ def placed_assignment(name: str, found: Iterable[Group], speaking: Speaks = nobo
 
 def _endpoint(endpoint: Endpoint, speaking: Speaks) -> LbEndpoint:
     result = LbEndpoint()
-    if speaking(endpoint):
-        result.metadata.filter_metadata[SOCKET_MATCH].update(SPEAKS)
     if endpoint.address.startswith(UNIX):
         result.endpoint.address.pipe.path = endpoint.address.removeprefix(UNIX)
     else:
@@ -49,6 +47,8 @@ def _endpoint(endpoint: Endpoint, speaking: Speaks) -> LbEndpoint:
     result.load_balancing_weight.value = endpoint.weight or 1
     pod = endpoint.pod
     if pod is not None:
+        if speaking(pod.labels, endpoint.pod_namespace, endpoint.port):
+            result.metadata.filter_metadata[SOCKET_MATCH].update(SPEAKS)
         labels = endpoint.labels
         app = labels.get("service.istio.io/canonical-name") or labels.get("app") or labels.get("name") or pod.workload
         version = labels.get("service.istio.io/canonical-revision") or labels.get("version") or "latest"

@@ -66,6 +66,10 @@ def terms(mesh: MeshConfig) -> Terms:
     return Terms(tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases))), mesh.mutual_tls_minimum)
 
 
+# What these make is to be read only: all chains and clusters that say the same hold the same one.
+
+
+@lru_cache(maxsize=4)
 def own_secret(name: str) -> SdsSecretConfig:
     """What the proxy's agent gives under `name`. No limit of time: what needs it does not work without it."""
     source = ConfigSource(resource_api_version=ApiVersion.V3)
@@ -83,9 +87,6 @@ def identify(common: CommonTlsContext, wanted: CertificateValidationContext) -> 
     combined = common.combined_validation_context
     combined.default_validation_context.CopyFrom(wanted)
     combined.validation_context_sds_secret_config.CopyFrom(own_secret(names.ROOT_CERTIFICATES))
-
-
-# Sockets are to be read only: all chains and clusters that say the same hold the same one.
 
 
 @lru_cache(maxsize=256)
