@@ -50,7 +50,7 @@ def inbound_ports(
 ) -> tuple[InboundPort, ...]:
     """The declared ports of the workload with `labels`, sorted; a port of several Services takes the oldest (Istio).
 
-    `address` is the workload's own, where ServiceEntries name it.
+    `address` is the workload's own, where ServiceEntries name it or the proxy listens at it.
     """
     found = reader.sidecar(sidecar) if sidecar is not None else None
     pool = found.spec.inbound_connection_pool if found is not None else None
@@ -62,8 +62,10 @@ def inbound_ports(
         served = {number: port.host for number, port in first.items()}
         first = {}
         for port in _of_sidecar(sidecar, found):
-            # Istio: it stands for the Service that leads to it, whose limits hold.
-            first.setdefault(port.port, replace(port, host=served.get(port.port, "")))
+            # Istio: it stands for the Service that leads to it, whose limits hold. The proxy listens at the workload's
+            # own address, so that the application may have the port at another.
+            bind = port.bind or (address if port.bound else "")
+            first.setdefault(port.port, replace(port, host=served.get(port.port, ""), bind=bind))
     return tuple(first[number] for number in sorted(first))
 
 

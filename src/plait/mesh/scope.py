@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from plait.api.meta import ObjectKey
-from plait.snapshot.keys import Labels
+from plait.snapshot.keys import Labels, SidecarEntry
 from plait.snapshot.reader import Reader
 
 
@@ -26,7 +26,7 @@ class Scope(NamedTuple):
         return self._replace(listener=None)
 
 
-def sidecar_of(reader: Reader, namespace: str, labels: Labels, root_namespace: str) -> ObjectKey | None:
+def sidecar_of(reader: Reader, namespace: str, labels: Labels, root_namespace: str) -> SidecarEntry | None:
     """The Sidecar that holds for a workload.
 
     Istio's order: one that selects it, its namespace's without a selector, the root namespace's without a selector;
@@ -36,8 +36,8 @@ def sidecar_of(reader: Reader, namespace: str, labels: Labels, root_namespace: s
     own = reader.sidecars(namespace)
     for entry in own:
         if entry.selector and carried.issuperset(entry.selector):
-            return entry.key
+            return entry
     for entry in (*own, *(reader.sidecars(root_namespace) if namespace != root_namespace else ())):
         if not entry.selector:
-            return entry.key
+            return entry
     return None

@@ -104,5 +104,6 @@ def sidecar(found: Sidecar, result: Contribution) -> None:
     """Its place among the Sidecars of its namespace."""
     meta, selector = found.metadata, found.spec.workload_selector
     labels = sorted_labels(selector.labels) if selector is not None else ()
-    entry = keys.SidecarEntry(meta.creation_timestamp, meta.name, meta.namespace, labels)
+    at_home = any(item.capture_mode == "NONE" and not item.bind for item in found.spec.ingress)
+    entry = keys.SidecarEntry(meta.creation_timestamp, meta.name, meta.namespace, labels, at_home)
     result.members.add((keys.sidecars(meta.namespace), entry))

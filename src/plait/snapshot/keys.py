@@ -121,12 +121,16 @@ class Alias(NamedTuple):
 
 
 class SidecarEntry(NamedTuple):
-    """Member of `sidecars`, the oldest first. No labels: it is its namespace's default."""
+    """Member of `sidecars`, the oldest first. No labels: it is its namespace's default.
+
+    `at_home`: some of its ports are called at the address of each workload itself.
+    """
 
     created: str
     name: str
     namespace: str
     selector: Labels
+    at_home: bool = False
 
     @property
     def key(self) -> ObjectKey:

@@ -21,9 +21,9 @@ from plait.snapshot.reader import Reader
 class ViewKey(NamedTuple):
     """One view. `side` is `out`, `in` or `gw`.
 
-    `sidecar` is the Sidecar that holds, `address` the workload's own where ServiceEntries name it. `locality` is where
-    the proxies are; `node` too if some Service keeps calls on their node. `mutual`: the proxies have certificates of
-    the mesh.
+    `sidecar` is the Sidecar that holds, `address` the workload's own where ServiceEntries name it or its proxy listens
+    at it. `locality` is where the proxies are; `node` too if some Service keeps calls on their node. `mutual`: the
+    proxies have certificates of the mesh.
     """
 
     side: str
@@ -78,7 +78,10 @@ def views_of(reader: Reader, node: ProxyNode, root_namespace: str) -> tuple[View
         return (ViewKey("gw", node.namespace, node.labels, None, address, locality, machine, node.certificates),)
     asked = reader.source_labels(node.namespace) | reader.patched_labels(root_namespace, node.namespace)
     seen = tuple(pair for pair in node.labels if pair[0] in asked)
-    sidecar = sidecar_of(reader, node.namespace, node.labels, root_namespace)
+    found = sidecar_of(reader, node.namespace, node.labels, root_namespace)
+    sidecar = found.key if found is not None else None
+    if found is not None and found.at_home:
+        address = node.ip
     return (
         ViewKey("out", node.namespace, seen, sidecar, locality=locality, node=machine, mutual=node.certificates),
         ViewKey("in", node.namespace, node.labels, sidecar, address, mutual=node.certificates),

@@ -139,7 +139,8 @@ def receiving(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]]) -
 
     def start(application: int) -> int:
         port = {"number": 9080, "protocol": "HTTP", "name": "http"}
-        ingress = {"port": port, "captureMode": "NONE", "defaultEndpoint": f"127.0.0.1:{application}"}
+        own = {"captureMode": "NONE", "bind": "0.0.0.0"}
+        ingress = {"port": port, **own, "defaultEndpoint": f"127.0.0.1:{application}"}
         node = mesh.node(kind="sidecar", ip="127.0.0.1", pod="web", namespace="shop")
         proxy = mesh.proxy([istio("Sidecar", {"ingress": [ingress]})], node)
         return int(run_envoy(proxy, ["0.0.0.0_9080"])["0.0.0.0_9080"])

@@ -342,6 +342,29 @@ def test_a_listener_that_a_sidecar_binds_is_traced_to_it(k8s: SimpleNamespace) -
     assert engine.origin_of(LDS, name) == ("Sidecar/shop/own",)
 
 
+def test_a_bound_port_without_an_address_is_at_each_workloads_own(k8s: SimpleNamespace) -> None:
+    listener: dict[str, Any] = {"port": {"number": 9080, "name": "http", "protocol": "HTTP"}}
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "own", "namespace": "shop"},
+        "spec": {"ingress": [listener]},
+    }
+    engine = Engine()
+    engine.apply([Upsert(sidecar)])
+    node = k8s.sidecar()
+    before = engine.attach(node)
+    engine.take()
+    bound = {**sidecar, "spec": {"ingress": [{**listener, "captureMode": "NONE"}]}}
+    engine.apply([Upsert(bound)])
+    ((_, views),) = engine.moved()
+    assert views[0] == before[0]
+    told = {item.name for update in engine.take() if update.type_url == LDS for item in update.upserts}
+    assert f"{node.ip}_9080" in told
+    engine.apply([Upsert(sidecar)])
+    assert engine.moved() == ((node, before),)
+
+
 def test_registry_only_refuses_unknown_hosts(k8s: SimpleNamespace) -> None:
     engine = Engine(MeshConfig(outbound_traffic_policy="REGISTRY_ONLY"))
     engine.apply([Upsert(k8s.service("a"))])
