@@ -140,15 +140,23 @@ class SidecarRoutes:
         parts = tracker.need(("route-parts", scope, labels, port))
         return self._route_configuration(tracker, scope, names.sidecar_routes(port), parts, (scope, labels, port))
 
-    def service_routes(
-        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int
+    def service_routes(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int, alone: bool
     ) -> Resource:
-        """The route configuration of one service with a listener of its own."""
-        parts = tracker.need(("route-parts", scope, labels, port))
-        mine = [key for name, key in parts if name == host]
+        """The route configuration of one service whose protocol nobody declared.
+
+        `alone`: only its own addresses lead here, so whatever name is asked for, it is meant (Istio's rule).
+        """
+        parts: tuple[HostPart, ...] = tracker.need(("route-parts", scope, labels, port))
+        mine: list[Any] = [key for name, key in parts if name == host]
         name = names.service_routes(host, port)
+        head = route_configuration_head(name)
+        content = tracker.need(mine[0][2]) if alone and mine else None
+        if content is not None:
+            every = virtual_host_element(virtual_host_head(names.virtual_host(host, port), ("*",)) + content)
+            return resource_of_parts(RDS, name, (head, every))
         last = catch_all_host(tracker.need(("unknown", scope.whole)))
-        return resource_of_parts(RDS, name, (route_configuration_head(name), *tracker.need_all(mine), last))
+        return resource_of_parts(RDS, name, (head, *tracker.need_all(mine), last))
 
     def proxy_routes(self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, name: str) -> Resource:
         """The route configuration of a listener that takes calls of any port, told by the authority they ask for."""
@@ -181,7 +189,8 @@ class SidecarRoutes:
             yield names.sidecar_routes(number), ("routes", view.scope, view.labels, number)
         for port in listening.others:
             if port.protocol is Protocol.AUTO:
-                key = ("service-routes", view.scope, view.labels, port.host, port.port)
+                alone = port.headless or (bool(port.addresses) and not any("/" in each for each in port.addresses))
+                key = ("service-routes", view.scope, view.labels, port.host, port.port, alone)
                 yield names.service_routes(port.host, port.port), key
 
 
