@@ -12,6 +12,7 @@ import msgspec
 
 from plait.agent.identity import Identity
 from plait.agent.protocol import Gone, Istiod, Only, Told, Trouble, Workload
+from plait.kube.backoff import Backoff
 
 if TYPE_CHECKING:
     from plait.agent.authority import Authority
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 #: Bytes of one line, a workload with its token for example.
 _LONGEST: Final = 1 << 20
+_BACKOFF: Final = Backoff(first=0.25, most=15.0)
 
 
 class Agent:
@@ -81,13 +83,18 @@ class Agent:
         self._held[workload.uid] = identity, task
 
     async def _run(self, identity: Identity) -> None:
-        try:
-            await identity.run()
-        except OSError as error:
-            log.warning("%s: no socket for its proxy: %s", identity.workload.name, error)
-            self._say(identity.workload.uid, f"no socket for its proxy: {error}")
-        except Exception:
-            log.exception("%s: its identity has ended", identity.workload.name)
+        """A fault in one identity must not end the others, nor itself for good."""
+        failures = 0
+        while True:
+            try:
+                await identity.run()
+            except OSError as error:
+                log.warning("%s: no socket for its proxy: %s", identity.workload.name, error)
+                self._say(identity.workload.uid, f"no socket for its proxy: {error}")
+            except Exception:
+                log.exception("%s: begin again", identity.workload.name)
+            failures += 1
+            await asyncio.sleep(_BACKOFF.wait(failures))
 
     def _end(self, uid: str) -> None:
         _, task = self._held.pop(uid, (None, None))

@@ -86,10 +86,14 @@ class Identity:
     async def _open(self) -> Door:
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))
-        # The proxy has a uid of its own, and nobody else comes by.
-        os.chmod(self._path, 0o666)  # noqa: PTH101, S103
-        listener.listen(_BACKLOG)
+        try:
+            listener.bind(str(self._path))
+            # The proxy has a uid of its own, and nobody else comes by.
+            os.chmod(self._path, 0o666)  # noqa: PTH101, S103
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
         listener.setblocking(False)
         return await self._server.open(
             listener, {STREAM: partial(self._serve, Whole), DELTA: partial(self._serve, Delta)}

@@ -254,3 +254,13 @@ async def test_a_teller_that_begins_anew_changes_no_certificate(authority, machi
     assert len(authority.asked) == 2
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
+
+
+async def test_a_socket_that_cannot_be_made_is_told_and_tried_again(authority, machine, folder) -> None:
+    machine.client.istiod(authority.istiod)
+    place = folder / "late"
+    machine.client.begin(Workload(uid="late", name="pod late", token="shop/a", folder=str(place)))
+    await until(lambda: machine.troubles)
+    assert "no socket for its proxy" in machine.troubles[0][1]
+    place.mkdir()
+    assert identity(await ask(place / "socket")).endswith("/sa/a")
