@@ -248,12 +248,14 @@ class Builder:
         self._outlet = outlet
         if self._certify is not None:
             self._post(self._certify)
-        for view in self.mirror.views():
-            updates = tuple(
-                ViewUpdate(view.name, type_url, tuple(view.head(type_url).resources.values()))
-                for type_url in view.types()
-            )
-            self._post(Fill(updates, batch=self._batch))
+        told = (
+            ViewUpdate(view.name, type_url, tuple(view.head(type_url).resources.values()))
+            for view in self.mirror.views()
+            for type_url in view.types()
+        )
+        for piece in pieces(told, ViewStore("delivery"), None):
+            if piece.updates or piece.woven:
+                self._post(msgspec.structs.replace(piece, batch=self._batch))
         if self._synced:
             self._post(Serve())
 

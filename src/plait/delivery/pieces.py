@@ -10,7 +10,7 @@ from plait.delivery.splices import Fresh, Spliced, Woven, restored, splice, unwo
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from plait.delivery.store import ViewStore
     from plait.xds.resource import Resource
@@ -24,14 +24,14 @@ def pieces(updates: Iterable[ViewUpdate], known: ViewStore, since: float | None)
     """A publication in pieces, at least one, each of whole views, with large resources as they differ from those in
     `known`, which is brought up to date. `updates` have those of a view together.
     """
-    piece = _Piece()
+    piece = _Piece(known)
     for view, of_view in groupby(updates, key=lambda update: update.view):
         if piece.full:
             yield piece.fill(since)
-            piece = _Piece()
-        piece.views += 1
+            piece = _Piece(known)
+        piece.views.add(view)
         for update in of_view:
-            piece.add(update, known.view(view).head(update.type_url).resources)
+            piece.add(update)
             known.apply((update,))
     yield piece.fill(since)
 
@@ -46,10 +46,11 @@ def updates_of(piece: Fill, known: ViewStore) -> tuple[ViewUpdate, ...]:
 
 
 class _Piece:
-    """What becomes one frame."""
+    """What becomes one frame. What is in it is to be made from what went before it."""
 
-    def __init__(self) -> None:
-        self.views = 0
+    def __init__(self, known: ViewStore) -> None:
+        self.views: set[str] = set()
+        self._known = known
         self._size = 0
         self._updates: list[ViewUpdate] = []
         self._spliced: list[Spliced] = []
@@ -59,14 +60,15 @@ class _Piece:
     @property
     def full(self) -> bool:
         """Whether it is large enough."""
-        return self._size + self._fresh.size > _PIECE or self.views >= _VIEWS
+        return self._size + self._fresh.size > _PIECE or len(self.views) >= _VIEWS
 
-    def add(self, update: ViewUpdate, before: Mapping[str, Resource]) -> None:
-        """What is new in a type of a view that had `before`."""
+    def add(self, update: ViewUpdate) -> None:
+        """What is new in a type of a view."""
+        before = self._known.view(update.view).head(update.type_url).resources
         whole: list[Resource] = []
         for resource in update.upserts:
             old = before.get(resource.name)
-            if old is not None and (woven := weave(update.view, old, resource, self._fresh)) is not None:
+            if (woven := self._weave(update.view, old, resource)) is not None:
                 self._woven.append(woven)
             elif old is not None and (spliced := splice(update.view, old, resource)) is not None:
                 self._spliced.append(spliced)
@@ -78,6 +80,15 @@ class _Piece:
             self._updates.append(update)
         elif whole or update.removed:
             self._updates.append(ViewUpdate(update.view, update.type_url, tuple(whole), update.removed))
+
+    def _weave(self, view: str, old: Resource | None, new: Resource) -> Woven | None:
+        """From the resource before, or from that of another view that has already gone."""
+        if isinstance(new.content, bytes):
+            return None
+        if old is not None:
+            return weave(view, view, old, new, self._fresh)
+        found = self._known.relative(new.type_url, new.name)
+        return weave(view, *found, new, self._fresh) if found is not None and found[0] not in self.views else None
 
     def fill(self, since: float | None) -> Fill:
         """The frame."""

@@ -38,11 +38,12 @@ class Spliced(msgspec.Struct, frozen=True):
 
 
 class Woven(msgspec.Struct, frozen=True):
-    """A resource of a view in parts: the number of one that the resource before has, or one of those that have come
-    with it, counted from -1 down.
+    """A resource of a view in parts: the number of one that the resource of this name in the view `base` has, which may
+    be another view, or one of those that have come with it, counted from -1 down.
     """
 
     view: str
+    base: str
     type_url: str
     name: str
     version: str
@@ -67,20 +68,20 @@ class Fresh:
         return found
 
 
-def weave(view: str, old: Resource, new: Resource, fresh: Fresh) -> Woven | None:
-    """`new` as it is made from `old`; None where it is not in parts that both have."""
+def weave(view: str, base: str, old: Resource, new: Resource, fresh: Fresh) -> Woven | None:
+    """`new` as it is made from `old`, which is in `base`; None where it is not in parts that both have."""
     if isinstance(old.content, bytes) or isinstance(new.content, bytes):
         return None
     numbers = {id(part): number for number, part in enumerate(old.content)}
     if not any(id(part) in numbers for part in new.content):
         return None
     parts = tuple([numbers[id(p)] if id(p) in numbers else fresh.number(p) for p in new.content])
-    return Woven(view, new.type_url, new.name, new.version, parts)
+    return Woven(view, base, new.type_url, new.name, new.version, parts)
 
 
 def unwoven(store: ViewStore, woven: Woven, fresh: tuple[bytes, ...]) -> ViewUpdate:
     """The update of its view that has the resource whole."""
-    old = store.view(woven.view).head(woven.type_url).resources[woven.name].parts
+    old = store.view(woven.base).head(woven.type_url).resources[woven.name].parts
     parts = tuple([old[number] if number >= 0 else fresh[-1 - number] for number in woven.parts])
     return ViewUpdate(woven.view, woven.type_url, (Resource(woven.type_url, woven.name, woven.version, parts),))
 

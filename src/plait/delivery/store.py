@@ -211,6 +211,8 @@ class ViewStore:
         self._made = 0
         # One value for all views that have it: each view's update brings its own.
         self._resources: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
+        #: Where a resource in parts was told last, by type and name.
+        self._in_parts: dict[tuple[str, str], str] = {}
         #: The publication that is in here as a whole.
         self.batch = 0
 
@@ -240,6 +242,9 @@ class ViewStore:
         changed = set()
         for update in updates:
             upserts = tuple([self._resources.setdefault((r.type_url, r.name, r.version), r) for r in update.upserts])
+            for resource in upserts:
+                if isinstance(resource.content, tuple):
+                    self._in_parts[resource.type_url, resource.name] = update.view
             shared = ViewUpdate(update.view, update.type_url, upserts, update.removed)
             if self.view(update.view).apply(shared, self._revision + 1):
                 self._revision += 1
@@ -251,6 +256,12 @@ class ViewStore:
             self._bytes = 0
             self._made += 1
         return frozenset(changed)
+
+    def relative(self, type_url: str, name: str) -> tuple[str, Resource] | None:
+        """The view that was told a resource in parts of this name last, and the resource: others are much like it."""
+        view = self._views.get(self._in_parts.get((type_url, name), ""))
+        found = view.head(type_url).resources.get(name) if view is not None else None
+        return (view.name, found) if view is not None and found is not None else None
 
     def amend(self, view: View, updates: Iterable[ViewUpdate]) -> None:
         """Change a view that only one proxy has, and that is in no store: the pushes of all others stay as they are."""

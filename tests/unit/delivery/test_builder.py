@@ -23,10 +23,14 @@ from plait.delivery.frames import (
     Serve,
     Serving,
 )
+from plait.delivery.pieces import updates_of
 from plait.delivery.standing import TypeStatus
+from plait.delivery.store import ViewStore
 from plait.delivery.wire import Caller, encode_element
 from plait.mesh.node import ProxyNode
-from plait.xds.resource import CDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, RDS, Resource, ViewUpdate
+
+SHARED = b"shared" * 99
 
 
 def cluster(name, version="1"):
@@ -401,3 +405,15 @@ async def test_what_waits_for_its_other_half_waits_no_longer_than_patience(core,
             await asyncio.sleep(0)
         task.cancel()
     assert core.released == ["route"]
+
+
+async def test_a_new_process_is_told_of_resources_in_parts_as_they_are():
+    tables = {f"v{n}": Resource(RDS, "80", str(n), (b"head%d" % n, SHARED, b"end")) for n in range(20)}
+    builder = Builder(Core(), refused=lambda _: None)
+    builder.mirror.apply([ViewUpdate(view, RDS, (table,)) for view, table in tables.items()])
+    outlet, told = Outlet(), ViewStore("delivery")
+    builder.connect(outlet)
+    for frame in outlet.frames:
+        told.apply(updates_of(frame, told))
+    assert {view.name: view.head(RDS).resources["80"] for view in told.views()} == tables
+    assert not any(SHARED in frame.fresh for frame in outlet.frames), "it is in the first views' already"

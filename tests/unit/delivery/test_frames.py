@@ -100,6 +100,21 @@ def test_of_parts_only_new_ones_are_sent_and_once() -> None:
     assert [part for part in piece.fresh if len(part) > 10] == [PARTS[7]]
 
 
+def test_of_another_views_resource_in_parts_only_what_is_new_is_sent() -> None:
+    known, delivery = ViewStore("builder"), ViewStore("delivery")
+    for view, numbers in (("a", [0, 1, 2]), ("b", [0, 7, 2])):
+        (piece,) = pieces([ViewUpdate(view, RDS, (in_parts(numbers, view),))], known, None)
+        delivery.apply(updates_of(piece, delivery))
+    assert [part for part in piece.fresh if len(part) > 10] == [PARTS[7]]
+    one, two = (delivery.view(view).head(RDS).resources["80"].parts for view in "ab")
+    assert one[1] is two[1], "both have it in common"
+    known.drop("a")
+    delivery.drop("a")
+    assert known.relative(RDS, "80") is not None
+    known.drop("b")
+    assert known.relative(RDS, "80") is None
+
+
 async def test_frames_that_wait_for_a_slow_reader_come_in_order() -> None:
     ours, theirs = socket.socketpair()
     async with await Channel.over(ours, Up) as builder, await Channel.over(theirs, Down) as delivery:
