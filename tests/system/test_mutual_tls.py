@@ -256,3 +256,13 @@ def test_a_gateway_with_the_certificate_of_the_mesh(up: Mesh) -> None:
     until("the gateway answers", lambda: "/sa/istio-ingressgateway" in ask(up, *asked)[1])
     assert not run(up, "stranger", "curl", "-skf", "-m", "10", "--connect-to", f"web.example:443:{edge}:8443",
                    "https://web.example/")[0]  # fmt: skip
+
+
+def test_disable_comes_and_goes_without_a_failed_request(up: Mesh) -> None:
+    before = len(calls(up))
+    for mode, seen in (("DISABLE", "None"), ("PERMISSIVE", identity("caller"))):
+        policy(up, mode)
+        until(mode, lambda seen=seen: seen in ask(up, "caller", "http://web/")[1])
+    since = len(calls(up))
+    until("more calls", lambda: len(calls(up)) > since + 50)
+    assert not [call for call in calls(up)[before:] if call[1:3] != GOOD[:2]]
