@@ -70,7 +70,7 @@ class _Piece:
             old = before.get(resource.name)
             if (woven := self._weave(update.view, old, resource)) is not None:
                 self._woven.append(woven)
-            elif old is not None and (spliced := splice(update.view, old, resource)) is not None:
+            elif old is not None and (spliced := self._splice(update.view, old, resource)) is not None:
                 self._spliced.append(spliced)
                 self._size += len(spliced.middle)
             else:
@@ -89,6 +89,11 @@ class _Piece:
             return weave(view, view, old, new, self._fresh)
         found = self._known.relative(new.type_url, new.name)
         return weave(view, *found, new, self._fresh) if found is not None and found[0] not in self.views else None
+
+    @staticmethod
+    def _splice(view: str, old: Resource, new: Resource) -> Spliced | None:
+        """Only of one that is in no parts: delivery must have the same parts as we, to be told of them next time."""
+        return splice(view, old, new) if isinstance(new.content, bytes) else None
 
     def fill(self, since: float | None) -> Fill:
         """The frame."""

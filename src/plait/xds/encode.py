@@ -73,7 +73,8 @@ def resource_of_blocks(type_url: str, name: str, head: Part, blocks: Sequence[Pa
     data, digests = zip(head, *blocks, tail, strict=True)
     version = content_hash(b"".join(digests))
     before, after = _around(type_url, name, version, sum(map(len, data)))
-    return Resource(type_url, name, version, (before + head.data, *data[1:-1], tail.data + after))
+    # Equal versions have equal parts: what is empty counts in neither.
+    return Resource(type_url, name, version, (before + head.data, *filter(None, data[1:-1]), tail.data + after))
 
 
 def resource_of_parts(type_url: str, name: str, parts: Sequence[Part]) -> Resource:

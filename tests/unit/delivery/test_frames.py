@@ -64,25 +64,27 @@ def test_of_a_large_resource_only_what_is_new_is_sent() -> None:
     assert splice("out", hosts([*range(10)], "v1"), hosts([*range(10, 20)], "v2")) is None
 
 
-PARTS = [f"{number:04}".encode() * 300 for number in range(8)]
+PARTS = [f"{number:04}".encode() * 1500 for number in range(8)]
 
 
 def in_parts(numbers: list[int], version: str) -> Resource:
     return Resource(RDS, "80", version, (version.encode(), *(PARTS[number] for number in numbers), b"end"))
 
 
-@given(
-    st.lists(
-        st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 7), unique=True, max_size=8), min_size=1),
-        min_size=2,
-        max_size=6,
-    )
-)
-def test_a_resource_in_parts_is_whole_again_on_the_other_side(publications: list[dict[str, list[int]]]) -> None:
+#: Numbers of parts, and whether the resource is in parts at all: an EnvoyFilter makes it one piece.
+TABLES = st.tuples(st.sampled_from([[], [0, 1], [0, 1, 2, 3], [0, 1, 2, 4], [0, 2, 1], [5, 6]]), st.booleans())
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), TABLES, min_size=1), min_size=2, max_size=6))
+def test_a_resource_in_parts_is_whole_again_on_the_other_side(
+    publications: list[dict[str, tuple[list[int], bool]]],
+) -> None:
     builder, delivery = ViewStore("builder"), ViewStore("delivery")
     told: dict[str, Resource] = {}
     for number, tables in enumerate(publications):
-        told |= {view: in_parts(numbers, f"{view}{number}") for view, numbers in tables.items()}
+        for view, (numbers, parted) in tables.items():
+            made = in_parts(numbers, f"{view}{number}")
+            told[view] = made if parted else Resource(RDS, "80", made.version, made.encoded)
         changes = [ViewUpdate(view, RDS, (told[view],)) for view in sorted(tables)]
         for piece in pieces(changes, builder, None):
             assert len({*piece.fresh}) == len(piece.fresh)
