@@ -6,6 +6,8 @@ import base64
 import json
 import re
 import subprocess
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,3 +201,126 @@ def test_a_root_of_ones_own_is_taken_and_a_bad_one_is_told(running: Mesh, tmp_pa
     logs = running.kubectl("logs", "-n", SYSTEM, "deploy/istiod").stdout
     assert "PRIVATE KEY" not in logs
     assert files["ca-key.pem"].splitlines()[3] not in logs
+
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio-injection: enabled}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: shop}
+spec: {selector: {app: server}, ports: [{name: http, port: 80, targetPort: 8080}]}
+"""
+WORKLOAD = """
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME, namespace: shop}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      containers:
+      - name: NAME
+        image: fortio/fortio
+        args: [server]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /echo, port: 8080}, periodSeconds: 1}
+"""
+
+
+class Calls(threading.Thread):
+    """Calls from a client's pod, round after round, until told to stop; `codes` counts what was answered."""
+
+    def __init__(self, mesh: Mesh, codes: Counter[str]) -> None:
+        super().__init__()
+        self.codes = codes
+        self._stopping = threading.Event()
+        self._mesh = mesh
+
+    def run(self) -> None:
+        load = ("fortio", "load", "-quiet", "-qps", "40", "-t", "1s", "-json", "-", "http://server/echo")
+        while not self._stopping.is_set():
+            done = self._mesh.kubectl("exec", "-n", "shop", "deploy/client", "--", *load, code=None)
+            if done.returncode == 0:
+                self.codes.update(json.loads(done.stdout)["RetCodes"])
+
+    def stop(self) -> None:
+        """After the round that is under way."""
+        self._stopping.set()
+        self.join()
+
+    def more(self) -> None:
+        """Wait for answers that began after now."""
+        here = self.codes["200"]
+        until("calls are answered", lambda: self.codes["200"] > here + 80)
+
+
+def test_a_root_is_exchanged_in_three_steps_and_no_call_fails(running: Mesh, tmp_path: Path) -> None:
+    shop = SHOP + "".join(WORKLOAD.replace("NAME", name) for name in ("server", "client"))
+    running.kubectl("apply", "-f", "-", given=shop)
+
+    def ready(*names: str) -> None:
+        for name in names:
+            running.kubectl("-n", "shop", "rollout", "status", f"deploy/{name}", "--timeout=90s")
+        # A pod that still says goodbye has a certificate of before.
+        until("the pods before are gone", lambda: len(running.get("pods", "-n", "shop")["items"]) == 2)
+
+    def restarted(name: str) -> None:
+        running.kubectl("-n", "shop", "rollout", "restart", f"deploy/{name}")
+        ready(name)
+
+    ready("server", "client")
+    old = running.get("secret", "istio-ca-secret", "-n", SYSTEM)["data"]
+    new = own_root(tmp_path)
+    roots = {"old": root(running), "both": root(running) + new["root-cert.pem"], "new": new["root-cert.pem"]}
+
+    def take(authority: str, trusted: str) -> None:
+        """Put a Secret, and wait until all proxies of the shop trust what it says."""
+        files = {key: base64.b64encode(text.encode()).decode() for key, text in new.items()}
+        data = {
+            **(old if authority == "old" else files),
+            "root-cert.pem": base64.b64encode(roots[trusted].encode()).decode(),
+        }
+        made = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "cacerts", "namespace": SYSTEM},
+            "data": data,
+        }
+        running.kubectl("apply", "-f", "-", given=json.dumps(made))
+        until("the roots are everywhere", lambda: root(running, "shop") == roots[trusted])
+        wanted = {"both": 2, "new": 1, "old": 1}[trusted]
+
+        def trusts(name: str) -> bool:
+            shown = running.plait("proxy-config", "secret", f"deploy/{name}", "-n", "shop", code=None).stdout
+            return shown.count("ROOTCA") == wanted
+
+        until("the proxies trust them", lambda: trusts("server") and trusts("client"))
+        calls.more()
+
+    calls = Calls(running, Counter())
+    calls.start()
+    try:
+        take("old", "both")
+        take("new", "both")
+        restarted("server")
+        # A call from a pod that goes may be cut off with it: nobody calls meanwhile.
+        calls.stop()
+        restarted("client")
+        calls = Calls(running, calls.codes)
+        calls.start()
+        take("new", "new")
+    finally:
+        calls.stop()
+    assert set(calls.codes) == {"200"}, calls.codes
+    running.kubectl("delete", "secret", "cacerts", "-n", SYSTEM)
+    until("the mesh's own root is back", lambda: root(running) == roots["old"])
