@@ -15,7 +15,7 @@ INJECT = "sidecar.istio.io/inject"
 TRAFFIC = "traffic.sidecar.istio.io/"
 SERVER = ["python", "-u", "-m", "http.server", "8000"]
 #: How Envoy names itself to who asked through it, and the address under which it calls its application.
-ENVOY, FROM_SIDECAR = "istio-envoy", "127.0.0.6"
+ENVOY, FROM_SIDECAR = "envoy", "127.0.0.6"
 
 
 def container(name: str = "app") -> dict:

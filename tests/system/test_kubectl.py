@@ -199,8 +199,9 @@ with socket.socket() as s: print("nothing", s.connect_ex(("server.meshed", 81)) 
         assert any(line.startswith("hello 220 server-") for line in lines), (caller, text)
         # No route knows this name, so the sidecar lets the call through to the Service's address.
         assert any(line.startswith("strange server-") for line in lines), (caller, text)
-    assert "by istio-envoy" in said["meshed", "meshed"]
-    assert "by istio-envoy" not in said["meshed", "excluded"]
+    # Istio: `envoy` is the caller's sidecar, `istio-envoy` the called one's.
+    assert "by envoy" in said["meshed", "meshed"]
+    assert "by envoy" not in said["meshed", "excluded"]
 
 
 def test_endpoints_that_somebody_wrote_are_reached_and_go_with_their_service(up: Mesh) -> None:
@@ -255,8 +256,8 @@ print(by()); os.setgid(1337); os.setuid(1337); print(by())
         "apply", "-f", "-", given=manifest(pod("two-uids", "meshed", "python", "-c", call, restartPolicy="Never"))
     )
     captured, free = finished(up, "meshed", "two-uids").splitlines()
-    assert "envoy" in captured
-    assert "envoy" not in free
+    assert captured == "envoy", "the caller's sidecar"
+    assert free == "istio-envoy", "the called one's alone"
 
 
 def test_root_in_a_pod_is_not_root_of_the_machine(up: Mesh) -> None:

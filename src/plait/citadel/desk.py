@@ -114,7 +114,11 @@ class Desk:
             self.counts.refused += 1
             log.warning("no certificate for service account %s: %s", who, error)
             await stream.refuse(Refusal.INVALID_ARGUMENT, str(error))
-        await stream.send(answer)
+        try:
+            await stream.send(answer)
+        except ConnectionError:
+            # Whoever asked is gone, and asks again if it still lives.
+            return
         self.counts.issued += 1
 
     def answer(self, message: bytes, caller: Caller, authority: Authority) -> bytes:

@@ -163,3 +163,13 @@ async def test_logs_hold_no_request_and_no_certificate(caplog) -> None:
     assert "certificate for spiffe://cluster.local/ns/sock-shop/sa/carts until" in caplog.text
     assert "BEGIN" not in caplog.text
     assert csr.splitlines()[1] not in caplog.text
+
+
+async def test_a_caller_that_leaves_before_the_answer_is_no_error() -> None:
+    class Gone(Call):
+        async def send(self, message: bytes) -> None:  # noqa: ARG002
+            raise ConnectionError("the stream is over")
+
+    at = desk()
+    await at.handle(Gone(request(signing_request())))  # type: ignore[arg-type]
+    assert at.counts == Counts(asked=1)

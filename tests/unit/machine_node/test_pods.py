@@ -189,7 +189,11 @@ async def test_what_a_container_leaves_running_ends_with_it(cluster):
         return "sleep 7654321" not in cluster.machine.command_lines()
 
     await cluster.until("left-over process ended", ended)
-    assert "sleep 1234567" in cluster.machine.command_lines()
+
+    async def stays():
+        return "sleep 1234567" in cluster.machine.command_lines()
+
+    await cluster.until("the other container runs", stays)
 
 
 async def test_liveness_and_startup_probes(cluster):
