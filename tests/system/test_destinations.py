@@ -262,7 +262,8 @@ def test_a_failed_call_is_tried_again_as_often_as_said(fleet: Fleet) -> None:
     route(fleet, retries={"attempts": 3, "retryOn": "5xx"})
     until("three retries", lambda: (fleet.call()[0][0], fleet.tried()) == (500, 4))
     fleet.fail("a", status=200)
-    assert set(fleet.answers(10)) == {"a"}, "retries go to endpoints that have not been tried"
+    # Envoy draws six times at the most for one that has not been tried: 3 calls in 1,000 find none (1 in 5 otherwise).
+    assert fleet.answers(60)["a"] >= 57, "retries go to endpoints that have not been tried"
 
 
 def test_a_budget_bounds_the_retries_of_all_calls_together(fleet: Fleet, policy: Callable[..., None]) -> None:
