@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ for number in itertools.count():
     print(number, *words, flush=True)
     time.sleep(0.02)
 """
+OUTPUT: dict[str, Any] = {"capture_output": True, "text": True}
 #: A life of so many seconds is what the short-lived pods' certificates have.
 LIFE = 8
 
@@ -105,8 +107,12 @@ def pid(mesh: Mesh, name: str = "agent") -> int | None:
 
 def sockets(mesh: Mesh) -> set[str]:
     """The pods for which the agent has a socket."""
-    folder = Path(f"/proc/{pid(mesh, 'init')}/root/run/plait/agent")
-    return {each.parent.name for each in folder.glob("*/socket")}
+    target = str(pid(mesh, "init"))
+    # The folder is the agent's alone; of an ordinary user's mesh only its own root can look.
+    within = ["--user"] if Path(f"/proc/{target}/ns/user").readlink() != Path("/proc/self/ns/user").readlink() else []
+    look = ["find", "/run/plait/agent", "-name", "socket"]
+    done = subprocess.run(["nsenter", "-t", target, *within, "--mount", "--", *look], check=True, **OUTPUT)
+    return {Path(line).parent.name for line in done.stdout.splitlines()}
 
 
 def living(mesh: Mesh) -> set[str]:

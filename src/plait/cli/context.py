@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -73,7 +74,14 @@ def stop(message: str, code: int = FAILED) -> NoReturn:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; failures of the API become messages."""
+    # Ctrl-C in the middle of making an event loop would leave half of one, which complains when it is collected.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return asyncio.run(work)
+        with asyncio.Runner() as runner:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            return runner.run(work)
     except (ApiError, AccessError) as error:
         stop(str(error))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        work.close()

@@ -33,6 +33,8 @@ _LINKS = {
     "dev/stderr": "/proc/self/fd/2", "dev/ptmx": "pts/ptmx", "dev/core": "/proc/kcore", "var/run": "/run",
     "var/lock": "/run/lock", "etc/mtab": "/proc/mounts",
 }  # fmt: skip
+#: Whom a machine knows.
+_USERS = ("passwd", "group")
 #: Files that are bound over, per pod.
 POD_FILES = ("hosts", "hostname", "resolv.conf")
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -342,6 +344,10 @@ def _make_skeleton(skeleton: Path, python: Path) -> None:
         (skeleton / name).symlink_to(target)
     for name in POD_FILES:
         (skeleton / "etc" / name).touch(mode=0o644)
+    if in_user_namespace():
+        # The host's own belong to nobody here, so that an image could not add a user of its own.
+        for name in _USERS:
+            shutil.copyfile(Path("/etc", name), skeleton / "etc" / name)
     for name, numbers in _DEVICES.items():
         place = skeleton / "dev" / name
         try:
