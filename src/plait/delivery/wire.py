@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from google.protobuf.message import DecodeError
 
+from plait.kit import protowire
 from plait.mesh.node import ProxyNode
 from plait.proxy.words import reason
 
@@ -148,7 +149,13 @@ def encode_response(type_url: str, nonce: str, elements: Iterable[bytes], remove
 
 def response_parts(type_url: str, nonce: str, elements: Iterable[bytes], removed: Iterable[str]) -> tuple[bytes, ...]:
     """The same in parts: small elements as one, so that they are few."""
-    rest = b"".join((_text(_TYPE_URL, type_url), _text(_NONCE, nonce), *[_text(_REMOVED, name) for name in removed]))
+    rest = b"".join(
+        (
+            protowire.element(_TYPE_URL, type_url),
+            protowire.element(_NONCE, nonce),
+            *[protowire.element(_REMOVED, name) for name in removed],
+        )
+    )
     parts: list[bytes] = []
     small: list[bytes] = []
     for element in elements:
@@ -162,23 +169,7 @@ def response_parts(type_url: str, nonce: str, elements: Iterable[bytes], removed
 
 def encode_element(*, type_url: str, name: str, version: str, value: bytes) -> bytes:
     """A `resources` element: tag 0x12 and length before a Resource (version 1, resource 2 as Any, name 3)."""
-    wrapped = _text(1, type_url) + _bytes(2, value)
-    return _bytes(2, _text(1, version) + _bytes(2, wrapped) + _text(3, name))
-
-
-def _text(number: int, value: str) -> bytes:
-    return _bytes(number, value.encode())
-
-
-def _bytes(number: int, value: bytes) -> bytes:
-    """A length-delimited field (wire type 2)."""
-    return bytes((number << 3 | 2,)) + _varint(len(value)) + value
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    wrapped = protowire.element(1, type_url) + protowire.element(2, value)
+    return protowire.element(
+        2, protowire.element(1, version) + protowire.element(2, wrapped) + protowire.element(3, name)
+    )

@@ -19,6 +19,8 @@ class WireError(ValueError):
 
 def varint(number: int) -> bytes:
     """A number from 0 to 2⁶⁴ - 1."""
+    if number < 0x80:
+        return bytes((number,))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

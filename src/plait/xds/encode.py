@@ -1,4 +1,4 @@
-"""Envoy messages -> named, versioned bytes. The only place that knows protobuf's wire format.
+"""Envoy messages -> named, versioned bytes.
 
 Concatenation is meaning on the wire: repeated fields append, so a list of encoded elements is their plain join. That is
 how a route configuration of a thousand virtual hosts is made from kept parts without building messages.
@@ -13,6 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
 from plait.kit.digest import content_hash, digest
+from plait.kit.protowire import varint
 from plait.xds.resource import Resource
 
 _RESOURCES: Final = 2
@@ -37,18 +38,7 @@ def length_delimited(field: int, data: bytes) -> bytes:
 
 def _head(field: int, size: int) -> bytes:
     """Tag and length of a field of wire type 2."""
-    return _varint(field << 3 | 2) + _varint(size)
-
-
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    return varint(field << 3 | 2) + varint(size)
 
 
 def packed(message: Any) -> AnyMessage:
