@@ -7,6 +7,7 @@ import datetime as dt
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import grpc
 import grpc.aio
@@ -132,7 +133,8 @@ async def test_only_secrets_are_served(authority, machine) -> None:
 
 async def test_certificates_are_renewed_in_the_middle_of_their_life(authority, machine) -> None:
     machine.client.istiod(authority.istiod)
-    socket = machine.begin("a", "shop/a", seconds=2)
+    life = 4
+    socket = machine.begin("a", "shop/a", seconds=life)
     async with asyncio.timeout(30), sds(socket, STREAM) as stream:
         await stream.write(DiscoveryRequest(resource_names=["default"], type_url=TYPE))
         seen = []
@@ -144,7 +146,9 @@ async def test_certificates_are_renewed_in_the_middle_of_their_life(authority, m
     assert len({each.serial_number for each in seen}) == 3
     keys = {each.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for each in seen}
     assert len(keys) == 3, "each certificate has a key of its own"
-    assert set(authority.asked) == {("shop/a", 2)}
+    assert set(authority.asked) == {("shop/a", life)}
+    for before, after in pairwise(seen):
+        assert (after.not_valid_after_utc - before.not_valid_after_utc).total_seconds() < life, "the next comes in time"
 
 
 async def test_an_authority_that_refuses_or_is_not_there_is_told_and_asked_again(authority, machine) -> None:

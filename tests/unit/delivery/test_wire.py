@@ -60,6 +60,16 @@ def test_the_node_is_read():
     assert (caller.node.service_account, caller.version, caller.cluster_id) == ("gw", "1", "west")
 
 
+@pytest.mark.parametrize(("said", "has"), [({}, False), ({"WORKLOAD_CERTIFICATES": True}, True),
+                                           ({"WORKLOAD_CERTIFICATES": False}, False)])  # fmt: skip
+def test_a_proxy_has_certificates_only_if_it_says_so(said, has):
+    """One of a mesh of before has no cluster from which it could get them, and would refuse what names it."""
+    message = DeltaDiscoveryRequest(type_url=CDS)
+    message.node.id = "sidecar~10.0.0.1~web.shop~shop.svc.cluster.local"
+    message.node.metadata.update(said)
+    assert decode_caller(message.SerializeToString()).node.certificates is has
+
+
 @pytest.mark.parametrize("identifier", ["", "a", "waypoint~1~p.n~d", "sidecar~1~nodots~d", "sidecar~1~.n~d", "a~b~c"])
 def test_a_bad_node_id_is_refused(identifier):
     message = DeltaDiscoveryRequest(type_url=CDS)
