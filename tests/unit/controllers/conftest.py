@@ -56,6 +56,7 @@ class FakeApi:
     checks: list[Callable[[], None]] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     broken: list[BaseException] = field(default_factory=list)
+    waiting_at: dict[Kind, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -78,11 +79,25 @@ class FakeApi:
             raise self.broken[0]
 
     async def rest(self) -> None:
-        """Until no controller has anything ready to do, and for some steps more."""
+        """Until every watch has delivered all there is, no controller has anything to do now or soon, and nothing
+        of it has changed for some steps.
+        """
         quiet = 0
-        while quiet < 50:
-            await asyncio.sleep(0)
-            quiet = quiet + 1 if all(each.queue.idle for each in self.controllers.all) else 0
+        async with asyncio.timeout(20):
+            while quiet < 50:
+                # Watches are opened again, and refused writes repeated, after times that are real.
+                await asyncio.sleep(0 if quiet else 0.001)
+                quiet = quiet + 1 if self._all_known() and not self._work() else 0
+
+    def _all_known(self) -> bool:
+        return all(at == (self.epoch, self.version) for at in self.waiting_at.values())
+
+    def _work(self) -> bool:
+        soon = asyncio.get_running_loop().time() + 5.0
+        return any(
+            not each.queue.idle or any(timer.when() < soon for timer in each.queue._timers.values())
+            for each in self.controllers.all
+        )
 
     async def edit(self, kind: Kind, name: str, change: Callable[[dict], object], namespace: str = "shop") -> dict:
         while True:
@@ -139,6 +154,7 @@ class FakeApi:
             raise fail(Gone, 410, "Expired")
         while True:
             async with self.changed:
+                self.waiting_at[kind] = epoch, since
                 await self.changed.wait_for(lambda seen=since: epoch != self.epoch or self.version > seen)
             if epoch != self.epoch:
                 raise Unreachable.because("fake", ConnectionError("cut"), sent=True)
