@@ -16,7 +16,7 @@ PORT: Final = 15012
 
 
 class Identities:
-    """See `plait.machine.node.identity.Identities`; `find` is to be called when Services have changed."""
+    """See `plait.machine.node.host.Identities`; `find` is to be called when Services have changed."""
 
     def __init__(self, agent: AgentClient, names: Names) -> None:
         self._agent = agent

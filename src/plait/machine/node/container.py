@@ -15,23 +15,25 @@ from plait.machine.cgroups.groups import joins
 from plait.machine.init.client import InitError
 from plait.machine.node.actions import Place, perform
 from plait.machine.node.backoff import remaining, restarts
+from plait.machine.node.context import ContainerContext
 from plait.machine.node.creation import Created, StartError, create, terminated
 from plait.machine.node.images import role_of
 from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.limiting import group_name, limit, unlimit
+from plait.machine.node.leftovers import end_leftovers
+from plait.machine.node.limiting import limit, unlimit
 from plait.machine.node.prober import Unhealthy, watch_health
 from plait.machine.node.processes import has_own_root
-from plait.machine.node.record import ContainerRecord, Running, Terminated, Waiting, process_name
+from plait.machine.node.record import ContainerRecord, Running, Terminated, Waiting
 from plait.machine.node.script import enter
-from plait.machine.node.supervision import finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from plait.machine.init.protocol import Process
+    from plait.machine.node.context import PodContext
     from plait.machine.node.events import Field
     from plait.machine.node.images import Image, Role
-    from plait.machine.node.pod import Pod
+    from plait.machine.node.pod_sandbox import PodSandbox
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ _LAYERS_POLL = 2.0
 class Container:
     """See the module. The pod gives it its spec, its record, and a place to run in."""
 
-    def __init__(self, pod: Pod, spec: Mapping[str, Any], *, field: Field, policy: str) -> None:
+    def __init__(
+        self, pod: PodContext, sandbox: PodSandbox, spec: Mapping[str, Any], *, field: Field, policy: str
+    ) -> None:
         self.name: str = spec["name"]
         self.spec = spec
         self.init = field == "initContainers"
@@ -54,7 +58,9 @@ class Container:
         self.record.image = spec.get("image", "")
         #: Set once the container has started and, if it has a readiness probe, has been ready.
         self.up = asyncio.Event()
+        self._context = ContainerContext(pod, spec, self.record)
         self._pod = pod
+        self._sandbox = sandbox
         self._host = pod.host
         self._made: Created | None = None
         if self.record.started and self.record.ready:
@@ -63,12 +69,7 @@ class Container:
     @property
     def process(self) -> str:
         """Init's name of the newest process."""
-        return process_name(self._pod.record.uid, self.name, self.record.attempt)
-
-    @property
-    def group(self) -> str:
-        """The name of the newest process's control groups."""
-        return group_name(self._pod.record.uid, self.name, self.record.attempt)
+        return self._context.process
 
     @property
     def running(self) -> bool:
@@ -112,7 +113,7 @@ class Container:
 
     async def place(self) -> Place | None:
         """Where probes and hooks act; None when the process has ended."""
-        pause, ip = self._pod.sandbox.pause, self._pod.record.ip
+        pause, ip = self._sandbox.pause, self._pod.record.ip
         inner = await self._host.processes.inner_pid(self.process, ready=has_own_root)
         if inner is None or pause is None or ip is None:
             return None
@@ -125,7 +126,7 @@ class Container:
             identity=made.identity,
             env=made.env,
             workdir=made.workdir,
-            joins=joins(self._host.settings.ground, self.group),
+            joins=joins(self._host.settings.ground, self._context.group),
         )
 
     # starting
@@ -140,7 +141,7 @@ class Container:
         retry = _RETRY_FIRST
         while True:
             try:
-                made = await create(self._pod, self, image, layers)
+                made = await create(self._context, self._sandbox, image, layers)
                 break
             except StartError as error:
                 self._wait(error.reason, str(error))
@@ -153,7 +154,7 @@ class Container:
         await self._spawn(made)
 
     async def _spawn(self, made: Created) -> None:
-        pause = self._pod.sandbox.pause
+        pause = self._sandbox.pause
         if pause is None:
             return
         async with self._pod.spawning:
@@ -163,7 +164,7 @@ class Container:
             request = made.spawn(
                 name=self.process,
                 argv=enter(pause, made.folder / "start.sh", self._limit()),
-                log=str(self._pod.log(self.name, self.record.attempt)),
+                log=str(self._context.log),
             )
             try:
                 async with self._host.starts:
@@ -181,7 +182,7 @@ class Container:
     def _limit(self) -> tuple[str, ...]:
         """How the process comes under the container's limits; one that cannot be set is told, and the process runs."""
         try:
-            return limit(self._host.settings.ground, self.group, self.spec)
+            return limit(self._host.settings.ground, self._context.group, self.spec)
         except (OSError, ValueError) as error:
             self._event("LimitsNotSet", f"Container {self.name} runs without its limits: {error}", warning=True)
             return ()
@@ -194,7 +195,7 @@ class Container:
         self._event("Created", f"Created container: {self.name}")
         self._event("Started", f"Started container {self.name}")
         self.record.state = Terminated(
-            exit_code=0, reason="Completed", started_at=now, finished_at=now, container_id=self._pod.container_id(self)
+            exit_code=0, reason="Completed", started_at=now, finished_at=now, container_id=self._context.id
         )
         self._changed()
 
@@ -253,7 +254,7 @@ class Container:
     async def _recall(self) -> Created:
         """What is known of a container that an earlier node started."""
         image = await self._image()
-        self._made = await create(self._pod, self, image, (), only_plan=True)
+        self._made = await create(self._context, self._sandbox, image, (), only_plan=True)
         return self._made
 
     # running
@@ -330,7 +331,7 @@ class Container:
     def _ended(self, process: Process) -> None:
         if not isinstance(self.record.state, Running):
             return
-        self.record.state = terminated(self._pod, self, process)
+        self.record.state = terminated(self._context, process)
         ran = self.record.state.finished_at - process.started_at
         self.record.failures = self._host.backoff.failures(self.record.failures, ran)
         self.record.ready = self.init and self.record.state.exit_code == 0 and self.policy != "Always"
@@ -343,12 +344,12 @@ class Container:
     async def _clean_up(self) -> None:
         """End what the container's processes left running in the pod, and free its file system."""
         async with self._pod.spawning:
-            await finish(self._host, self._pod, self.process)
-        await unlimit(self._host.settings.ground, self.group)
+            if (pause := self._sandbox.pause) is not None:
+                await end_leftovers(self._host.processes, self._pod.record.uid, pause, ended=self.process)
+        await unlimit(self._host.settings.ground, self._context.group)
         await self._host.processes.forget(self.process)
-        folder = self._pod.container_folder(self.name)
         with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.rmtree, folder)
+            await asyncio.to_thread(shutil.rmtree, self._context.folder)
 
     def _again(self) -> bool:
         state = self.record.state
@@ -375,7 +376,7 @@ class Container:
         self.record.failures = self._host.backoff.failures(self.record.failures, 0.0)
         self.record.state = Terminated(
             exit_code=code, reason=reason, message=message, started_at=None, finished_at=now,
-            container_id=self._pod.container_id(self),
+            container_id=self._context.id,
         )  # fmt: skip
         self._event("Failed", f"Error: {message}", warning=True)
         self._changed()

@@ -40,9 +40,10 @@ from plait.mesh.locality import NOWHERE, Locality, of_labels
 
 if TYPE_CHECKING:
     from plait.machine.init.protocol import Process
-    from plait.machine.node.container import Container
+    from plait.machine.node.context import ContainerContext, PodContext
+    from plait.machine.node.identity import PodIdentity
     from plait.machine.node.images import Image
-    from plait.machine.node.pod import Pod
+    from plait.machine.node.pod_sandbox import PodSandbox
 
 _TERMINATION_LOG = "/dev/termination-log"
 _MESSAGE_LIMIT = 4096
@@ -84,22 +85,23 @@ class Created:
 
 
 async def create(
-    pod: Pod, container: Container, image: Image, layers: tuple[Path, ...], *, only_plan: bool = False
+    container: ContainerContext, sandbox: PodSandbox, image: Image, layers: tuple[Path, ...], *, only_plan: bool = False
 ) -> Created:
     """Lay out a container's file system and write its start script; `only_plan` touches no files.
 
     Raises StartError, and ApiError where the API has to be asked and does not answer.
     """
-    host, spec = pod.host, container.spec
+    pod, spec = container.pod, container.spec
+    host = pod.host
     try:
         who = identity(pod.object, spec, image_user=image.user)
     except SecurityError as error:
         raise StartError("CreateContainerConfigError", str(error)) from error
     if host.settings.one_uid:
         who = on_one_uid(who, marks=image.role == "proxy" and is_sidecar_proxy(tuple(spec.get("args") or ())))
-    env = await _environment(pod, container, image, who)
+    env = await _environment(container, image, who)
     workdir = spec.get("workingDir") or image.workdir
-    folder = pod.container_folder(container.name)
+    folder = container.folder
     terminal = bool(spec.get("tty"))
     if terminal:
         env = {"TERM": "xterm", **env}
@@ -120,11 +122,11 @@ async def create(
         await asyncio.to_thread(shutil.rmtree, folder)
     folder.mkdir(parents=True)
     proxy = image.role == "proxy"
-    words = _words(pod, container, image, env)
-    mounts = [*_pod_mounts(pod), *await _volumes(pod, container, image, layers=layers, who=who, env=env)]
+    words = _words(container, image, env)
+    mounts = [*_pod_mounts(pod), *await _volumes(container, sandbox, image, layers=layers, who=who, env=env)]
     if proxy:
-        mounts.append(await _proxy_mount(pod, container, folder, env, who))
-        mounts += [pod.identity.mount] if pod.identity.wanted else []
+        mounts.append(await _proxy_mount(container, sandbox.identity, env, who))
+        mounts += [sandbox.identity.mount] if sandbox.identity.wanted else []
     root = make_root(folder, host.base, layers, host.folders.links)
     write_programs(root, image.programs, python=host.settings.python)
     placed = place_mounts(root, [*host.base.mounts, *mounts])
@@ -136,13 +138,13 @@ async def create(
     return made
 
 
-def terminated(pod: Pod, container: Container, process: Process) -> Terminated:
+def terminated(container: ContainerContext, process: Process) -> Terminated:
     """What the end of a container's process means."""
-    host, folder, code = pod.host, pod.container_folder(container.name), process.exit_code or 0
+    folder, code = container.folder, process.exit_code or 0
     reason, message = "Completed" if code == 0 else "Error", _message(folder)
     if code == FAILED and (problem := _text(folder / "start.err")):
         code, reason, message = 128, "StartError", f'failed to start container "{container.name}": {problem}'
-    elif code != 0 and out_of_memory(host.settings.ground, container.group):
+    elif code != 0 and out_of_memory(container.pod.host.settings.ground, container.group):
         reason = "OOMKilled"
     return Terminated(
         exit_code=code,
@@ -151,13 +153,14 @@ def terminated(pod: Pod, container: Container, process: Process) -> Terminated:
         signal=process.signal,
         started_at=process.started_at,
         finished_at=process.ended_at or time.time(),
-        container_id=pod.container_id(container),
+        container_id=container.id,
     )
 
 
-async def _environment(pod: Pod, container: Container, image: Image, who: Identity) -> dict[str, str]:
+async def _environment(container: ContainerContext, image: Image, who: Identity) -> dict[str, str]:
+    pod = container.pod
     host, namespace = pod.host, pod.record.namespace
-    await host.objects.prefetch(namespace, pod.references)
+    await pod.prefetch()
     linked = pod.object["spec"].get("enableServiceLinks") is not False
     base = base_variables(
         hostname=pod.hostname,
@@ -180,13 +183,14 @@ async def _environment(pod: Pod, container: Container, image: Image, who: Identi
         raise StartError("CreateContainerConfigError", f"resourceFieldRef: {error}") from error
 
 
-def _words(pod: Pod, container: Container, image: Image, env: Mapping[str, str]) -> tuple[str, ...]:
+def _words(container: ContainerContext, image: Image, env: Mapping[str, str]) -> tuple[str, ...]:
+    settings = container.pod.host.settings
     command, args = container.spec.get("command") or (), container.spec.get("args") or ()
     if image.role == "proxy" and not command:
-        return proxy_command(pod.host.settings.envoy, args)
+        return proxy_command(settings.envoy, args)
     if image.role == "pause" and not command:
         return ("sleep", "infinity")
-    words = argv(image, command, args, env, python=pod.host.settings.python)
+    words = argv(image, command, args, env, python=settings.python)
     if not words:
         raise StartError(
             "CreateContainerError",
@@ -195,16 +199,23 @@ def _words(pod: Pod, container: Container, image: Image, env: Mapping[str, str])
     return words
 
 
-def _pod_mounts(pod: Pod) -> list[Mount]:
+def _pod_mounts(pod: PodContext) -> list[Mount]:
     files = [Mount(source=str(pod.folder / name), target=f"/etc/{name}") for name in POD_FILES]
     return [*files, Mount(source=str(pod.folder / "shm"), target="/dev/shm")]  # noqa: S108  (the pod's own)
 
 
 async def _volumes(
-    pod: Pod, container: Container, image: Image, *, layers: tuple[Path, ...], who: Identity, env: Mapping[str, str]
+    container: ContainerContext,
+    sandbox: PodSandbox,
+    image: Image,
+    *,
+    layers: tuple[Path, ...],
+    who: Identity,
+    env: Mapping[str, str],
 ) -> list[Mount]:
+    pod = container.pod
     try:
-        mounts = pod.sandbox.volumes.mounts(container.spec, env)
+        mounts = sandbox.volumes.mounts(container.spec, env)
     except VolumeError as error:
         raise StartError("ContainerCreating", str(error), event="FailedMount", event_text=str(error)) from error
     own = {mount.target.rstrip("/") for mount in mounts}
@@ -225,10 +236,11 @@ async def _volumes(
     return mounts
 
 
-async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mapping[str, str], who: Identity) -> Mount:
+async def _proxy_mount(container: ContainerContext, known: PodIdentity, env: Mapping[str, str], who: Identity) -> Mount:
     """Envoy's bootstrap, which only Envoy may read."""
+    pod, folder = container.pod, container.folder
     ip = pod.record.ip or ""
-    token = await pod.identity.token()
+    token = await known.token()
     args, marks = tuple(container.spec.get("args") or ()), pod.host.settings.one_uid
     resolver = f"{pod.host.settings.bridge_ip}:{PROXY_DNS_PORT}"
     machine = await _place_of_machine(pod)
@@ -241,7 +253,7 @@ async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mappin
         marks=marks,
         resolver=resolver,
         machine=machine,
-        certificates=pod.identity.wanted,
+        certificates=known.wanted,
     )
     patchers = bootstrap_patchers(env)
     nobody = ""
@@ -254,7 +266,7 @@ async def _proxy_mount(pod: Pod, container: Container, folder: Path, env: Mappin
     return Mount(source=str(folder / "bootstrap.json"), target=BOOTSTRAP_PATH, options="bind,ro")
 
 
-async def _place_of_machine(pod: Pod) -> Locality:
+async def _place_of_machine(pod: PodContext) -> Locality:
     """Where the Node is, by its labels of this moment, if the pod does not say it itself."""
     if of_labels(pod.object["metadata"].get("labels") or {}).region:
         return NOWHERE

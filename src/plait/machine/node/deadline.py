@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 from plait.machine.node.record import running_time
 
 if TYPE_CHECKING:
-    from plait.machine.node.pod import Pod
+    from plait.machine.node.context import PodContext
 
 DEADLINE_MESSAGE: Final = "Pod was active on the node longer than the specified deadline"
 #: The deadline of a pod that runs may be set, or be made shorter: it is looked at again after so many seconds.
 _LOOK: Final = 5.0
 
 
-async def deadline(pod: Pod) -> None:
+async def deadline(pod: PodContext) -> None:
     """Return when the pod has had its time."""
     while True:
         seconds = pod.object["spec"].get("activeDeadlineSeconds")

@@ -10,7 +10,8 @@ from plait.machine.node.container import Container
 from plait.machine.node.volumes import VolumeError
 
 if TYPE_CHECKING:
-    from plait.machine.node.pod import Pod
+    from plait.machine.node.context import PodContext
+    from plait.machine.node.pod_sandbox import PodSandbox
 
 _RETRY_FIRST = 0.25
 _RETRY_MOST = 10.0
@@ -19,20 +20,21 @@ _RETRY_MOST = 10.0
 class Debuggers:
     """The ephemeral containers of one pod. A pod's containers share their processes, so all of them can be seen."""
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: PodContext, sandbox: PodSandbox) -> None:
         self._pod = pod
+        self._sandbox = sandbox
         self._more = asyncio.Event()
         self.containers: list[Container] = []
         self.update(pod.object)
 
-    def update(self, obj: dict[str, Any]) -> bool:
-        """Take what has been added to the pod; whether there is anything new. The API lets nothing change or go."""
+    def update(self, obj: dict[str, Any]) -> None:
+        """Take what has been added to the pod. The API lets nothing change or go."""
         known = {container.name for container in self.containers}
         new = [spec for spec in obj["spec"].get("ephemeralContainers") or () if spec["name"] not in known]
-        self.containers += [Container(self._pod, spec, field="ephemeralContainers", policy="Never") for spec in new]
-        if new:
+        for spec in new:
+            container = Container(self._pod, self._sandbox, spec, field="ephemeralContainers", policy="Never")
+            self.containers.append(container)
             self._more.set()
-        return bool(new)
 
     async def run(self) -> None:
         """Start each that has not run yet. Cancelled, it leaves them running."""
@@ -50,10 +52,10 @@ class Debuggers:
         # Nobody may have mounted this volume before.
         while container.spec.get("volumeMounts"):
             try:
-                await pod.sandbox.volumes.write(pod.node_fields)
+                await self._sandbox.volumes.write(pod.node_fields)
                 break
             except (VolumeError, ApiError) as error:
-                pod.host.events.pod(pod.object, "FailedMount", str(error), kind="Warning")
+                pod.warn("FailedMount", str(error))
             await asyncio.sleep(retry)
             retry = min(retry * 2, _RETRY_MOST)
         await container.run()

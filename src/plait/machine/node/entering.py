@@ -21,7 +21,7 @@ async def attach_to(pod: Pod, name: str, *, stdin: bool) -> tuple[asyncio.Stream
     if found is None:
         raise LookupError(f"container {name} is not valid for pod {pod.record.name}")
     try:
-        return await pod.host.processes.attach(found.process, stdin=stdin)
+        return await pod.context.host.processes.attach(found.process, stdin=stdin)
     except InitError as error:
         raise LookupError(f'container "{name}" in pod "{pod.record.name}" is not running') from error
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from plait.kube.client import Client
     from plait.machine.node.addresses import Addresses
     from plait.machine.node.events import Events
-    from plait.machine.node.identity import Identities
     from plait.machine.node.images import Image, Table
     from plait.machine.node.objects import Objects
     from plait.machine.node.persist import Holder
@@ -39,6 +38,26 @@ class LayerSource(Protocol):
         self, packages: Sequence[str], progress: Callable[[str], None] = lambda _: None
     ) -> tuple[Path, ...]:
         """The folders, made if need be. Raises LayerError."""
+        ...
+
+
+class Identities(Protocol):
+    """Who gets certificates for the pods' proxies, and gives them out."""
+
+    def begin(self, uid: str, *, name: str, token: str, folder: Path, seconds: int) -> None:
+        """A pod is there, or has a newer token; certificates for so many seconds, 0: the usual time."""
+        ...
+
+    def end(self, uid: str) -> None:
+        """It is gone."""
+        ...
+
+    def only(self, uids: set[str]) -> None:
+        """No other pods are there."""
+        ...
+
+    def trust(self, roots: str) -> None:
+        """The roots of the mesh are these (PEM)."""
         ...
 
 

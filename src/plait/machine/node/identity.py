@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from plait.api.durations import parse_duration
 from plait.machine.node.images import role_of
@@ -18,8 +18,8 @@ from plait.machine.node.roots import Mount
 from plait.machine.node.tokens import PROXY_SECONDS, request_token
 
 if TYPE_CHECKING:
+    from plait.machine.node.context import PodContext
     from plait.machine.node.host import Host
-    from plait.machine.node.pod import Pod
 
 #: Where Istio's proxies find the folder with the socket.
 WORKLOAD_FOLDER: Final = "/var/run/secrets/workload-spiffe-uds"
@@ -30,30 +30,10 @@ ROOTS: Final = ("ConfigMap", "istio-system", "istio-ca-root-cert")
 ROOTS_KEY: Final = "root-cert.pem"
 
 
-class Identities(Protocol):
-    """Who gets certificates for the pods' proxies, and gives them out."""
-
-    def begin(self, uid: str, *, name: str, token: str, folder: Path, seconds: int) -> None:
-        """A pod is there, or has a newer token; certificates for so many seconds, 0: the usual time."""
-        ...
-
-    def end(self, uid: str) -> None:
-        """It is gone."""
-        ...
-
-    def only(self, uids: set[str]) -> None:
-        """No other pods are there."""
-        ...
-
-    def trust(self, roots: str) -> None:
-        """The roots of the mesh are these (PEM)."""
-        ...
-
-
 class PodIdentity:
     """See the module. Only pods with a proxy have one, on a machine with an agent."""
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: PodContext) -> None:
         self._pod = pod
         self._token = ""
         self._asking = asyncio.Lock()

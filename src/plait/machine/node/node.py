@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from plait.kube.reflect import Batch
     from plait.machine.init.client import InitClient
     from plait.machine.node.actions import Place
-    from plait.machine.node.host import LayerSource
-    from plait.machine.node.identity import Identities
+    from plait.machine.node.host import Identities, LayerSource
     from plait.machine.node.images import Table
     from plait.machine.settings import MachineSettings
 
@@ -113,7 +112,7 @@ class Node:
     def uncertified(self, uid: str, problem: str) -> None:
         """Why a pod's proxy has no certificate, or cannot renew it; nothing once it has one."""
         if problem and (pod := self._pods.get(uid)) is not None:
-            pod.warn("FailedCertificate", f"No certificate for the proxy: {problem}")
+            pod.context.warn("FailedCertificate", f"No certificate for the proxy: {problem}")
 
     async def load_plain(self, rules: str) -> None:
         """Load a change of what `plain_rules` gives into every pod without a sidecar."""
@@ -139,7 +138,7 @@ class Node:
             reason = getattr(record.state, "reason", "ContainerCreating")
             raise LookupError(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
         name = process_name(found.record.uid, container, attempt)
-        return LogFile(found.log(container, attempt), lambda: not self._processes.running(name))
+        return LogFile(found.context.log(container, attempt), lambda: not self._processes.running(name))
 
     def network_of(self, namespace: str, pod: str) -> int:
         """See `stream.PodsView`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,106 +10,63 @@ from plait.machine.node.adoption import killed, reconcile, resume_back_off
 from plait.machine.node.announcer import Announcer
 from plait.machine.node.backoff import init_policy
 from plait.machine.node.container import Container
+from plait.machine.node.context import PodContext
 from plait.machine.node.deadline import DEADLINE_MESSAGE, deadline
 from plait.machine.node.debugging import Debuggers
 from plait.machine.node.ending import delete_object, stop_containers
-from plait.machine.node.identity import PodIdentity, give_up
-from plait.machine.node.objects import references
+from plait.machine.node.identity import give_up
 from plait.machine.node.pod_sandbox import PodSandbox
-from plait.machine.node.record import (
-    PodRecord,
-    Running,
-    Waiting,
-    container_id,
-    log_folder,
-)
+from plait.machine.node.record import PodRecord, Running, Waiting
 from plait.machine.node.release import release_pod
 from plait.machine.node.status import is_sidecar, pod_status
 from plait.machine.node.supervision import succeeded, until_up
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from plait.machine.init.protocol import Process
+    from plait.machine.node.events import Field
     from plait.machine.node.host import Host
-
-log = logging.getLogger(__name__)
-
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 
 
 class Pod:
-    """See the module. `object` is the newest state of the API's object; `run` is the pod's task.
+    """See the module. `run` is the pod's task; its parts know it by its `context`.
 
     When `run` is cancelled the processes stay: a node that starts again takes them over.
     """
 
     def __init__(self, host: Host, obj: dict[str, Any], record: PodRecord, found: Mapping[str, Process]) -> None:
-        self.host = host
-        self.object = obj
+        self._host = host
         self.record = record
-        self.references = references(obj["spec"])
-        #: Held while a process is started, and while it matters that none is.
-        self.spawning = asyncio.Lock()
-        self.gone = False
+        self._vanished = False
         self._ending = asyncio.Event()
         self._grace: float | None = None
         self._hurry = asyncio.Event()
         self._gone = asyncio.Event()
         self._announcer = Announcer(host.client, obj, self._status)
+        self.context = PodContext(host, obj, record, announce=self._announcer.changed)
+        self.sandbox = PodSandbox(self.context)
         reconcile(record, obj, found)
         policy = obj["spec"].get("restartPolicy") or "Always"
         self._inits = [
-            Container(self, c, field="initContainers", policy="Always" if is_sidecar(c) else init_policy(policy))
+            self._container(c, field="initContainers", policy="Always" if is_sidecar(c) else init_policy(policy))
             for c in obj["spec"].get("initContainers") or ()
         ]
-        self._mains = [Container(self, c, field="containers", policy=policy) for c in obj["spec"]["containers"]]
-        self._debuggers = Debuggers(self)
-        self.identity = PodIdentity(self)
-        self.sandbox = PodSandbox(self)
+        self._mains = [self._container(c, field="containers", policy=policy) for c in obj["spec"]["containers"]]
+        self._debuggers = Debuggers(self.context, self.sandbox)
+
+    def _container(self, spec: Mapping[str, Any], *, field: Field, policy: str) -> Container:
+        return Container(self.context, self.sandbox, spec, field=field, policy=policy)
 
     # what others ask
 
     @property
-    def folder(self) -> Path:
-        """The pod's own files, on a tmpfs."""
-        return self.host.folders.pods / self.record.uid
-
-    @property
-    def hostname(self) -> str:
-        """The pod's host name."""
-        return str(self.object["spec"].get("hostname") or self.record.name)[:63]
-
-    @property
-    def grace(self) -> float:
-        """Seconds between SIGTERM and SIGKILL where nothing else is said."""
-        seconds = self.object["spec"].get("terminationGracePeriodSeconds")
-        return 30.0 if seconds is None else float(seconds)
-
-    @property
-    def node_fields(self) -> dict[str, str]:
-        """Fields of the downward API that the node knows first."""
-        ip, host = self.record.ip or "", str(self.host.settings.bridge_ip)
-        return {"status.podIP": ip, "status.podIPs": ip, "status.hostIP": host, "status.hostIPs": host}
+    def object(self) -> dict[str, Any]:
+        """The newest state of the API's object."""
+        return self.context.object
 
     @property
     def ending(self) -> bool:
         """Whether the pod is being stopped."""
         return self._ending.is_set()
-
-    def container_folder(self, name: str) -> Path:
-        """The file system of a container."""
-        return self.folder / "containers" / name
-
-    def container_id(self, container: Container) -> str:
-        """The identity of a container's newest process."""
-        return container_id(self.record.uid, container.name, max(container.record.attempt, 0))
-
-    def log(self, container: str, attempt: int) -> Path:
-        """The log of one process of a container."""
-        folder = log_folder(self.host.folders.logs, self.record.namespace, self.record.name, self.record.uid)
-        return folder / container / f"{attempt}.log"
 
     def container(self, name: str) -> Container | None:
         """A container, of whatever kind."""
@@ -124,13 +80,12 @@ class Pod:
 
     def update(self, obj: dict[str, Any]) -> None:
         """The API's object has changed."""
-        self.object = obj
+        self.context.object = obj
         self.sandbox.update(obj)
-        if self._debuggers.update(obj):
-            self.references = references(obj["spec"])
+        self._debuggers.update(obj)
         if obj["metadata"].get("deletionTimestamp"):
             seconds = obj["metadata"].get("deletionGracePeriodSeconds")
-            self.end(self.grace if seconds is None else float(seconds))
+            self.end(self.context.grace if seconds is None else float(seconds))
         if obj["spec"].get("readinessGates"):
             self._announcer.changed()
 
@@ -144,14 +99,8 @@ class Pod:
 
     def vanish(self) -> None:
         """The API's object is gone: stop at once, and do not speak of it any more."""
-        self.gone = True
+        self._vanished = True
         self.end(0.0)
-
-    def changed(self) -> None:
-        """The record has changed: keep it, and tell the API."""
-        if self.folder.is_dir():
-            self.record.save(self.folder)
-        self._announcer.changed()
 
     async def announced(self) -> None:
         """Return when the API knows what is true of this pod, or the pod has gone."""
@@ -166,8 +115,8 @@ class Pod:
 
     async def run(self) -> None:
         """Until the pod is stopped and gone. A fault in any part of it ends it, so that it can be begun again."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o711)
+        self.context.folder.mkdir(parents=True, exist_ok=True)
+        self.context.folder.chmod(0o711)
         try:
             async with asyncio.TaskGroup() as tasks:
                 speaking = tasks.create_task(self._announcer.run(), name=f"status of {self.record.name}")
@@ -186,14 +135,14 @@ class Pod:
             self.record.completed = True
             self._announcer.told.set()
             return
-        self.changed()
+        self.context.changed()
         while True:
             await self.sandbox.make()
             async with asyncio.TaskGroup() as tasks:
                 lost = tasks.create_task(self.sandbox.lost())
                 refreshing = tasks.create_task(self.sandbox.keep_volumes())
                 working = tasks.create_task(self._work())
-                late = tasks.create_task(deadline(self))
+                late = tasks.create_task(deadline(self.context))
                 debugging = tasks.create_task(self._debuggers.run())
                 await asyncio.wait((lost, working, late), return_when=asyncio.FIRST_COMPLETED)
                 expired = late.done() and not working.done()
@@ -204,13 +153,13 @@ class Pod:
             if self.record.completed:
                 break
             self._forget_sandbox()
-        await self.host.sandboxes.end(self.record.uid)
-        give_up(self.host, self.record.uid)
-        self.changed()
+        await self._host.sandboxes.end(self.record.uid)
+        give_up(self._host, self.record.uid)
+        self.context.changed()
 
     def _forget_sandbox(self) -> None:
         """The pause has died, and with it all processes of the pod: begin again with new namespaces."""
-        self.warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
+        self.context.warn("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.", normal=True)
         self.sandbox.forget()
         self.record.initialized = False
         for container in self._all:
@@ -221,7 +170,7 @@ class Pod:
                 record.started = record.ready = False
             elif container.init:
                 record.state = Waiting(reason="PodInitializing")
-        self.changed()
+        self.context.changed()
 
     async def _work(self) -> None:
         """Init containers one after the other, then the others; ends when the pod has completed."""
@@ -236,32 +185,34 @@ class Pod:
                     await container.run()
                 if not succeeded(container):
                     self.record.completed = True
-                    self.changed()
+                    self.context.changed()
                     break
             else:
                 self._initialized()
                 await self._run_containers()
             for task in beside:
                 task.cancel()
-        await asyncio.gather(*(c.stop(grace=self.grace) for c in self._all if c.running))
+        await asyncio.gather(*(c.stop(grace=self.context.grace) for c in self._all if c.running))
         self.record.completed = True
-        self.changed()
+        self.context.changed()
 
     async def _expire(self) -> None:
         """The pod has had its time (`activeDeadlineSeconds`): its containers are stopped, and it has failed."""
         self.record.reason, self.record.message = "DeadlineExceeded", DEADLINE_MESSAGE
-        self.warn("DeadlineExceeded", DEADLINE_MESSAGE)
+        self.context.warn("DeadlineExceeded", DEADLINE_MESSAGE)
         live = [c for c in self._all if c.running]
-        await stop_containers(live, self.sandbox.pause, grace=self.grace, known=any(c.record.ready for c in live))
+        await stop_containers(
+            live, self.sandbox.pause, grace=self.context.grace, known=any(c.record.ready for c in live)
+        )
         self.record.completed = True
-        self.changed()
+        self.context.changed()
 
     def _initialized(self) -> None:
         self.record.initialized = True
         for container in self._mains:
             if container.record.state == Waiting(reason="PodInitializing"):
                 container.record.state = Waiting()
-        self.changed()
+        self.context.changed()
 
     async def _run_containers(self) -> None:
         """The sidecar proxy first, so that an application finds its way out from its first moment on."""
@@ -288,7 +239,7 @@ class Pod:
         was_ready = any(c.record.ready for c in live)
         for container in live:
             container.record.ready = False
-        self.changed()
+        self.context.changed()
         stopping = asyncio.create_task(stop_containers(live, pause, grace=self._grace or 0.0, known=was_ready))
         hurrying = asyncio.create_task(self._hurry.wait())
         try:
@@ -299,20 +250,16 @@ class Pod:
             for task in (stopping, hurrying):
                 task.cancel()
             await asyncio.gather(stopping, hurrying, return_exceptions=True)
-        await release_pod(self.host, self.record)
-        if not self.gone:
-            await delete_object(self.host.client, self.record, lambda: self.gone)
+        await release_pod(self._host, self.record)
+        if not self._vanished:
+            await delete_object(self._host.client, self.record, lambda: self._vanished)
 
     def _status(self, told: Mapping[str, Any], now: float) -> dict[str, Any]:
         return pod_status(
             self.object,
             self.record,
             told=told,
-            host_ip=str(self.host.settings.bridge_ip),
+            host_ip=str(self._host.settings.bridge_ip),
             now=now,
             images={c.name: c.image_id for c in self._all},
         )
-
-    def warn(self, reason: str, message: str, *, normal: bool = False) -> None:
-        """An event of this pod."""
-        self.host.events.pod(self.object, reason, message, kind="Normal" if normal else "Warning")

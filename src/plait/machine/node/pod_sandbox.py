@@ -1,4 +1,4 @@
-"""What the containers of one pod share: namespaces, network and volumes, made and kept up to date."""
+"""What the containers of one pod share: namespaces, network, identity and volumes, made and kept up to date."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from plait.kit.aio.wall_clock import wait_until
 from plait.kube.errors import ApiError
 from plait.machine.node.addresses import AddressError
 from plait.machine.node.files import write_pod_files
+from plait.machine.node.identity import PodIdentity
 from plait.machine.node.record import pause_name
 from plait.machine.node.sandbox import SandboxError
 from plait.machine.node.volumes import VolumeError, Volumes
 
 if TYPE_CHECKING:
-    from plait.machine.node.pod import Pod
+    from plait.machine.node.context import PodContext
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,13 @@ _RETRY_MOST = 10.0
 class PodSandbox:
     """See the module. `pause` is the process that holds the namespaces, where it is known."""
 
-    def __init__(self, pod: Pod) -> None:
+    def __init__(self, pod: PodContext) -> None:
         self._pod = pod
         self._host = pod.host
         self._record = pod.record
         self._refresh = asyncio.Event()
         self.pause: int | None = None
+        self.identity = PodIdentity(pod)
         self.volumes = Volumes(
             pod.object,
             pod.folder / "volumes",
@@ -72,10 +74,10 @@ class PodSandbox:
         retry = _RETRY_FIRST
         while True:
             # Its certificate is made meanwhile.
-            claiming = asyncio.create_task(self._pod.identity.claim(), name=f"identity of {self._record.name}")
+            claiming = asyncio.create_task(self.identity.claim(), name=f"identity of {self._record.name}")
             try:
                 await self._make_namespaces()
-                await self._host.objects.prefetch(self._record.namespace, self._pod.references)
+                await self._pod.prefetch()
                 await self.volumes.write(self._pod.node_fields)
                 await claiming
             except (SandboxError, AddressError, OSError) as error:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.machine.node.actions import Outcome, perform
 from plait.machine.node.probes import EAGER_WAITS, Probe, Verdict, read_probe
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place
-    from plait.machine.node.container import Container
-
-log = logging.getLogger(__name__)
+    from plait.machine.node.record import ContainerRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,23 @@ class Unhealthy:
     grace: int | None = None
 
 
-async def watch_health(container: Container, place: Place) -> Unhealthy | None:
+class Probed(Protocol):
+    """A container with probes."""
+
+    name: str
+    spec: Mapping[str, Any]
+    record: ContainerRecord
+
+    def set_health(self, *, started: bool | None = None, ready: bool | None = None) -> None:
+        """What a probe has found; None is no news."""
+        ...
+
+    def unhealthy(self, text: str) -> None:
+        """A probe has failed."""
+        ...
+
+
+async def watch_health(container: Probed, place: Place) -> Unhealthy | None:
     """Probe until the container must be killed; returns None when there is nothing (more) to probe.
 
     Readiness and started-ness are told to the container as they change.
@@ -54,7 +68,7 @@ async def watch_health(container: Container, place: Place) -> Unhealthy | None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _startup(container: Container, place: Place, probe: Probe) -> Unhealthy | None:
+async def _startup(container: Probed, place: Place, probe: Probe) -> Unhealthy | None:
     verdict = Verdict()
     await asyncio.sleep(probe.initial_delay)
     if await _eager(place, probe):
@@ -69,7 +83,7 @@ async def _startup(container: Container, place: Place, probe: Probe) -> Unhealth
         await asyncio.sleep(probe.period)
 
 
-async def _readiness(container: Container, place: Place, probe: Probe) -> Unhealthy | None:
+async def _readiness(container: Probed, place: Place, probe: Probe) -> Unhealthy | None:
     verdict = Verdict()
     await asyncio.sleep(probe.initial_delay)
     if not container.record.ready and probe.successes == 1 and await _eager(place, probe):
@@ -84,7 +98,7 @@ async def _readiness(container: Container, place: Place, probe: Probe) -> Unheal
         await asyncio.sleep(probe.period)
 
 
-async def _liveness(container: Container, place: Place, probe: Probe) -> Unhealthy | None:
+async def _liveness(container: Probed, place: Place, probe: Probe) -> Unhealthy | None:
     verdict = Verdict()
     await asyncio.sleep(probe.initial_delay)
     while True:
@@ -108,12 +122,12 @@ async def _eager(place: Place, probe: Probe) -> bool:
     return False
 
 
-async def _try(container: Container, place: Place, probe: Probe) -> Outcome:
+async def _try(container: Probed, place: Place, probe: Probe) -> Outcome:
     outcome = await perform(probe.action, place, timeout=probe.timeout)
     if not outcome.ok:
         container.unhealthy(f"{probe.purpose.capitalize()} probe failed: {outcome.message}")
     return outcome
 
 
-def _kill(container: Container, probe: Probe) -> Unhealthy:
+def _kill(container: Probed, probe: Probe) -> Unhealthy:
     return Unhealthy(f"Container {container.name} failed {probe.purpose} probe, will be restarted", probe.grace)

@@ -149,37 +149,3 @@ def has_own_root(pid: int) -> bool:
         return Path(f"/proc/{pid}/root").stat().st_dev != Path("/").stat().st_dev
     except OSError:
         return False
-
-
-def mount_namespace(pid: int) -> int | None:
-    """The mount namespace of a process; None when it is gone."""
-    return _namespace(pid, "mnt")
-
-
-def left_behind(pause: int, others: set[int]) -> list[int]:
-    """Processes of a pod that belong to none of its running containers, whose mount namespaces are `others`.
-
-    In a container runtime they would have ended with the first process of their container.
-    """
-    pod, own = _namespace(pause, "pid"), _namespace(pause, "mnt")
-    if pod is None or own is None:
-        return []
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == pause:
-            continue
-        pid = int(entry.name)
-        if _namespace(pid, "pid") != pod:
-            continue
-        mounts = _namespace(pid, "mnt")
-        # A process that is just being started is still in the mount namespace of the node, as the pause is.
-        if mounts is not None and mounts != own and mounts not in others:
-            found.append(pid)
-    return found
-
-
-def _namespace(pid: int, kind: str) -> int | None:
-    try:
-        return Path(f"/proc/{pid}/ns/{kind}").stat().st_ino
-    except OSError:
-        return None
