@@ -13,6 +13,7 @@ from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import AccessError, ApiError
 from plait.kube.kinds import POD
+from plait.kube.portforward import pod_http
 from plait.machine.init.client import InitClient, InitError
 
 SYNCZ_PORT = 15014
@@ -168,7 +169,7 @@ async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]
     if not istiod:
         return {"total": 0, "synced": 0}
     metadata = istiod[0]["metadata"]
-    answer = await client.pod_http(metadata["namespace"], metadata["name"], SYNCZ_PORT, "/debug/syncz")
+    answer = await pod_http(client, metadata["namespace"], metadata["name"], SYNCZ_PORT, "/debug/syncz")
     proxies = json.loads(answer.body)
     return {"total": len(proxies), "synced": sum(1 for proxy in proxies if _synced(proxy))}
 

@@ -13,6 +13,7 @@ from plait.cli.context import mesh, stop
 from plait.kube.client import Client
 from plait.kube.errors import NotFound
 from plait.kube.kinds import DEPLOYMENT, POD, REPLICASET
+from plait.kube.portforward import port_forward
 from plait.proxy.admin import Admin
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ async def running_pods(client: Client, namespace: str, labels: dict[str, str]) -
 
 def admin(client: Client, pod: Pod) -> Admin:
     """The admin interface of a pod's Envoy."""
-    return Admin(lambda: client.port_forward(pod.namespace, pod.name, ADMIN_PORT), name=f"pod {pod.id}")
+    return Admin(lambda: port_forward(client, pod.namespace, pod.name, ADMIN_PORT), name=f"pod {pod.id}")
 
 
 async def istiods(client: Client) -> list[Pod]:
@@ -113,7 +114,7 @@ async def istiods(client: Client) -> list[Pod]:
 
 def monitoring(client: Client, pod: Pod) -> Admin:
     """The debug port of a control plane pod; it answers HTTP as an admin interface does."""
-    return Admin(lambda: client.port_forward(pod.namespace, pod.name, MONITORING_PORT), name=f"pod {pod.id}")
+    return Admin(lambda: port_forward(client, pod.namespace, pod.name, MONITORING_PORT), name=f"pod {pod.id}")
 
 
 def print_data(value: Any, output: str) -> None:

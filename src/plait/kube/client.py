@@ -39,11 +39,9 @@ from plait.kube.wire import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from plait.kube.kinds import Kind
-    from plait.kube.portforward import PodResponse
 
 __all__ = ["Answer", "Client", "Event", "Listing", "Object", "PatchType"]
 
@@ -249,29 +247,6 @@ class Client:
                     yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable.because(self.access.server, error, sent=True) from error
-
-    def port_forward(
-        self, namespace: str, pod: str, port: int
-    ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A connection to a port inside a pod; raises ApiError, and Unreachable if nothing listens there."""
-        from plait.kube.portforward import port_forward  # noqa: PLC0415  (it imports this module)
-
-        return port_forward(self, namespace, pod, port)
-
-    async def pod_http(
-        self,
-        namespace: str,
-        pod: str,
-        port: int,
-        path: str,
-        *,
-        method: str = "GET",
-        timeout: float = 10.0,  # noqa: ASYNC109
-    ) -> PodResponse:
-        """One HTTP request to a port inside a pod, by port-forward."""
-        from plait.kube.portforward import pod_http  # noqa: PLC0415
-
-        return await pod_http(self, namespace, pod, port, path, method=method, timeout=timeout)
 
     @asynccontextmanager
     async def websocket(

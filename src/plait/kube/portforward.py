@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _PIECE = 1 << 15
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +77,21 @@ async def port_forward(
             theirs.close()
 
 
-async def pod_http(
-    client: Client,
-    namespace: str,
-    pod: str,
-    port: int,
-    path: str,
-    *,
-    method: str,
-    timeout: float,  # noqa: ASYNC109
-) -> PodResponse:
-    """One request with `Connection: close`; raises Unreachable when the pod does not answer in time or in HTTP."""
+async def pod_http(client: Client, namespace: str, pod: str, port: int, path: str) -> PodResponse:
+    """GET with `Connection: close`; raises Unreachable when the pod does not answer in time or in HTTP."""
     where = f"pod {namespace}/{pod} port {port}"
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     try:
-        async with asyncio.timeout(timeout), port_forward(client, namespace, pod, port) as (reader, writer):
+        async with asyncio.timeout(_PATIENCE), port_forward(client, namespace, pod, port) as (reader, writer):
             writer.write(head.encode("latin-1"))
             await writer.drain()
             raw = await reader.read()
-        response = http.client.HTTPResponse(_Bytes(raw), method=method)  # type: ignore[arg-type]
+        response = http.client.HTTPResponse(_Bytes(raw))  # type: ignore[arg-type]
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
         return PodResponse(response.status, headers, response.read())
     except TimeoutError as error:
-        raise Unreachable.because(where, TimeoutError(f"no answer in {timeout:g} s"), sent=True) from error
+        raise Unreachable.because(where, TimeoutError(f"no answer in {_PATIENCE:g} s"), sent=True) from error
     except (http.client.HTTPException, OSError) as error:
         raise Unreachable.because(where, error, sent=True) from error
 

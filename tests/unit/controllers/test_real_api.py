@@ -31,6 +31,7 @@ from plait.kube.kinds import (
     SECRET,
     SERVICE,
 )
+from plait.kube.portforward import pod_http, port_forward
 from plait.kube.reflect import reflect
 from plait.machine.api.admission import AdmitAll
 from plait.machine.api.schema import load_schemas
@@ -289,14 +290,14 @@ async def test_logs_and_ports_of_pods_go_through_the_real_server(client, tmp_pat
         await client.patch(POD, "a", "default", {"spec": {"nodeName": "plait"}})
         await client.patch(POD, "a", "default", pod_status(2, ready=True), subresource="status")
         assert b"".join([piece async for piece in client.logs("default", "a", container="c")]) == b"one\ntwo\n"
-        async with asyncio.timeout(10), client.port_forward("default", "a", 7) as (reader, writer):
+        async with asyncio.timeout(10), port_forward(client, "default", "a", 7) as (reader, writer):
             writer.write(b"x" * 300_000)
             await writer.drain()
             assert await reader.readexactly(300_000) == b"x" * 300_000
         with pytest.raises(Unreachable, match="refused"):
-            await client.pod_http("default", "a", 9, "/")
+            await pod_http(client, "default", "a", 9, "/")
         with pytest.raises(NotFound):
-            await client.pod_http("default", "absent", 9, "/")
+            await pod_http(client, "default", "absent", 9, "/")
 
 
 async def test_a_quota_counts_secrets_too_of_which_controllers_know_the_names_alone(client):

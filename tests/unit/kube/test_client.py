@@ -21,6 +21,7 @@ from plait.kube.errors import (
     Unreachable,
 )
 from plait.kube.kinds import CONFIGMAP, DEPLOYMENT, NODE, POD, VIRTUALSERVICE
+from plait.kube.portforward import pod_http, port_forward
 
 
 def config(name: str, **meta: str) -> dict:
@@ -179,7 +180,7 @@ async def test_logs_come_as_text(client):
 
 
 async def test_port_forward_is_a_two_way_stream(client):
-    async with client.port_forward("a", "b", 80) as (reader, writer):
+    async with port_forward(client, "a", "b", 80) as (reader, writer):
         for _ in range(3):
             writer.write(b"hello" * 50_000)
             await writer.drain()
@@ -188,12 +189,12 @@ async def test_port_forward_is_a_two_way_stream(client):
 
 async def test_a_refused_port_forward_says_so(client):
     with pytest.raises(Unreachable, match="pod a/b port 9: connection refused"):
-        async with client.port_forward("a", "b", 9) as (reader, _):
+        async with port_forward(client, "a", "b", 9) as (reader, _):
             await reader.readexactly(1)
     with pytest.raises(Unreachable, match="connection refused"):
-        await client.pod_http("a", "b", 9, "/")
+        await pod_http(client, "a", "b", 9, "/")
 
 
 async def test_http_inside_a_pod(client):
-    answer = await client.pod_http("a", "b", 15014, "/debug/syncz")
+    answer = await pod_http(client, "a", "b", 15014, "/debug/syncz")
     assert (answer.status, answer.body, answer.headers["x-a"]) == (200, b"abc", "b")

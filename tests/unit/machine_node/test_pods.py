@@ -11,6 +11,7 @@ import pytest
 
 from plait.kube.errors import Unreachable
 from plait.kube.kinds import CONFIGMAP, POD, SECRET
+from plait.kube.portforward import pod_http, port_forward
 from plait.kube.reflect import reflect
 
 from .conftest import condition, container
@@ -35,7 +36,7 @@ async def test_a_pod_becomes_ready_when_its_probe_says_so(cluster):
     assert pod["spec"]["nodeName"] == "plait"
     assert pod["status"]["podIP"].startswith("10.42.0.")
     assert container(pod)["restartCount"] == 0
-    answer = await cluster.client.pod_http("default", "web", 80, "/")
+    answer = await pod_http(cluster.client, "default", "web", 80, "/")
     assert answer.status == 200
     assert "GET / HTTP/1.1" in await cluster.log("web")
 
@@ -344,7 +345,7 @@ async def test_pods_survive_the_death_of_the_node(cluster):
     assert after["status"]["podIP"] == before["status"]["podIP"]
 
     async def answers():
-        return (await cluster.client.pod_http("default", "survivor", 8080, "/")).status == 200
+        return (await pod_http(cluster.client, "default", "survivor", 8080, "/")).status == 200
 
     await cluster.until("port-forward works again", answers)
 
@@ -378,7 +379,7 @@ async def test_a_closed_port_and_a_missing_container_are_told(cluster):
     await cluster.start("shut", shell("sleep 1000"))
     await cluster.ready("shut")
     with pytest.raises(Unreachable):
-        async with cluster.client.port_forward("default", "shut", 9) as (reader, _):
+        async with port_forward(cluster.client, "default", "shut", 9) as (reader, _):
             await reader.read()
 
 
