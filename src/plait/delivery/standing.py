@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
-
-from plait.delivery.store import Difference
-
-if TYPE_CHECKING:
-    from plait.delivery.store import View
-    from plait.delivery.subscription import Subscription
+from typing import Literal
 
 State = Literal["SYNCED", "STALE", "NOT SENT", "NACK"]
 
@@ -32,34 +26,8 @@ class TypeStatus:
     rejected: tuple[str, ...] = ()
 
 
-def status_of(subscription: Subscription, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
-    """The status of a subscription; `calm` says that its stream knows of nothing to send."""
-    if calm and subscription.shown is not None:
-        return subscription.shown
-    state: State = "SYNCED"
-    if subscription.rejected:
-        state = "NACK"
-    elif views is None or subscription.fresh:
-        state = "NOT SENT"
-    elif subscription.outstanding or not (
-        calm or (not subscription.held and subscription.lacks(views) == Difference())
-    ):
-        state = "STALE"
-    found = _one_status(
-        subscription.type_url,
-        state,
-        *subscription.sent,
-        *subscription.acked,
-        subscription.error,
-        tuple(sorted(subscription.rejected)) if subscription.rejected else (),
-    )
-    if calm:
-        subscription.shown = found
-    return found
-
-
 @lru_cache(maxsize=4096)
-def _one_status(  # noqa: PLR0917 (the fields of TypeStatus)
+def type_status(  # noqa: PLR0917 (the fields of TypeStatus)
     type_url: str,
     state: State,
     sent_nonce: str,

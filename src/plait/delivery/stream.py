@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from plait.delivery.standing import status_of
 from plait.delivery.store import View
 from plait.delivery.subscription import NOWHERE, UNCLEAR, Sent, Subscription
 from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
@@ -377,9 +376,7 @@ class ProxyStream:
         """Each type the proxy subscribed to, in delivery order."""
         views = self._views
         still = views is not None and self._still(views)
-        return tuple(
-            [status_of(each, views, calm=still and each.type_url not in self._open) for each in self._sequence]
-        )
+        return tuple([each.status(views, calm=still and each.type_url not in self._open) for each in self._sequence])
 
 
 def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from plait.delivery.standing import State, TypeStatus, type_status
 from plait.delivery.store import Difference, Push, Snapshot
 from plait.delivery.wire import WILDCARD
 from plait.xds.resource import CDS, LDS
@@ -13,7 +14,6 @@ from plait.xds.resource import CDS, LDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from plait.delivery.standing import TypeStatus
     from plait.delivery.store import View, ViewStore
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource
@@ -276,6 +276,23 @@ class Subscription:
         if self.waiting or self.outstanding or not self.idle(views):
             return self.level
         return batch
+
+    def status(self, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
+        """Where the type stands; `calm` says that its stream knows of nothing to send."""
+        if calm and self.shown is not None:
+            return self.shown
+        state: State = "SYNCED"
+        if self.rejected:
+            state = "NACK"
+        elif views is None or self.fresh:
+            state = "NOT SENT"
+        elif self.outstanding or not (calm or (not self.held and self.lacks(views) == _NOTHING)):
+            state = "STALE"
+        rejected = tuple(sorted(self.rejected)) if self.rejected else ()
+        found = type_status(self.type_url, state, *self.sent, *self.acked, self.error, rejected)
+        if calm:
+            self.shown = found
+        return found
 
     @property
     def settled(self) -> bool:
