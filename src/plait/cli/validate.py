@@ -10,7 +10,7 @@ from rich.text import Text
 
 from plait.api.problem import Level
 from plait.app.objects.given import ObjectsError, texts_of
-from plait.app.validate import Finding, findings_of_text, validator
+from plait.app.objects.validate import Finding, findings_of_text, validator
 from plait.cli.context import FAILED, stop
 from plait.cli.objects import FILES, RECURSIVE
 from plait.cli.proxy_target import print_data

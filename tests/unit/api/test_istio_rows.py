@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from plait.app.validate import validator
+from plait.app.objects.validate import validator
 
 from .test_istio_rules import framed
 

@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from plait.api.renewal import renewed
-from plait.app.validate import findings_of_text, validator
+from plait.app.objects.validate import findings_of_text, validator
 from plait.cli.main import main
 
 #: Old forms of one field, and what is written today. A path leads into the spec.

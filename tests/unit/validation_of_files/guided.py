@@ -23,8 +23,10 @@ def main() -> int:
     except ImportError:
         sys.stdout.write("atheris is not installed (pip install atheris): no search led by coverage\n")
         return 0
-    with atheris.instrument_imports(include=["plait.api", "plait.app.validate", "plait.snapshot", "plait.analyze"]):
-        from plait.app.validate import findings_of_text, validator  # noqa: PLC0415
+    with atheris.instrument_imports(
+        include=["plait.api", "plait.app.objects.validate", "plait.snapshot", "plait.analyze"]
+    ):
+        from plait.app.objects.validate import findings_of_text, validator  # noqa: PLC0415
 
         from .test_nasty import CASES  # noqa: PLC0415
     checker = validator()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.app.validate import findings_of_text, validator
+from plait.app.objects.validate import findings_of_text, validator
 
 
 def told(kind: str, spec: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from plait.app.validate import Validator, findings_of_text, validator
+from plait.app.objects.validate import Validator, findings_of_text, validator
 
 from .generated import Generator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plait.api.problem import Level
-from plait.app.validate import Finding, findings_of_text, validator
+from plait.app.objects.validate import Finding, findings_of_text, validator
 
 
 def said(text: str) -> list[Finding]:

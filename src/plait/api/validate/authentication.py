@@ -8,8 +8,8 @@ import msgspec
 
 from plait.api.names import is_header_name, is_port
 from plait.api.security import JWTRule, PeerAuthentication, RequestAuthentication
-from plait.api.selection import validate_selector, validate_targets
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_selector, validate_targets
 
 
 def validate_peerauthentication(policy: PeerAuthentication, findings: Findings) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from plait.api.names import is_subnet
 from plait.api.security import AuthorizationPolicy, Condition, Operation, Rule, Source
-from plait.api.selection import validate_targets
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_targets
 
 DRY_RUN: Final = "istio.io/dry-run"
 #: Annotations of objects that Istio makes of others, and the one by which its webhook is tried.

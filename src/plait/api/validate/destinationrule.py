@@ -15,9 +15,9 @@ from plait.api.destinationrule import (
     Tunnel,
 )
 from plait.api.names import is_dns_label, is_hostname, is_ip, is_port
-from plait.api.selection import validate_labels, validate_selector
 from plait.api.validate.balancer import validate_load_balancer
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_labels, validate_selector
 
 #: Linux takes no more (tcp(7): keep-alive times in 15 bits, probes in 7).
 _MAX_KEEPALIVE: Final = timedelta(seconds=32767)

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import Final
 
 from plait.api.names import is_hostname, is_ip, is_subnet
-from plait.api.selection import is_label_name, validate_labels, validate_selector
 from plait.api.serviceentry import EntryPort, ServiceEntry, ServiceEntrySpec
 from plait.api.validate.findings import UNIX, Findings
+from plait.api.validate.selection import is_label_name, validate_labels, validate_selector
 from plait.api.workloadentry import ReadinessProbe, WorkloadEntry, WorkloadEntrySpec, WorkloadGroup
 
 _DATABASES: Final = ("MONGO", "REDIS", "MYSQL")

@@ -6,8 +6,8 @@ from typing import Final
 
 from plait.api.envoyfilter import ConfigMatch, ConfigPatch, EnvoyFilter, FilterMatch
 from plait.api.regex import regex_error
-from plait.api.selection import validate_selector, validate_targets
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_selector, validate_targets
 
 _LISTENER: Final = frozenset({"LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER"})
 _ROUTE: Final = frozenset({"ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"})

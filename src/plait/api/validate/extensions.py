@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from plait.api.extensions import TrafficExtension, Wasm, WasmPlugin
-from plait.api.selection import validate_targets
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_targets
 
 _SCHEMES: Final = frozenset({"", "http", "https", "oci", "file"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plait.api.names import is_ip, is_mesh_sni, is_subnet, within_label
-from plait.api.selection import validate_labels
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_labels
 from plait.api.virtualservice import TLSMatch, VirtualServiceSpec
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plait.api.proxyconfig import ProxyConfig
-from plait.api.selection import validate_selector
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_selector
 
 
 def validate_proxyconfig(obj: ProxyConfig, findings: Findings) -> None:

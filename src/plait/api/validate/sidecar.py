@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from plait.api.gateway import ServerTLS
 from plait.api.names import is_dns_label, is_hostname, is_ip, is_port
-from plait.api.selection import validate_selector
 from plait.api.sidecar import EgressListener, IngressListener, Sidecar, SidecarPort
 from plait.api.validate.destinationrule import validate_connection_pool
 from plait.api.validate.findings import UNIX, Findings
 from plait.api.validate.gateway import TLS_PROTOCOLS, validate_host_entry, validate_server_tls
+from plait.api.validate.selection import validate_selector
 
 _LOOPBACK = frozenset({"", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104  (compared, not bound)
 _HTTP = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY", "HTTPS"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from plait.api.selection import validate_targets
 from plait.api.telemetry import CustomTag, Metrics, Telemetry, Tracing
 from plait.api.validate.findings import Findings
+from plait.api.validate.selection import validate_targets
 
 #: Envoy: attributes that expressions of access logs can use.
 _ATTRIBUTES: Final = frozenset(

@@ -17,7 +17,6 @@ from plait.api.names import (
     is_wildcard_host,
 )
 from plait.api.regex import regex_error
-from plait.api.selection import validate_labels
 from plait.api.validate.fault import validate_cors, validate_fault
 from plait.api.validate.findings import Findings
 from plait.api.validate.http_actions import (
@@ -28,6 +27,7 @@ from plait.api.validate.http_actions import (
     validate_rewrite,
 )
 from plait.api.validate.l4 import validate_l4_routes
+from plait.api.validate.selection import validate_labels
 from plait.api.virtualservice import (
     Destination,
     HTTPMatchRequest,

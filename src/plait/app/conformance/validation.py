@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plait.app.validate import findings_of_text, validator
+from plait.app.objects.validate import findings_of_text, validator
 
 
 def answer(case: dict[str, Any]) -> dict[str, Any]:

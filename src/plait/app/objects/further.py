@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plait.app.objects.given import Given
-from plait.app.validate import validator
+from plait.app.objects.validate import validator
 
 #: What the API is asked about in other words, or what it has answered by being asked about the object at all.
 _UNKNOWN = "UnknownField"
