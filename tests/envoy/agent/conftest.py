@@ -126,7 +126,7 @@ class Machine:
         return folder / "socket"
 
 
-async def until(condition, *, seconds: float = 20.0):
+async def until(condition, *, seconds: float = 60.0):
     """Wait until it holds, and return what it gave."""
     async with asyncio.timeout(seconds):
         while not (found := condition()):

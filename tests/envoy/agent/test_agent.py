@@ -52,7 +52,7 @@ def secret(any_resource) -> Secret:
 
 async def ask(socket, name="default"):
     """One answer of state of the world."""
-    async with asyncio.timeout(20), sds(socket, STREAM) as stream:
+    async with asyncio.timeout(60), sds(socket, STREAM) as stream:
         await stream.write(DiscoveryRequest(resource_names=[name], type_url=TYPE))
         answer = await stream.read()
         return secret(answer.resources[0])
@@ -79,7 +79,7 @@ async def test_each_socket_has_the_identity_of_its_own_workload(authority, machi
 
 async def test_a_certificate_that_is_not_there_yet_is_sent_when_it_is(authority, machine) -> None:
     socket = machine.begin("a", "shop/a")
-    async with asyncio.timeout(20), sds(socket, STREAM) as whole, sds(socket, DELTA) as delta:
+    async with asyncio.timeout(60), sds(socket, STREAM) as whole, sds(socket, DELTA) as delta:
         await whole.write(DiscoveryRequest(resource_names=["default"], type_url=TYPE))
         await delta.write(
             DeltaDiscoveryRequest(resource_names_subscribe=["default", "ROOTCA", "kubernetes://x"], type_url=TYPE)
@@ -97,7 +97,7 @@ async def test_a_certificate_that_is_not_there_yet_is_sent_when_it_is(authority,
 async def test_a_new_certificate_is_sent_once_and_refusals_are_told(authority, machine, caplog, form: str) -> None:
     machine.client.istiod(authority.istiod)
     socket = machine.begin("a", "shop/a")
-    async with asyncio.timeout(20), sds(socket, form) as stream:
+    async with asyncio.timeout(60), sds(socket, form) as stream:
         if form == STREAM:
             await stream.write(DiscoveryRequest(resource_names=["default"], type_url=TYPE))
         else:
@@ -125,7 +125,7 @@ async def test_only_secrets_are_served(authority, machine) -> None:
     machine.client.istiod(authority.istiod)
     socket = machine.begin("a", "shop/a")
     for form, request in ((STREAM, DiscoveryRequest), (DELTA, DeltaDiscoveryRequest)):
-        async with asyncio.timeout(20), sds(socket, form) as stream:
+        async with asyncio.timeout(60), sds(socket, form) as stream:
             await stream.write(request(type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster"))
             assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "only secrets are served" in await stream.details()
@@ -133,19 +133,20 @@ async def test_only_secrets_are_served(authority, machine) -> None:
 
 async def test_certificates_are_renewed_in_the_middle_of_their_life(authority, machine) -> None:
     machine.client.istiod(authority.istiod)
-    life = 4
+    # Long enough that a machine that stands still for some seconds does not make the next one late.
+    life = 16
     socket = machine.begin("a", "shop/a", seconds=life)
-    async with asyncio.timeout(30), sds(socket, STREAM) as stream:
+    async with asyncio.timeout(60), sds(socket, STREAM) as stream:
         await stream.write(DiscoveryRequest(resource_names=["default"], type_url=TYPE))
         seen = []
-        for _ in range(3):
+        for _ in range(2):
             answer = await stream.read()
             seen.append(leaf(secret(answer.resources[0])))
             ack = DiscoveryRequest(resource_names=["default"], response_nonce=answer.nonce, type_url=TYPE)
             await stream.write(ack)
-    assert len({each.serial_number for each in seen}) == 3
+    assert len({each.serial_number for each in seen}) == 2
     keys = {each.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for each in seen}
-    assert len(keys) == 3, "each certificate has a key of its own"
+    assert len(keys) == 2, "each certificate has a key of its own"
     assert set(authority.asked) == {("shop/a", life)}
     for before, after in pairwise(seen):
         assert (after.not_valid_after_utc - before.not_valid_after_utc).total_seconds() < life, "the next comes in time"

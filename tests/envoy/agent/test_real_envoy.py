@@ -58,7 +58,7 @@ def cluster(name, path, **more):
     return {
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "1s",
+        "connect_timeout": "60s",
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": pipe(path)}}]}],
@@ -112,7 +112,7 @@ async def proxy(folder, socket, form, **more):
             ],
         },
     }
-    async with run_envoy(bootstrap | more, folder, ready=20.0) as envoy:
+    async with run_envoy(bootstrap | more, folder, ready=60.0) as envoy:
         yield envoy
 
 

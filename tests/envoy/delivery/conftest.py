@@ -50,7 +50,7 @@ def resource(type_url: str, content: dict[str, Any]) -> Resource:
 
 
 def cluster(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": "EDS", "eds_cluster_config": {"eds_config": ADS}, "connect_timeout": "1s", **more}
+    return {"name": name, "type": "EDS", "eds_cluster_config": {"eds_config": ADS}, "connect_timeout": "60s", **more}
 
 
 def endpoints(name: str, *paths: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Watcher:
         self.reactions.append(reaction)
         self.changed.set()
 
-    async def until(self, condition, what: str, seconds: float = 10.0) -> None:
+    async def until(self, condition, what: str, seconds: float = 60.0) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -153,7 +153,7 @@ class Server:
     async def start(self, store: ViewStore | None = None) -> None:
         self.store = store or self.store
         self.watcher = Watcher()
-        delivery = Delivery(self.store, Prover(Tokens()), self.watcher, limits=Limits(patience=0.3))
+        delivery = Delivery(self.store, Prover(Tokens()), self.watcher, limits=Limits(patience=20.0))
         self.watcher.delivery = delivery
         started = asyncio.get_running_loop().create_future()
         transport = self._transport(f"127.0.0.1:{self.port}")
@@ -206,7 +206,7 @@ def bootstrap(folder: Path, port: int, *, token: str = "good") -> dict[str, Any]
                 {
                     "name": "xds-grpc",
                     "type": "STATIC",
-                    "connect_timeout": "1s",
+                    "connect_timeout": "60s",
                     "typed_extension_protocol_options": {
                         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -287,7 +287,7 @@ class Bench:
         )
 
     @contextlib.asynccontextmanager
-    async def envoy(self, *, token: str = "good", ready: float = 20.0) -> AsyncIterator[Envoy]:
+    async def envoy(self, *, token: str = "good", ready: float = 60.0) -> AsyncIterator[Envoy]:
         boot = bootstrap(self.folder, self.server.port, token=token)
         async with run_envoy(boot, self.folder, ready=ready, more=("--drain-time-s", "1")) as running:
             yield running

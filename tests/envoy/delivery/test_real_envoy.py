@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -15,13 +14,17 @@ from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 pytestmark = pytest.mark.envoy
 
 
+async def waited_in_vain(envoy) -> int:
+    """How often Envoy went on after 15 seconds without resources that had not come."""
+    return sum((await envoy.admin.stats(pattern="init_fetch_timeout")).values())
+
+
 async def test_a_fresh_proxy_gets_everything_and_serves(bench, make):
     bench.shop()
-    began = time.monotonic()
     async with bench.envoy() as envoy:
         await bench.server.watcher.synced()
         assert await make.ask(bench.inbox) == "200 a"
-        assert time.monotonic() - began < 10
+        assert await waited_in_vain(envoy) == 0
         (caller,) = bench.server.watcher.callers.values()
         assert caller.node.labels == (("app", "front-end"), ("version", "v1"))
         assert caller.version == "0.1.0"
@@ -36,11 +39,13 @@ async def test_an_updated_cluster_does_not_warm_for_15_seconds(bench, make):
         watcher = bench.server.watcher
         await watcher.synced()
         for timeout in ("2s", "3s", "4s"):
-            began = time.monotonic()
             bench.server.change((CDS, make.cluster("a", connect_timeout=timeout)))
             await watcher.synced()
-            assert time.monotonic() - began < 2
-        assert waiting(await envoy.admin.config_dump()) == []
+            while waiting(dump := await envoy.admin.config_dump()):
+                pass
+            (now,) = [e.resource["connect_timeout"] for e in clusters(dump) if e.resource["name"] == "a"]
+            assert now == timeout
+        assert await waited_in_vain(envoy) == 0
         assert await make.ask(bench.inbox) == "200 a"
 
 
@@ -106,7 +111,7 @@ async def test_a_bad_route_table_does_not_hold_up_a_good_one(bench, make):
             bench.server.change((RDS, broken), (RDS, make.routes(good, "b")))
             await watcher.until(lambda: watcher.status()["rds"][0] == "NACK", "refused")
             path = {"80": bench.inbox, "81": bench.folder / "in2.sock"}
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await make.ask(path[good]) != "200 b":
                     await asyncio.sleep(0.02)
             assert await make.ask(path[bad]) == "200 a"
@@ -151,7 +156,7 @@ async def test_a_proxy_with_a_wrong_token_gets_nothing(bench):
     bench.shop()
     async with bench.envoy(token="bad", ready=0) as envoy:
         pattern = "cluster.xds-grpc.upstream_rq_total"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     if (await envoy.admin.stats(pattern=pattern))[pattern] > 1:

@@ -10,6 +10,7 @@ import socket
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,19 @@ from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 
 pytestmark = pytest.mark.envoy
 
-#: Other runs on this machine have other addresses: the port is always the same.
-ADDRESSES = (f"127.{1 + os.getpid() % 250}.0.{last}" for last in itertools.count(21))
+
+def unused() -> Iterator[str]:
+    """Addresses at which nobody has the port, which is always the same: other runs on this machine have some."""
+    for last in itertools.count(21):
+        address = f"127.{1 + os.getpid() % 250}.{last // 256}.{last % 256}"
+        try:
+            socket.create_server((address, 15004)).close()
+        except OSError:
+            continue
+        yield address
+
+
+ADDRESSES = unused()
 QUICK = Pace(grace=0.05, patience=1.0, rest=0.2)
 
 
@@ -101,7 +113,7 @@ class Words:
     def remove(self, key) -> None:
         self.told.pop(key.name, None)
 
-    async def until(self, name: str, state: str, generation: int, seconds: float = 10.0):
+    async def until(self, name: str, state: str, generation: int, seconds: float = 60.0):
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -172,7 +184,7 @@ class Mesh:
             {
                 "name": "prometheus_stats",
                 "type": "STATIC",
-                "connect_timeout": "1s",
+                "connect_timeout": "60s",
                 "load_assignment": {
                     "cluster_name": "prometheus_stats",
                     "endpoints": [{"lb_endpoints": [{"endpoint": {"address": pipe}}]}],
@@ -180,7 +192,7 @@ class Mesh:
             }
         )
         more = ("--drain-time-s", "1")
-        async with run_envoy(boot, self.folder, concurrency=workers, ready=20, more=more) as running:
+        async with run_envoy(boot, self.folder, concurrency=workers, ready=60, more=more) as running:
             yield running
 
 

@@ -70,7 +70,7 @@ def moved(value, folder):
 
 def get(door, path):
     with (
-        closing(HTTPConnection("localhost", timeout=20)) as connection,
+        closing(HTTPConnection("localhost", timeout=60)) as connection,
         socket.socket(socket.AF_UNIX) as connection.sock,
     ):
         try:
@@ -109,7 +109,7 @@ def serve(envoy, folder, document, lacking):
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         log.close()
 
 

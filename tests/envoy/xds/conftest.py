@@ -249,7 +249,7 @@ def until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            with urlopen(url, timeout=20) as answer:
+            with urlopen(url, timeout=60) as answer:
                 if answer.status == 200:
                     return
         except OSError:
@@ -289,7 +289,7 @@ def run_envoy(
     yield start
     for process in processes:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -343,4 +343,4 @@ def application() -> Iterator[dict[str, int]]:
     first.shutdown(socket.SHUT_RDWR)
     first.close()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)

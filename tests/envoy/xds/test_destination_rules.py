@@ -42,7 +42,7 @@ class Application:
             def do_GET(self) -> None:
                 application.calls += 1
                 application.arrived.release()
-                application.go.wait(10)
+                application.go.wait(60)
                 body = f"{name} {self.headers['host']}".encode()
                 self.send_response(500 if application.failing else 200)
                 self.send_header("content-length", str(len(body)))
@@ -124,7 +124,7 @@ class Caller:
         self.port = port
 
     def ask(self, host: str = "web") -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", "/", headers={"host": host})
             answer = connection.getresponse()
@@ -233,15 +233,15 @@ def test_what_overflows_the_pool_is_refused_at_once(calling: Any) -> None:
 
         first = threading.Thread(target=ask)
         first.start()
-        assert a.arrived.acquire(timeout=10)
+        assert a.arrived.acquire(timeout=60)
         others = [threading.Thread(target=ask) for _ in range(4)]
         for thread in others:
             thread.start()
         # One call is under way and one waits: nobody else gets in, however late they come.
-        assert all(refused.acquire(timeout=10) for _ in range(3))
+        assert all(refused.acquire(timeout=60) for _ in range(3))
         a.go.set()
         for thread in (first, *others):
-            thread.join(10)
+            thread.join(60)
         assert a.connections == 1
         assert statuses.count(503) == 3
         assert statuses.count(200) == 2
@@ -317,12 +317,12 @@ def test_the_proxy_shows_a_certificate_of_its_own(calling: Any, certificates: Pa
 def listening() -> Iterator[tuple[int, Callable[[bytes], bytes]]]:
     """A server that takes one connection: its port, and what it got up to some text."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
 
         def received(end: bytes) -> bytes:
             connection, _ = server.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(60)
                 found = b""
                 while end not in found and (more := connection.recv(4096)):
                     found += more
@@ -336,7 +336,7 @@ def test_the_proxy_protocol_tells_who_called(calling: Any, version: str, start: 
     with listening() as (port, received):
         policy = {"proxyProtocol": {"version": version}}
         caller = calling(world({"a": port}, policy, port_name="tcp"), "10.42.128.1_80")
-        with socket.create_connection(("127.0.0.1", caller.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", caller.port), timeout=60) as connection:
             connection.sendall(b"hello")
             assert received(b"hello").startswith(start)
 
@@ -346,7 +346,7 @@ def test_connections_go_through_a_tunnel(calling: Any, protocol: str) -> None:
     with listening() as (port, received):
         policy = {"tunnel": {"protocol": protocol, "targetHost": "far.example", "targetPort": 443}}
         caller = calling(world({"a": port}, policy, port_name="tcp"), "10.42.128.1_80")
-        with socket.create_connection(("127.0.0.1", caller.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", caller.port), timeout=60) as connection:
             connection.sendall(b"hello")
             request = received(b"\r\n\r\n").decode()
         assert request.startswith(f"{protocol} ")
@@ -364,6 +364,6 @@ def test_a_route_of_another_host_leads_through_the_tunnel(calling: Any) -> None:
             {"apiVersion": ISTIO, "kind": "VirtualService", "metadata": meta("far"), "spec": rule},
         )
         caller = calling(world({"a": port}, policy, *more, port_name="tcp"), "10.42.128.2_9000")
-        with socket.create_connection(("127.0.0.1", caller.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", caller.port), timeout=60) as connection:
             connection.sendall(b"hello")
             assert received(b"\r\n\r\n").startswith(b"CONNECT far.example:443 ")

@@ -87,7 +87,7 @@ def patched(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]], app
         def ask(
             path: str = "/", method: str = "GET", body: bytes | None = None, **headers: str
         ) -> tuple[int, dict[str, str], bytes]:
-            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 named = {name.replace("_", "-"): value for name, value in headers.items()}
                 connection.request(method, path, body=body, headers={"host": "web", **named})
@@ -204,7 +204,7 @@ def test_an_access_log_of_ones_own(patched: Callable[[str], Ask], tmp_path: Path
 """
     )
     ask("/logged")
-    for _ in range(200):
+    for _ in range(1200):
         if log.read_text():
             break
         threading.Event().wait(0.05)  # Envoy writes every 100 ms

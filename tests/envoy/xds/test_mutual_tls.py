@@ -82,7 +82,7 @@ class Pair:
 
     def stat(self, name: str) -> int:
         """A counter of the serving proxy, of all its listeners together."""
-        with urlopen(f"http://127.0.0.1:{self.there['admin']}/stats?format=json&filter={name}", timeout=20) as answer:
+        with urlopen(f"http://127.0.0.1:{self.there['admin']}/stats?format=json&filter={name}", timeout=60) as answer:
             return sum(each["value"] for each in json.load(answer)["stats"] if "value" in each)
 
 
@@ -109,7 +109,7 @@ def pair(mesh: SimpleNamespace, run_envoy: Any, agents: Agents, application: dic
 
 def get(port: int, host: str = "web-http", *, tls: ssl.SSLContext | None = None, sni: str = "x") -> tuple[int, Any]:
     """A request over a plain connection or one in TLS: status and what the application saw of the caller."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.connect()
     if tls is not None:
         connection.sock = tls.wrap_socket(connection.sock, server_hostname=sni)
@@ -123,7 +123,7 @@ def get(port: int, host: str = "web-http", *, tls: ssl.SSLContext | None = None,
 
 
 def greeting(port: int, tls: ssl.SSLContext | None = None) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         connection = tls.wrap_socket(plain, server_hostname="x") if tls is not None else plain
         try:
             return connection.recv(100)
@@ -158,7 +158,7 @@ def test_between_sidecars_everything_is_in_mutual_tls(pair: Start, mode: str) ->
 
 def test_bytes_to_a_port_without_a_protocol_arrive_as_bytes(pair: Start) -> None:
     both = pair("STRICT")
-    with socket.create_connection(("127.0.0.1", both.here["odd"]), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", both.here["odd"]), timeout=60) as connection:
         connection.sendall(b"\x00 no HTTP\r\n\r\n")
         assert b"400" in connection.recv(1000), "the application's own answer"
     assert both.stat("^tcp.inbound.8003.*downstream_cx_total") == 1

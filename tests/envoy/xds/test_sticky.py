@@ -79,7 +79,7 @@ class Caller:
 
     def ask(self, path: str = "/", **headers: str) -> tuple[str, str]:
         """Who answered, and the cookie that was set."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path, headers={"host": "web", **headers})
             answer = connection.getresponse()

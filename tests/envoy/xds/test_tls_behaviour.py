@@ -155,7 +155,7 @@ class Client:
         if certificate:
             files = self.authority.path(f"{certificate}.pem"), self.authority.path(f"{certificate}-key.pem")
             context.load_cert_chain(*files)
-        connection = HTTPSConnection("127.0.0.1", self.port, context=context, timeout=10)
+        connection = HTTPSConnection("127.0.0.1", self.port, context=context, timeout=60)
         try:
             connection.connect = lambda: _connect(connection, context, name)  # type: ignore[method-assign]
             connection.request("GET", "/x", headers={"host": name})
@@ -333,7 +333,7 @@ def test_a_gateway_routes_by_what_a_checked_token_says(
     port = run_envoy(mesh.proxy(objects, node), ["0.0.0.0_80"])["0.0.0.0_80"]
 
     def get(text: str = "") -> str:
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
         headers = {"host": "shop.example", **({"authorization": f"Bearer {text}"} if text else {})}
         try:
             connection.request("GET", "/", headers=headers)

@@ -139,7 +139,7 @@ def test_a_session_that_is_none_is_nobody(cookie: str) -> None:
 
 
 def test_httpbin_tells_what_was_sent(run: Run) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", int(run(HttpBin())), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", int(run(HttpBin())), timeout=60)
     connection.request("POST", "/post?a=b", body=iter([b"hel", b"lo"]), headers={"x-one": "1"}, encode_chunked=True)
     told = json.loads(connection.getresponse().read())
     assert (told["data"], told["args"], told["headers"]["X-One"]) == ("hello", {"a": ["b"]}, ["1"])

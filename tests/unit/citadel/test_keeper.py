@@ -30,11 +30,11 @@ class Kepts:
         self.faults: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def next(self) -> Kept:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.took.get()
 
     async def fault(self) -> tuple[str, str]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.faults.get()
 
 

@@ -47,7 +47,7 @@ async def until(client, wanted) -> dict[str, str | None]:
     """Wait until the ConfigMaps, by namespace, are as wanted."""
     found: dict[str, str | None] = {}
     fields = f"metadata.name={NAME}"
-    async with asyncio.timeout(20), aclosing(reflect(client, [CONFIGMAP], fields=fields)) as batches:
+    async with asyncio.timeout(60), aclosing(reflect(client, [CONFIGMAP], fields=fields)) as batches:
         async for batch in batches:
             for obj in batch.upserts:
                 found[obj["metadata"]["namespace"]] = (obj.get("data") or {}).get(KEY)
@@ -80,7 +80,7 @@ async def test_what_is_deleted_or_changed_is_put_back_and_nothing_else_is_writte
         client.written.clear()
         uid = (await api.get(CONFIGMAP, NAME, "default"))["metadata"]["uid"]
         await api.delete(CONFIGMAP, NAME, "default")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await until(api, lambda found: found.get("default") == "ROOT")
             while (await api.get(CONFIGMAP, NAME, "default"))["metadata"]["uid"] == uid:
                 await asyncio.sleep(0.01)

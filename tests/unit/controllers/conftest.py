@@ -71,7 +71,7 @@ class FakeApi:
 
     async def until(self, what: Callable[[], object]) -> None:
         try:
-            async with asyncio.timeout(20), self.changed:
+            async with asyncio.timeout(60), self.changed:
                 await self.changed.wait_for(lambda: self.broken or what())
         except TimeoutError:
             raise AssertionError(f"never came true: {[(k.kind, r.name) for k, r in self.objects]}") from None
@@ -83,7 +83,7 @@ class FakeApi:
         of it has changed for some steps.
         """
         quiet = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while quiet < 50:
                 # Watches are opened again, and refused writes repeated, after times that are real.
                 await asyncio.sleep(0 if quiet else 0.001)
@@ -416,7 +416,7 @@ def cluster() -> Callable[..., object]:
             made.kubelet = Kubelet(made)
             if kubelet:
                 running.append(tasks.create_task(made.kubelet.run()))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await started.wait()
             try:
                 yield made

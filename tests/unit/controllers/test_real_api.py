@@ -148,7 +148,7 @@ async def controllers(client: Client) -> AsyncIterator[None]:
 async def until(client: Client, kind, holds, *, namespace="shop") -> list[dict]:
     """Wait until `holds(objects of the kind)`."""
     known: dict[object, dict] = {}
-    async with asyncio.timeout(20), aclosing(reflect(client, [kind], namespace=namespace)) as batches:
+    async with asyncio.timeout(60), aclosing(reflect(client, [kind], namespace=namespace)) as batches:
         async for batch in batches:
             for ref in batch.deletes:
                 known.pop(ref, None)
@@ -290,7 +290,7 @@ async def test_logs_and_ports_of_pods_go_through_the_real_server(client, tmp_pat
         await client.patch(POD, "a", "default", {"spec": {"nodeName": "plait"}})
         await client.patch(POD, "a", "default", pod_status(2, ready=True), subresource="status")
         assert b"".join([piece async for piece in client.logs("default", "a", container="c")]) == b"one\ntwo\n"
-        async with asyncio.timeout(10), port_forward(client, "default", "a", 7) as (reader, writer):
+        async with asyncio.timeout(60), port_forward(client, "default", "a", 7) as (reader, writer):
             writer.write(b"x" * 300_000)
             await writer.drain()
             assert await reader.readexactly(300_000) == b"x" * 300_000

@@ -29,7 +29,7 @@ async def test_of_several_times_the_soonest_counts():
     queue.add_after("a", 3600)
     queue.add_after("a", 0.001)
     queue.add_after("a", 1800)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await queue.get() == "a"
     queue.done("a")
     queue.close()

@@ -56,7 +56,7 @@ class Mesh:
         return None if found is None else [one.code for one in found]
 
     async def until(self, count: int) -> list[str]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.news) < count:
                 self.event.clear()
                 await self.event.wait()
@@ -105,7 +105,7 @@ async def test_a_large_mesh_is_judged_in_slices():
     turns = 0
     async with running(mesh):
         mesh.analyst.begin()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(mesh.news) < 50:
                 await asyncio.sleep(0)
                 turns += 1

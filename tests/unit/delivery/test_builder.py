@@ -216,7 +216,7 @@ async def test_changes_are_published_when_due(builder, outlet):
     builder.connect(outlet)
     builder.receive(connected(1))
     outlet.take()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(builder.publishing())
         builder.apply([("shop", "a", "1")], endpoints_only=True)
         await outlet.posted()
@@ -377,7 +377,7 @@ async def test_delivery_that_does_not_read_is_replaced(core, refusals):
     builder.receive(connected(1))
     task = asyncio.create_task(builder.publishing())
     builder.apply([("shop", "a", "1")], endpoints_only=True)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await stuck.closed.wait()
     task.cancel()
 
@@ -394,7 +394,7 @@ async def test_what_waits_for_its_other_half_waits_no_longer_than_patience(core,
     now[0] = 101.0
     core.held = frozenset({"route", "rule"})
     builder.apply([("shop", "a", "1")], endpoints_only=False)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(builder.publishing())
         await outlet.posted()
         assert outlet.take() == [("Fill", [("shop", "a=1")])], "what needs nobody does not wait"

@@ -110,7 +110,7 @@ def settings(text: str) -> dict:
 
 async def until_signed(istiod: Istiod, api: Api, wanted) -> tuple[str, ...]:
     """Ask until the answer is as wanted: what an object says reaches delivery a moment later."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 chain = await ask(istiod.secure, signing_request(), grpc.ssl_channel_credentials(root(api)), GOOD)

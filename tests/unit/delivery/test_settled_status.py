@@ -209,7 +209,7 @@ class Api:
         return web(**body["status"])
 
     async def until(self, count):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.patches) < count:
                 self.event.clear()
                 await self.event.wait()

@@ -45,7 +45,7 @@ class Events:
             raise self.trouble.pop(0)
 
     async def until(self, holds) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0)
 

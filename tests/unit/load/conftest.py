@@ -40,10 +40,10 @@ def echo() -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     yield f"http://127.0.0.1:{ports['http']}"
     stop[0]()
-    thread.join(10)
+    thread.join(60)
 
 
 class Raw:
@@ -71,7 +71,7 @@ class Raw:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             try:
                 self._handle(connection)
             except OSError:
@@ -80,9 +80,9 @@ class Raw:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._acceptor.join(10)
+        self._acceptor.join(60)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.fixture

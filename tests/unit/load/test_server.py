@@ -7,7 +7,7 @@ from plait.load.echo import Call, answer, pick
 
 
 def get(url: str, data: bytes | None = None, **headers: str):
-    return urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=10)
+    return urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=60)
 
 
 def asked(target: str, **more):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 from typing import Any
 
@@ -188,7 +189,7 @@ async def test_a_watch_tells_what_slices_and_services_make_of_them(web: Any) -> 
     async with web.session.get(f"{web.url}{CORE}/endpoints?{query}", headers=headers) as response:
 
         async def event() -> tuple[str, str, list[str]]:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 told = json.loads(await response.content.readline())
             subsets = told["object"]["subsets"]
             ips = [address["ip"] for subset in subsets for address in subset.get("addresses", ())]
@@ -212,15 +213,15 @@ async def test_an_informer_of_pythons_client_follows_them(web: Any) -> None:
     def follow() -> list[tuple[str, str]]:
         api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(settings))
         seen = []
-        for event in kubernetes.watch.Watch().stream(api.list_namespaced_endpoints, "default", timeout_seconds=20):
+        for event in kubernetes.watch.Watch().stream(api.list_namespaced_endpoints, "default", timeout_seconds=120):
             seen.append((event["type"], event["object"].metadata.name))
             if event["type"] == "MODIFIED":
                 break
         return seen
 
     following = asyncio.create_task(asyncio.to_thread(follow))
-    for number in range(200):
-        await web.made(SLICES, slice_of("idle", f"f{number}", endpoint(f"10.0.1.{number}")))
+    for number in itertools.count():
+        await web.made(SLICES, slice_of("idle", f"f{number}", endpoint(f"10.0.{number // 250}.{number % 250}")))
         if following.done():
             break
     assert {("ADDED", "kubernetes"), ("ADDED", "web"), ("MODIFIED", "idle")} <= set(await following)

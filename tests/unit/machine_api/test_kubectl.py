@@ -232,11 +232,11 @@ async def test_get_prints_what_users_know(cluster: Any, pod: Any) -> None:
 
 
 async def test_waiting_and_watching(cluster: Any, pod: Any) -> None:
-    await cluster.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=20s")
-    waiting = asyncio.create_task(cluster.kubectl("wait", "pod/p", "--for=delete", "--timeout=20s"))
+    await cluster.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=120s")
+    waiting = asyncio.create_task(cluster.kubectl("wait", "pod/p", "--for=delete", "--timeout=120s"))
     watch = await cluster.start_kubectl("get", "pods", "-w", "--no-headers")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await watch.stdout.readline()).split()[:3] == [b"p", b"2/2", b"Running"]
             await cluster.kubectl("label", "pod", "p", "x=y")
             assert (await watch.stdout.readline()).split()[0] == b"p"
@@ -251,7 +251,7 @@ async def test_waiting_and_watching(cluster: Any, pod: Any) -> None:
 
 async def test_rollout_status_of_what_controllers_write(cluster: Any) -> None:
     await cluster.kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
-    rollout = asyncio.create_task(cluster.kubectl("rollout", "status", "deployment/web", "--timeout=20s"))
+    rollout = asyncio.create_task(cluster.kubectl("rollout", "status", "deployment/web", "--timeout=120s"))
     counts = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2, "observedGeneration": 1}
     await cluster.kubectl(
         "patch", "deploy", "web", "--subresource=status", "--type=merge", "-p", json.dumps({"status": counts})

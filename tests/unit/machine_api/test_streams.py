@@ -82,7 +82,7 @@ async def forwarding(cluster: Any, remote: str) -> AsyncIterator[tuple[int, asyn
     """`kubectl port-forward` to the pod: the local port, and what kubectl complains about."""
     process = await cluster.start_kubectl("port-forward", "pod/p", f":{remote}")
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
         assert b"Forwarding from" in line, await process.stderr.read()
         yield int(line.split()[2].rsplit(b":", 1)[1]), process.stderr
     finally:
@@ -99,13 +99,13 @@ async def test_kubectl_forwards_many_connections_at_once(cluster: Any, node: Any
         writer.close()
         return answer
 
-    async with forwarding(cluster, "80") as (port, _), asyncio.timeout(30):
+    async with forwarding(cluster, "80") as (port, _), asyncio.timeout(60):
         answers = await asyncio.gather(*(talk(port, number) for number in range(20)))
     assert answers == [b"echo:%d" % number for number in range(20)]
 
 
 async def test_kubectl_gets_everything_and_the_end(cluster: Any, node: Any, pod: Any) -> None:
-    async with forwarding(cluster, "81") as (port, _), asyncio.timeout(30):
+    async with forwarding(cluster, "81") as (port, _), asyncio.timeout(60):
         for _round in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert len(await reader.read()) == node.LARGE
@@ -113,7 +113,7 @@ async def test_kubectl_gets_everything_and_the_end(cluster: Any, node: Any, pod:
 
 
 async def test_kubectl_says_why_a_port_cannot_be_reached(cluster: Any, node: Any, pod: Any) -> None:
-    async with forwarding(cluster, "99") as (port, errors), asyncio.timeout(30):
+    async with forwarding(cluster, "99") as (port, errors), asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         assert await reader.read() == b""
         writer.close()
@@ -123,7 +123,7 @@ async def test_kubectl_says_why_a_port_cannot_be_reached(cluster: Any, node: Any
 async def test_plain_spdy(cluster: Any, node: Any, pod: Any) -> None:
     host, port = cluster.url.removeprefix("https://").split(":")
     trust = ssl.create_default_context(cafile=str(cluster.pki / "ca.crt"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(host, int(port), ssl=trust)
         writer.write(
             f"POST {FORWARD} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer admin-token\r\n"
@@ -151,7 +151,7 @@ async def test_plain_spdy(cluster: Any, node: Any, pod: Any) -> None:
 async def test_kubectl_follows_a_log(cluster: Any, node: Any, pod: Any) -> None:
     process = await cluster.start_kubectl("logs", "p", "-f", "--tail=5")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             node.lines.put_nowait("one")
             assert await process.stdout.readline() == b"one\n"
             node.lines.put_nowait("two")

@@ -27,7 +27,7 @@ class Events:
         self._content = content
 
     async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             line = await self._content.readline()
         assert line, "the watch ended"
         return json.loads(line)
@@ -37,7 +37,7 @@ class Events:
         return [(event["type"], event["object"]["metadata"].get("name", "")) for event in events]
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self._content.readline() == b""
 
 

@@ -43,7 +43,7 @@ class Attached:
 async def attached(client: InitClient, name: str, *, stdin: bool = True) -> AsyncIterator[Attached]:
     reader, writer = await client.attach(name, stdin=stdin)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield Attached(reader, writer)
     finally:
         writer.close()
@@ -127,10 +127,12 @@ async def send_all(user: Attached, data: bytes) -> None:
 async def test_one_who_leaves_holds_nobody_up(socket: Path, tmp_path: Path) -> None:
     with running(socket):
         async with connected(socket) as client:
-            script = "read go; head -c 3000000 /dev/zero; echo done >&2; read never"
+            script = "read go; head -c 3000000 /dev/zero; read more; echo done >&2; read never"
             await client.spawn(program(script, tmp_path / "log", stdin="pipe"))
             async with attached(client, "p") as lazy:
                 lazy.send(frames.STDIN, b"go\n")
                 await lazy.until(frames.STDOUT)
-            async with attached(client, "p", stdin=False) as watcher:
+            # Whoever comes hears what is said from then on: it is asked for by one who is there.
+            async with attached(client, "p") as watcher:
+                watcher.send(frames.STDIN, b"more\n")
                 await watcher.until(frames.STDERR, b"done")

@@ -23,6 +23,13 @@ def listening() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
+def deaf() -> socket.socket:
+    """Has a port on which nobody listens, and which nobody else gets as long as it is open."""
+    made = socket.socket()
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
 async def exchange(port: int, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
@@ -62,15 +69,13 @@ async def test_bytes_and_half_close_pass_both_ways(relay) -> None:
 
 async def test_the_target_may_change_and_one_that_refuses_is_passed_over(relay) -> None:
     port, targets = relay
-    refused = listening()
-    dead = refused.getsockname()[1]
-    refused.close()
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with server:
-        alive = server.sockets[0].getsockname()[1]
-        targets.write_text(json.dumps({"http": [f"127.0.0.1:{dead}", f"127.0.0.1:{alive}"]}))
-        for _ in range(8):
-            assert await exchange(port, b"hello") == b"hello|end"
+    with deaf() as refusing:
+        async with server:
+            dead, alive = refusing.getsockname()[1], server.sockets[0].getsockname()[1]
+            targets.write_text(json.dumps({"http": [f"127.0.0.1:{dead}", f"127.0.0.1:{alive}"]}))
+            for _ in range(8):
+                assert await exchange(port, b"hello") == b"hello|end"
 
 
 async def test_without_a_target_the_connection_is_reset(relay, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,22 +104,20 @@ async def test_where_a_port_led_a_moment_ago_a_client_waits(relay) -> None:
 async def test_a_client_that_waited_long_enough_is_reset(relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plait.machine.init.relay.PATIENCE", 0.1)
     port, targets = relay
-    refused = listening()
-    targets.write_text(json.dumps({"http": [f"127.0.0.1:{refused.getsockname()[1]}"]}))
-    refused.close()
-    with pytest.raises(ConnectionResetError):
-        await exchange(port, b"hello")
+    with deaf() as refusing:
+        targets.write_text(json.dumps({"http": [f"127.0.0.1:{refusing.getsockname()[1]}"]}))
+        with pytest.raises(ConnectionResetError):
+            await exchange(port, b"hello")
 
 
 async def test_who_has_left_is_waited_with_no_longer(relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plait.machine.init.relay.PATIENCE", 1e9)
     port, targets = relay
     before = len(asyncio.all_tasks())
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        targets.write_text(json.dumps({"http": [f"127.0.0.1:{deaf.getsockname()[1]}"]}))
+    with deaf() as refusing:
+        targets.write_text(json.dumps({"http": [f"127.0.0.1:{refusing.getsockname()[1]}"]}))
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(asyncio.all_tasks()) == before:
                 await asyncio.sleep(0)
             writer.close()

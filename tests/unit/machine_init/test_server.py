@@ -37,13 +37,13 @@ def running(socket: Path, services: str = "[]") -> Iterator[subprocess.Popen[byt
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 @asynccontextmanager
 async def connected(socket: Path) -> AsyncIterator[InitClient]:
     client = InitClient(socket)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.__aenter__()
@@ -83,7 +83,7 @@ async def test_exit_status_and_output_outlive_the_process(socket: Path, tmp_path
 
 
 async def ended_named(client: InitClient, name: str):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             (process,) = await client.processes(name)
             if process.state == "ended":
@@ -93,7 +93,7 @@ async def ended_named(client: InitClient, name: str):
 
 async def test_a_watcher_hears_of_an_end(socket: Path) -> None:
     with running(socket):
-        async with connected(socket) as client, aclosing(client.exits()) as exits, asyncio.timeout(10):
+        async with connected(socket) as client, aclosing(client.exits()) as exits, asyncio.timeout(60):
             heard = asyncio.ensure_future(anext(exits))
             # Whether the watch has begun cannot be seen: ends are produced until one is heard.
             for number in range(1000):
@@ -109,7 +109,7 @@ async def test_signals_go_to_the_child_of_one_that_forks(socket: Path) -> None:
             # The shell stands for an nsenter: the outer process waits for the inner one and passes its end on.
             argv = ("sh", "-c", "sleep 60; exit 7")
             await client.spawn(Spawn(name="f", argv=argv, env={"PATH": os.environ["PATH"]}, forks=True))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await client.processes("f"))[0].inner_pid is None:
                     await asyncio.sleep(0.01)
             await client.signal("f", signal.SIGTERM)
@@ -125,7 +125,7 @@ async def test_one_whose_child_was_stopped_ends_with_it_all_the_same(socket: Pat
         async with connected(socket) as client:
             argv = ("nsenter", "--target", str(os.getpid()), "--pid", "sleep", "60")
             outer = await client.spawn(Spawn(name="f", argv=argv, env={"PATH": os.environ["PATH"]}, forks=True))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (inner := (await client.processes("f"))[0].inner_pid) is None:
                     await asyncio.sleep(0.01)
                 await client.signal("f", signal.SIGSTOP)
@@ -159,12 +159,12 @@ async def test_own_processes_are_started_again(socket: Path, tmp_path: Path) -> 
     services = json.dumps([{"name": "s", "argv": ["sh", "-c", script], "env": {"PATH": os.environ["PATH"]}}])
     with running(socket, services):
         async with connected(socket) as client:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not mark.exists():
                     await asyncio.sleep(0.01)
             (service,) = await client.processes("s")
             os.kill(service.pid, signal.SIGKILL)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(mark.read_text().split()) < 2:
                     await asyncio.sleep(0.01)
 
@@ -175,12 +175,12 @@ async def test_on_sigterm_everything_gets_its_chance_and_ends(socket: Path, tmp_
         async with connected(socket) as client:
             script = f"trap 'echo bye > {mark}; exit 0' TERM; while :; do sleep 0.05; done"
             started = await client.spawn(shell("pod/u/app/0", script))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             # The trap is set once the shell has a child.
             while not Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text():
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
         assert mark.read_text() == "bye\n"
         assert not Path(f"/proc/{started.pid}").exists()
 

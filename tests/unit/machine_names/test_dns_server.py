@@ -45,7 +45,7 @@ async def ask_udp(address, message):
         client.setblocking(False)
         await loop.sock_connect(client, address)
         await loop.sock_sendall(client, message)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await loop.sock_recv(client, 65535)
 
 
@@ -152,14 +152,24 @@ async def test_an_external_name_is_answered_with_the_addresses_of_what_it_names(
         assert code(await ask_udp(address, query("outside.shop.svc.cluster.local"))) == 0
 
 
+@contextmanager
+def gone():
+    """An address where nobody answers, which nobody else gets: one end listens to itself alone, one not at all."""
+    while True:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind(("127.0.0.1", 0))
+            udp.connect(udp.getsockname())
+            with suppress(OSError):
+                tcp.bind(udp.getsockname())
+                yield udp.getsockname()
+                return
+
+
 async def test_an_upstream_that_is_gone_is_servfail(names):
-    udp, tcp = bind("127.0.0.1", 0)
-    gone = udp.getsockname()
-    udp.close()
-    tcp.close()
-    async with serving(names, upstream=Server(gone)) as address:
-        assert code(await ask_udp(address, query("example.com"))) == 2
-        assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [2]
+    with gone() as place:
+        async with serving(names, upstream=Server(place)) as address:
+            assert code(await ask_udp(address, query("example.com"))) == 2
+            assert [code(answer) for answer in await ask_tcp(address, query("example.com"))] == [2]
 
 
 async def test_the_hosts_name_is_known_only_where_pods_may_reach_it():
@@ -183,12 +193,16 @@ async def test_rubbish_does_not_stop_it(names):
         assert code(await ask_udp(address, query("web.shop.svc.cluster.local"))) == 0
 
 
+#: What a socket's usual buffer holds on every kernel: of more the kernel would drop some.
+MANY = 100
+
+
 async def test_many_questions_at_once_are_all_answered(names):
     async with serving(names) as address:
         answers = await asyncio.gather(
-            *(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(200))
+            *(ask_udp(address, query("web.shop.svc.cluster.local", number=n)) for n in range(MANY))
         )
-        assert [struct.unpack_from("!H", answer)[0] for answer in answers] == list(range(200))
+        assert [struct.unpack_from("!H", answer)[0] for answer in answers] == list(range(MANY))
 
 
 @contextmanager

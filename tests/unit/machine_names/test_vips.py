@@ -107,12 +107,14 @@ for address in ("10.42.0.2", "10.42.0.3"):
     s = socket.socket(); s.bind((address, 8080)); s.listen()
     threading.Thread(target=serve, args=(s,), daemon=True).start()
 def ask(address, port):
-    begun = time.monotonic()
-    try:
-        with socket.create_connection((address, port), 3) as c:
-            return c.recv(99).decode()
-    except OSError as e:
-        return type(e).__name__ if time.monotonic() - begun < 1 else "slow"
+    for _ in range(5):  # what is slow once is the machine, what is slow always is a packet that gets lost
+        begun = time.monotonic()
+        try:
+            with socket.create_connection((address, port), 3) as c:
+                return c.recv(99).decode()
+        except OSError as e:
+            if time.monotonic() - begun < 1: return type(e).__name__
+    return "slow"
 print(*{ask("10.42.128.5", 80) for _ in range(64)})
 print(*{ask("10.42.128.6", 80) for _ in range(64)})
 print(ask("10.42.128.5", 81), ask("10.42.128.7", 80), ask("10.42.0.3", 8080))
@@ -158,13 +160,15 @@ if sys.argv[1:]:
     while True:
         c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
 def ask(address, port):
-    begun = time.monotonic()
-    try:
-        with socket.create_connection((address, port), 3) as c:
-            return c.recv(99).decode()
-    except OSError as e:
-        return type(e).__name__ if time.monotonic() - begun < 1 else "slow"
-end = time.monotonic() + 10
+    for _ in range(5):  # what is slow once is the machine, what is slow always is a packet that gets lost
+        begun = time.monotonic()
+        try:
+            with socket.create_connection((address, port), 3) as c:
+                return c.recv(99).decode()
+        except OSError as e:
+            if time.monotonic() - begun < 1: return type(e).__name__
+    return "slow"
+end = time.monotonic() + 60
 while ask("10.42.0.3", 8080) != "10.42.0.2" and time.monotonic() < end:
     pass
 print(ask("10.42.128.5", 80), ask("10.42.128.5", 81), ask("10.42.128.7", 80), ask("10.42.0.3", 8080))

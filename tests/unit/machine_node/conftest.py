@@ -198,7 +198,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, as_root: None) -> Iterator
     for pid in children(process.pid):
         os.kill(pid, signal.SIGTERM)
     try:
-        process.wait(30)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()

@@ -29,7 +29,7 @@ async def test_applications_end_together_and_the_proxy_after_them() -> None:
     assert sorted(log[:2]) == ["stop a", "stop b"]
     assert sorted(log[2:4]) == ["end a", "end b"]
     assert log[4:] == ["stop proxy", "end proxy"]
-    assert all(29.0 < each.grace <= 30.0 for each in apps)
+    assert all(0.0 < each.grace <= 30.0 for each in apps)
     assert proxy.grace == 2.0
 
 

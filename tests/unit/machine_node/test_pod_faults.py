@@ -32,7 +32,7 @@ async def test_a_pod_whose_status_cannot_be_told_ends_so_that_it_is_begun_again(
     )
     pod = Mute(host, OBJECT, PodRecord(uid="1", namespace="shop", name="web", created_at=0.0), {})
     pod.context.changed()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(ExceptionGroup) as failure:
             await pod.run()
         await pod.announced()

@@ -19,6 +19,20 @@ from .conftest import condition, container
 pytestmark = pytest.mark.system
 
 
+@pytest.fixture
+def sign():
+    """A file by which a test tells a container something, and the volume with it, mounted at /sign."""
+    # Not pytest's own folder: what others may not pass is hidden on the node.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        volume = {"name": "sign", "hostPath": {"path": folder}}
+        yield Path(folder, "given"), volume, {"name": "sign", "mountPath": "/sign"}
+
+
+#: In a container: until the test has given its sign.
+UNTIL_SIGNED = "until test -e /sign/given; do sleep 0.05; done"
+
+
 def shell(script, *, name="c", **more):
     return {"name": name, "image": "busybox", "command": ["sh", "-c", script], **more}
 
@@ -204,9 +218,15 @@ async def test_liveness_and_startup_probes(cluster):
     await cluster.start("live", shell(script, startupProbe=start, livenessProbe=live))
     pod = await cluster.when("live", lambda p: container(p).get("restartCount", 0) >= 1)
     assert container(pod)["lastState"]["terminated"]["exitCode"] == 143
-    events = await cluster.events("live")
-    assert "Container c failed liveness probe, will be restarted" in events["Killing"]
-    assert any(message.startswith("Liveness probe failed") for message in events["Unhealthy"])
+
+    async def told():
+        events = await cluster.events("live")
+        killing, unhealthy = events.get("Killing", ()), events.get("Unhealthy", ())
+        return "Container c failed liveness probe, will be restarted" in killing and any(
+            message.startswith("Liveness probe failed") for message in unhealthy
+        )
+
+    await cluster.until("events", told)
 
 
 async def test_a_probe_may_have_a_grace_of_its_own(cluster):
@@ -223,19 +243,26 @@ async def test_a_probe_may_have_a_grace_of_its_own(cluster):
 
 
 async def test_a_sidecar_without_probes_is_up_when_it_runs_and_ends_after_the_work(cluster):
-    beside = shell("echo beside; exec sleep 1000") | {"name": "beside", "restartPolicy": "Always"}
-    await cluster.start("work", shell("echo done"), initContainers=[beside], restartPolicy="Never")
+    # The work waits for its first words: that it runs says only that it has been started.
+    mounts = {"volumeMounts": [{"name": "w", "mountPath": "/sign"}]}
+    script = "echo beside; touch /sign/given; exec sleep 1000"
+    beside = shell(script, name="beside", restartPolicy="Always", **mounts)
+    work = shell(f"{UNTIL_SIGNED}; echo done", **mounts)
+    volumes = [{"name": "w", "emptyDir": {}}]
+    await cluster.start("work", work, initContainers=[beside], volumes=volumes, restartPolicy="Never")
     pod = await cluster.phase("work", "Succeeded")
     assert container(pod)["state"]["terminated"]["reason"] == "Completed"
     assert "terminated" in container(pod, "beside")["state"]
     assert await cluster.log("work", container="beside") == "beside\n"
 
 
-async def test_a_pod_that_stops_being_ready_says_so(cluster):
+async def test_a_pod_that_stops_being_ready_says_so(cluster, sign):
+    given, volume, mount = sign
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
-    script = "python -m http.server 8080 & sleep 3; kill $!; sleep 1000"
-    await cluster.start("unready", shell(script, readinessProbe=probe))
+    script = f"python -m http.server 8080 & {UNTIL_SIGNED}; kill $!; sleep 1000"
+    await cluster.start("unready", shell(script, readinessProbe=probe, volumeMounts=[mount]), volumes=[volume])
     await cluster.ready("unready")
+    given.touch()
     pod = await cluster.when("unready", lambda p: condition(p, "Ready") == "False")
     assert container(pod)["restartCount"] == 0
 
@@ -272,30 +299,24 @@ async def test_a_program_that_is_not_there(cluster):
     assert "/no/such: no such file or directory" in ended["message"]
 
 
-async def test_a_pod_ends_gracefully(cluster):
-    finish = "trap 'echo term >> /out/log; sleep 0.2; echo done >> /out/log; exit 0' TERM"
-    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /out/log"]}}}
-    # Not pytest's own folder: what others may not pass is hidden on the node.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        await cluster.start(
-            "end",
-            shell(
-                f"{finish}; echo up; while :; do sleep 0.05; done",
-                lifecycle=hook,
-                volumeMounts=[{"name": "out", "mountPath": "/out"}],
-            ),
-            volumes=[{"name": "out", "hostPath": {"path": folder}}],
-        )
-        await cluster.ready("end")
+async def test_a_pod_ends_gracefully(cluster, sign):
+    log, volume, mount = sign
+    finish = "trap 'echo term >> /sign/given; sleep 0.2; echo done >> /sign/given; exit 0' TERM"
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /sign/given"]}}}
+    script = f"{finish}; echo up; while :; do sleep 0.05; done"
+    # As much time as it likes: what is asked is the order.
+    await cluster.start(
+        "end", shell(script, lifecycle=hook, volumeMounts=[mount]), volumes=[volume], terminationGracePeriodSeconds=100
+    )
+    await cluster.ready("end")
 
-        async def up():
-            return "up" in await cluster.log("end")
+    async def up():
+        return "up" in await cluster.log("end")
 
-        await cluster.until("trap set", up)
-        await cluster.client.delete(POD, "end", "default")
-        await cluster.gone("end")
-        assert Path(folder, "log").read_text() == "hook\nterm\ndone\n"
+    await cluster.until("trap set", up)
+    await cluster.client.delete(POD, "end", "default")
+    await cluster.gone("end")
+    assert log.read_text() == "hook\nterm\ndone\n"
 
 
 async def test_a_stubborn_pod_is_killed_after_its_grace_and_nothing_stays(cluster):
@@ -327,12 +348,15 @@ async def test_a_forced_delete_is_at_once(cluster):
     await cluster.until("processes ended", ended)
 
 
-async def test_pods_survive_the_death_of_the_node(cluster):
+async def test_pods_survive_the_death_of_the_node(cluster, sign):
+    given, volume, mount = sign
+    mortal = shell(f"echo up; {UNTIL_SIGNED}; exit 5", volumeMounts=[mount])
     await cluster.start("survivor", web(readinessProbe={"httpGet": {"path": "/", "port": 8080}}))
-    await cluster.start("mortal", shell("echo up; sleep 1; exit 5"), restartPolicy="Never")
+    await cluster.start("mortal", mortal, volumes=[volume], restartPolicy="Never")
     before = await cluster.ready("survivor")
     await cluster.ready("mortal")
     os.kill(cluster.machine.service("node"), signal.SIGKILL)
+    given.touch()
 
     async def again():
         return cluster.machine.service("node")
@@ -372,7 +396,11 @@ async def test_a_pod_whose_namespaces_are_lost_is_made_anew(cluster):
     pod = await cluster.when(
         "reborn", lambda p: container(p).get("restartCount", 0) == 1 and condition(p, "Ready") == "True"
     )
-    assert "SandboxChanged" in await cluster.events("reborn")
+
+    async def told():
+        return "SandboxChanged" in await cluster.events("reborn")
+
+    await cluster.until("event", told)
 
 
 async def test_a_closed_port_and_a_missing_container_are_told(cluster):
@@ -403,6 +431,6 @@ def pauses(machine, ip):
         except OSError:
             continue
         spaces = next(line for line in words.splitlines() if line.startswith("NSpid:")).split()[1:]
-        if ip in addresses and spaces[-1] == "1" and len(spaces) > 2:
+        if ip in addresses.split() and spaces[-1] == "1" and len(spaces) > 2:
             found.append(pid)
     return found

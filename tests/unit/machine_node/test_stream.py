@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -30,10 +31,9 @@ async def server(tmp_path):
     pods.path.write_text("2026-11-22T10:00:01.000000000Z stdout F one\n2026-11-22T10:00:02.000000000Z stdout F two\n")
     pods.path.with_name("before.log").write_text("2026-11-22T09:00:00.000000000Z stdout F old\n")
     started = asyncio.Event()
-    socket = tmp_path / "node.sock"
-    task = asyncio.create_task(StreamServer(pods).run(socket, uid=os.getuid(), started=started.set))
+    pods.socket = tmp_path / "node.sock"
+    task = asyncio.create_task(StreamServer(pods).run(pods.socket, uid=os.getuid(), started=started.set))
     await started.wait()
-    pods.socket = socket
     yield pods
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -128,9 +128,9 @@ async def test_a_connection_into_a_pod_carries_bytes_both_ways(server):
 
 @pytest.mark.usefixtures("as_root")
 async def test_a_closed_port_is_told(server):
-    async with listening(lambda *_: None) as port:
-        pass
-    code, body = await get(server, f"/connect/n/p/{port}")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        code, body = await get(server, f"/connect/n/p/{deaf.getsockname()[1]}")
     assert code == 502
     assert "connection refused" in json.loads(body)["message"]
 

@@ -68,7 +68,7 @@ class Server:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(60)
 
     def stop(self) -> None:
         assert self._loop is not None

@@ -147,7 +147,7 @@ async def test_a_client_that_leaves_ends_its_handler(serving) -> None:
             await stream.write(b"hello")
             assert await stream.read() == b"here"
             stream.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await left.wait()
 
 
@@ -195,7 +195,7 @@ async def test_the_servers_end_is_the_end_of_its_streams(serving) -> None:
         stream = channel.stream_stream(METHOD)(wait_for_ready=True)
         await stream.write(b"hello")
         assert await stream.read() == b"here"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await stream.code() is not grpc.StatusCode.OK
     await channel.close()
 
@@ -238,7 +238,7 @@ async def test_records_may_come_in_any_pieces_and_goodbye_is_answered(identity) 
         await writer.drain()
         await asyncio.sleep(0)
     heard = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while heard.count(b"12345678") < 3:
             try:
                 heard += tls.read(100)
@@ -247,7 +247,7 @@ async def test_records_may_come_in_any_pieces_and_goodbye_is_answered(identity) 
     with pytest.raises(ssl.SSLWantReadError):
         tls.unwrap()
     writer.write(outgoing.read())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reader.read()
         while door.connections:
             await asyncio.sleep(0)
@@ -260,7 +260,7 @@ async def test_what_is_no_tls_is_sent_away(identity, rubbish: bytes) -> None:
     door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=identity[0].context)
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(rubbish)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reader.read()
         while door.connections:
             await asyncio.sleep(0)

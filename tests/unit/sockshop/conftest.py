@@ -176,7 +176,7 @@ class Program:
     async def stop(self) -> int:
         if self.process.returncode is None:
             self.process.terminate()
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 @pytest.fixture

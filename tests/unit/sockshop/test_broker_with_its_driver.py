@@ -20,7 +20,7 @@ def port(free_port: Callable[[], int]) -> Iterator[int]:
         [sys.executable, "-m", "sockshop.broker", "--port", str(number), "--bind", "127.0.0.1"],
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", number)) == 0:
@@ -28,12 +28,12 @@ def port(free_port: Callable[[], int]) -> Iterator[int]:
         time.sleep(0.02)
     yield number
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def connect(port: int, password: str = "guest") -> pika.BlockingConnection:
     who = pika.PlainCredentials("guest", password)
-    return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port, credentials=who, heartbeat=5))
+    return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port, credentials=who, heartbeat=60))
 
 
 def test_messages_are_routed_consumed_and_acknowledged(port: int) -> None:
@@ -49,7 +49,7 @@ def test_messages_are_routed_consumed_and_acknowledged(port: int) -> None:
         "", "shipping-task", b"by name", pika.BasicProperties(content_type="text/plain", headers={"a": 1})
     )
     seen = []
-    for method, properties, body in channel.consume("shipping-task", inactivity_timeout=10):
+    for method, properties, body in channel.consume("shipping-task", inactivity_timeout=60):
         seen.append((body, properties.headers))
         channel.basic_ack(method.delivery_tag)
         if len(seen) == 21:

@@ -32,11 +32,11 @@ def serve(port: int, data: Path, *more: str) -> subprocess.Popen[bytes]:
 def client(port: int, tmp_path: Path) -> Iterator[pymongo.MongoClient]:
     process = serve(port, tmp_path)
     try:
-        with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=20_000) as made:
+        with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=60_000) as made:
             yield made
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_a_driver_finds_a_server_it_can_talk_to(client: pymongo.MongoClient) -> None:
@@ -99,19 +99,19 @@ def test_documents_survive_a_restart(port: int, tmp_path: Path) -> None:
     for expected in (0, 1, 2):
         process = serve(port, tmp_path)
         try:
-            with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=20_000) as client:
+            with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=60_000) as client:
                 assert client.data.cart.count_documents({}) == expected
                 client.data.cart.insert_one({"n": expected})
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def test_the_shops_customers_are_there_from_the_beginning(port: int, tmp_path: Path) -> None:
     process = serve(port, tmp_path, "--seed", "users")
     try:
-        with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=20_000) as client:
+        with pymongo.MongoClient("127.0.0.1", port, serverSelectionTimeoutMS=60_000) as client:
             assert {"user", "user1", "Eve_Berger"} <= {each["username"] for each in client.users.customers.find()}
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -58,17 +59,17 @@ async def test_a_request_in_flight_is_answered_after_sigterm(programs, port, bac
     assert b"listening" in await process.stdout.readline()
     async with aiohttp.ClientSession() as session:
         request = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/catalogue"))
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 60)
         process.terminate()
-        with pytest.raises(OSError, match=r"."):  # noqa: PT012 - the listener closes at once, how soon is the kernel's
-            for _ in range(1000):
+        with suppress(ConnectionError):  # the listener closes at once, how soon is the kernel's
+            while True:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 await asyncio.sleep(0)
         go_on.set()
         async with await request as response:
             assert (response.status, await response.read()) == (200, b"[]")
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
     server.close()
     await server.wait_closed()
 

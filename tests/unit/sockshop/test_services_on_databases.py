@@ -59,7 +59,7 @@ def database(
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     yield Database(port, user)
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 @asynccontextmanager
