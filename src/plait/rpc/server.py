@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.rpc.call import STATUS, Call, RefusedError
 from plait.rpc.connection import RECEIVED, Connection
-from plait.rpc.tls import Secured
+from plait.rpc.tls import Secured, Workbench
 
 if TYPE_CHECKING:
     import socket
@@ -31,7 +31,7 @@ class Server:
     """Serves doors, which are opened and closed as one likes; `watch` is to run meanwhile."""
 
     def __init__(self) -> None:
-        self._into = memoryview(bytearray(RECEIVED))
+        self._bench = Workbench(memoryview(bytearray(RECEIVED)))
         self._doors: set[Door] = set()
 
     async def open(
@@ -43,7 +43,7 @@ class Server:
         With `tls` the context must offer `h2` by ALPN.
         """
         loop = asyncio.get_running_loop()
-        door = Door(handlers, self._into, self._doors.discard, tls)
+        door = Door(handlers, self._bench, self._doors.discard, tls)
         if not isinstance(address, str):
             door.listener = await loop.create_server(door.connect, sock=address)
         elif address.startswith("unix:"):
@@ -69,14 +69,14 @@ class Door:
     def __init__(
         self,
         handlers: Mapping[str, Handler],
-        into: memoryview,
+        bench: Workbench,
         closed: Callable[[Door], None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.listener: asyncio.Server | None = None
         self.port = 0
         self._handlers = handlers
-        self._into = into
+        self._bench = bench
         self._closed = closed
         self._tls = tls
         self._connections: dict[Connection, _Quiet] = {}
@@ -89,9 +89,9 @@ class Door:
 
     def connect(self) -> asyncio.BaseProtocol:
         """A connection has come."""
-        made = Connection(self._handlers, self._start, self._forget, self._into)
+        made = Connection(self._handlers, self._start, self._forget, self._bench.into)
         self._connections[made] = _Quiet()
-        return made if self._tls is None else Secured(self._tls, made, self._into)
+        return made if self._tls is None else Secured(self._tls, made, self._bench)
 
     def look(self) -> None:
         """Ask peers that are silent, and part with those that do not answer or have nothing to do."""

@@ -1,7 +1,7 @@
 """TLS between a connection and the network, as asyncio's own but for what a thousand connections cost.
 
-asyncio allocates and clears 256 KiB for each connection, and encrypts a large message into a buffer that stays as large
-as it was. Here all connections of a loop receive in one place, and what is sent is encrypted record by record.
+asyncio allocates and clears 256 KiB for each connection, and has two buffers of OpenSSL's for each, which stay as large
+as the largest message that went through. Here all connections of a loop receive in one place and share one pair.
 """
 
 from __future__ import annotations
@@ -10,28 +10,59 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
-
-if TYPE_CHECKING:
-    from plait.rpc.connection import Connection
+from typing import Any, Final, Protocol, cast
 
 log = logging.getLogger(__name__)
 
-#: Bytes of plain text in a record (RFC 8446, 5.1); OpenSSL's buffer stays as large as the largest that was written.
+#: Bytes of plain text in a record (RFC 8446, 5.1).
 _RECORD: Final = 16_384
 #: Seconds for a handshake.
 _HANDSHAKE: Final = 30.0
 
 
+class Carried(Protocol):
+    """What speaks through TLS: as asyncio's Protocol."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The handshake is over."""
+        ...
+
+    def data_received(self, data: bytes) -> None:
+        """Plain text."""
+        ...
+
+    def pause_writing(self) -> None:
+        """The network has to catch up."""
+        ...
+
+    def resume_writing(self) -> None:
+        """It has."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over, or never was."""
+        ...
+
+
+class Workbench:
+    """What all connections of a loop use in turn: where they receive, and where OpenSSL takes what came and leaves what
+    goes out. Between two turns both are empty: the beginning of a record OpenSSL keeps itself, and what it leaves is
+    sent at once.
+    """
+
+    def __init__(self, into: memoryview) -> None:
+        self.into = into
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+
+
 class Secured(asyncio.BufferedProtocol, asyncio.Transport):
     """The protocol of a socket, and the transport of `connection`, which begins when the handshake is over."""
 
-    def __init__(self, context: ssl.SSLContext, connection: Connection, into: memoryview) -> None:
+    def __init__(self, context: ssl.SSLContext, connection: Carried, bench: Workbench) -> None:
         super().__init__()
-        self._into = into
+        self._bench = bench
         self._connection = connection
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(bench.incoming, bench.outgoing, server_side=True)
         self._socket: asyncio.Transport | None = None
         self._begun = False
         self._closing = False
@@ -46,22 +77,39 @@ class Secured(asyncio.BufferedProtocol, asyncio.Transport):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- it is large enough for most
         """Where to receive."""
-        return self._into
+        return self._bench.into
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come."""
-        self._incoming.write(self._into[:nbytes])
+        bench, first = self._bench, not self._begun
+        came: list[bytes] = []
+        ended = False
+        bench.incoming.write(bench.into[:nbytes])
         try:
-            if self._begun or self._shake_hands():
-                self._receive()
+            if first:
+                self._tls.do_handshake()
+                self._begin()
+            while not ended and (bench.incoming.pending or self._tls.pending()):
+                came.append(self._tls.read(_RECORD))
+                # The peer says goodbye.
+                ended = not came[-1]
         except ssl.SSLWantReadError:
-            self._flush()
+            pass
         except ssl.SSLError as error:
             log.debug("TLS: %s", error)
-            # The alert that says why.
-            self._flush()
-            if self._socket is not None:
-                self._socket.close()
+            ended = True
+        if bench.incoming.pending:
+            # What follows a goodbye or a fault is not for the next connection.
+            bench.incoming.read()
+        # An alert says what the fault was.
+        self._flush()
+        # The bench is clear: whoever is told may use it.
+        if first and self._begun:
+            self._connection.connection_made(self)
+        if any(came) and not self._closing:
+            self._connection.data_received(b"".join(came))
+        if ended:
+            self.close()
 
     def pause_writing(self) -> None:
         """The network has to catch up."""
@@ -80,31 +128,18 @@ class Secured(asyncio.BufferedProtocol, asyncio.Transport):
             self._patience.cancel()
         self._connection.connection_lost(exc)
 
-    def _shake_hands(self) -> bool:
-        self._tls.do_handshake()
+    def _begin(self) -> None:
         self._begun = True
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        self._flush()
-        self._connection.connection_made(self)
-        return True
-
-    def _receive(self) -> None:
-        """Hand over what has come."""
-        while self._incoming.pending or self._tls.pending():
-            data = self._tls.read(_RECORD)
-            if not data:
-                # The peer says goodbye.
-                self.close()
-                return
-            if not self._closing:
-                self._connection.data_received(data)
-        self._flush()
 
     def _flush(self) -> None:
-        if self._outgoing.pending and self._socket is not None:
-            self._socket.write(self._outgoing.read())
+        """Send what OpenSSL has left."""
+        if self._bench.outgoing.pending:
+            data = self._bench.outgoing.read()
+            if self._socket is not None:
+                self._socket.write(data)
 
     # for the connection
 
@@ -112,15 +147,18 @@ class Secured(asyncio.BufferedProtocol, asyncio.Transport):
         """Encrypt and send."""
         if self._socket is None or self._closing:
             return
-        if len(data) <= _RECORD:
-            self._tls.write(data)
-            self._socket.write(self._outgoing.read())
-            return
-        plain, records = memoryview(data), []
-        for at in range(0, len(plain), _RECORD):
-            self._tls.write(plain[at : at + _RECORD])
-            records.append(self._outgoing.read())
-        self._socket.write(b"".join(records))
+        self._tls.write(data)
+        self._flush()
+
+    def pause_reading(self) -> None:
+        """See asyncio."""
+        if self._socket is not None:
+            self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See asyncio."""
+        if self._socket is not None:
+            self._socket.resume_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """See asyncio."""

@@ -266,3 +266,50 @@ async def test_what_is_no_tls_is_sent_away(identity, rubbish: bytes) -> None:
             await asyncio.sleep(0)
     writer.close()
     await door.close()
+
+
+async def test_connections_share_buffers_and_nothing_else(identity) -> None:
+    """Records that come in turns byte by byte, and one connection that goes bad in the middle of those of others."""
+    listening, roots = identity
+    door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=listening.context)
+    context = ssl.create_default_context(cadata=roots)
+    context.set_alpn_protocols(["h2"])
+
+    async def enter():
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        return reader, writer, *await begun(context, reader, writer, NAME)
+
+    async def hears(reader, tls, incoming, word: bytes) -> None:
+        heard = b""
+        async with asyncio.timeout(10):
+            while word not in heard:
+                try:
+                    heard += tls.read(100)
+                except ssl.SSLWantReadError:
+                    incoming.write(await reader.read(5))
+        assert not any(other in heard for other in words if other != word)
+
+    guests = [await enter() for _ in range(3)]
+    words = [f"number {number}".encode() for number in range(3)]
+    said = []
+    for (_, _, tls, _, outgoing), word in zip(guests, words, strict=True):
+        tls.write(PREFACE + frame(Type.SETTINGS, 0, 0) + frame(Type.PING, 0, 0, word))
+        said.append(outgoing.read())
+    *good, (reader, bad, *_) = guests
+    for place in range(max(map(len, said))):
+        for (_, writer, *_), data in zip(good, said, strict=False):
+            writer.write(data[place : place + 1])
+            await writer.drain()
+        if place == len(said[0]) // 2:
+            # A record that is none, whole and with another behind it.
+            bad.write(b"\x17\x03\x03\x00\x20" + bytes(32) + said[2])
+            await bad.drain()
+            async with asyncio.timeout(10):
+                await reader.read()
+                while door.connections > len(good):
+                    await asyncio.sleep(0)
+    for (reader, _, tls, incoming, _), word in zip(good, words, strict=False):
+        await hears(reader, tls, incoming, word)
+    for _, writer, *_ in guests:
+        writer.close()
+    await door.close()
