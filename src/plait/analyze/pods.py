@@ -45,9 +45,9 @@ def containers(spec: Mapping[str, Any], *, init: bool = True) -> Iterable[dict[s
             yield container
 
 
-def proxy_image(spec: Mapping[str, Any], *, init: bool = True) -> str:
+def proxy_image(spec: Mapping[str, Any]) -> str:
     """The image of the first sidecar, empty if there is none."""
-    return next((text(c, "image") for c in containers(spec, init=init) if text(c, "name") == PROXY), "")
+    return next((text(c, "image") for c in containers(spec, init=True) if text(c, "name") == PROXY), "")
 
 
 def pod_in_mesh(world: World, pod: Item) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from plait.api.decode import problems_of
 from plait.api.meta import ObjectKey
 from plait.api.names import is_dns_label, is_hostname, is_port
-from plait.api.problem import Level, Problem
+from plait.api.problem import Problem
 from plait.api.regex import regex_error
 from plait.api.validate.findings import Findings
 
@@ -38,11 +38,6 @@ def validate_legacy(obj: Json) -> tuple[Problem, ...]:
     if (check := _OF_TODAY.get(kind)) is not None:
         check(spec, findings)
     return (*findings.problems, *problems_of(obj))
-
-
-def refuses(problems: tuple[Problem, ...]) -> bool:
-    """Whether one of them is an error."""
-    return any(problem.level is Level.ERROR for problem in problems)
 
 
 def _map(value: Any) -> dict[str, Any]:
@@ -190,9 +185,6 @@ def _api_spec(spec: Json, findings: Findings) -> None:
     for path, key in _items(spec, "apiKeys" if "apiKeys" in spec else "api_keys"):
         if not any(key.get(name) for name in ("query", "header", "cookie")):
             findings.error(f"spec.{path}", "query, header or cookie must be named", fix="header: x-api-key")
-
-
-_VALUES: Final = ("stringValue", "int64Value", "doubleValue", "boolValue", "bytesValue", "timestampValue")
 
 
 def _attributes(path: str, attributes: Json, findings: Findings) -> None:

@@ -34,6 +34,7 @@ from plait.machine.node.images import Table
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05
+_SHOWN_LINES = 15
 #: Seconds that large volumes may take to be deleted.
 _WIPE = 300.0
 
@@ -243,10 +244,10 @@ async def _answers(client: Client, state: State, deadline: float) -> None:
             return
 
 
-def tail(path: Path, lines: int = 15) -> str:
+def tail(path: Path) -> str:
     """The last lines of a log, indented, for an error message."""
     try:
-        text = path.read_text(errors="replace").splitlines()[-lines:]
+        text = path.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
     except OSError as error:
         return f"  ({path}: {error.strerror})"
     return "\n".join(f"  {line}" for line in text)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import plait.machine.node
 from plait.app import demos
 from plait.app.state import State
+from plait.machine.node.images import BUILTIN_TABLE
 
 
 def ordered(of_demos: Iterable[Path], images: Path) -> tuple[Path, ...]:
     """Plait's own, the demos', the user's: later tables win."""
-    own = Path(plait.machine.node.__file__).with_name("images.yaml")
-    return (own, *of_demos, images / "table.yaml")
+    return (BUILTIN_TABLE, *of_demos, images / "table.yaml")
 
 
 def table_paths(state: State) -> tuple[Path, ...]:

@@ -25,7 +25,7 @@ _NODE_LABELS: Final = {
 
 
 def convert_workload(
-    obj: dict[str, Any], config: InjectConfig | None = None, *, stored: dict[str, Any] | None = None
+    obj: dict[str, Any], *, stored: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A workload in today's form, with a warning for each change that its author should make too.
 
@@ -45,7 +45,7 @@ def convert_workload(
         if _mapping(template.get("metadata")).get("creationTimestamp", "") is None:
             del template["metadata"]["creationTimestamp"]
         warnings += _node_selector(_mapping(template.get("spec")), f"{title}: {path}.spec.nodeSelector")
-    return obj, (*warnings, *foreign_sidecars(obj, config))
+    return obj, (*warnings, *foreign_sidecars(obj))
 
 
 def foreign_sidecars(obj: dict[str, Any], config: InjectConfig | None = None) -> tuple[str, ...]:

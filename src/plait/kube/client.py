@@ -149,10 +149,6 @@ class Client:
         path = kind.path(_namespace(kind, obj), obj["metadata"]["name"], subresource)
         return await self._object("PUT", path, json=obj)
 
-    async def replace_status(self, kind: Kind, obj: Object) -> Object:
-        """PUT only the status."""
-        return await self.replace(kind, obj, subresource="status")
-
     async def patch(
         self,
         kind: Kind,
@@ -197,13 +193,6 @@ class Client:
         if propagation is not None:
             options["propagationPolicy"] = propagation
         return await self._object("DELETE", kind.path(namespace, name), json=options)
-
-    async def delete_collection(
-        self, kind: Kind, namespace: str | None = None, *, labels: str | None = None, fields: str | None = None
-    ) -> None:
-        """Delete every object of a kind, of one namespace if named, that the selectors take."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        await self.request("DELETE", kind.path(namespace), params=selector_params(labels, fields), json=options)
 
     async def request(self, method: str, path: str, **options: Unpack[Options]) -> bytes:
         """Any request; the body of a 2xx answer."""

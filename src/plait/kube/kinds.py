@@ -63,16 +63,6 @@ INGRESSCLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses",
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 TOKENREVIEW = Kind("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
-SUBJECTACCESSREVIEW = Kind(
-    "authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
-)
-MUTATINGWEBHOOK = Kind(
-    "admissionregistration.k8s.io",
-    "v1",
-    "MutatingWebhookConfiguration",
-    "mutatingwebhookconfigurations",
-    namespaced=False,
-)
 
 VIRTUALSERVICE = Kind("networking.istio.io", "v1", "VirtualService", "virtualservices")
 DESTINATIONRULE = Kind("networking.istio.io", "v1", "DestinationRule", "destinationrules")

@@ -35,7 +35,6 @@ class Source(Protocol):
         kind: Kind,
         namespace: str | None = None,
         *,
-        labels: str | None = None,
         fields: str | None = None,
         metadata_only: bool = False,
     ) -> Listing:
@@ -48,7 +47,6 @@ class Source(Protocol):
         namespace: str | None = None,
         *,
         resource_version: str,
-        labels: str | None = None,
         fields: str | None = None,
         metadata_only: bool = False,
         timeout_seconds: int = 300,
@@ -83,7 +81,6 @@ async def reflect(
     kinds: Iterable[Kind],
     *,
     namespace: str | None = None,
-    labels: str | None = None,
     fields: str | None = None,
     fields_of: Mapping[Kind, str] | None = None,
     metadata_only: bool = False,
@@ -106,7 +103,6 @@ async def reflect(
                 kind,
                 inbox,
                 namespace=namespace,
-                labels=labels,
                 fields=(fields_of or {}).get(kind, fields),
                 metadata_only=metadata_only,
                 backoff=backoff,
@@ -185,7 +181,6 @@ class Reflector:
         inbox: Inbox,
         *,
         namespace: str | None,
-        labels: str | None,
         fields: str | None,
         metadata_only: bool,
         backoff: Backoff,
@@ -194,7 +189,6 @@ class Reflector:
         self._kind = kind
         self._inbox = inbox
         self._namespace = namespace
-        self._labels = labels
         self._fields = fields
         self._metadata_only = metadata_only
         self._backoff = backoff
@@ -219,7 +213,6 @@ class Reflector:
         listing = await self._client.list(
             self._kind,
             self._namespace,
-            labels=self._labels,
             fields=self._fields,
             metadata_only=self._metadata_only,
         )
@@ -237,7 +230,6 @@ class Reflector:
                         self._kind,
                         self._namespace,
                         resource_version=version,
-                        labels=self._labels,
                         fields=self._fields,
                         metadata_only=self._metadata_only,
                         timeout_seconds=random.randint(*_WATCH_SECONDS),  # noqa: S311  (spreads reconnections)

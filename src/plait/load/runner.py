@@ -132,11 +132,6 @@ class Runner:
         """End the run after the calls under way; safe in a signal handler."""
         self._stopped = True
 
-    @property
-    def stopped(self) -> bool:
-        """Whether it was told to stop."""
-        return self._stopped
-
     def warm_up(self, *, one_by_one: bool, lenient: bool, url: str) -> None:
         """A call on each connection that nobody counts; raises WarmupError on a failure unless `lenient`."""
         failures: list[tuple[int, int, int]] = []

@@ -6,8 +6,10 @@ import os
 import socket
 from pathlib import Path
 
+_BACKLOG = 16
 
-def listen(path: Path, *, backlog: int = 16) -> socket.socket:
+
+def listen(path: Path) -> socket.socket:
     """A non-blocking listening socket at `path`, mode 0600, in place of what may be left there. Raises OSError."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -16,6 +18,6 @@ def listen(path: Path, *, backlog: int = 16) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(before)
-    listener.listen(backlog)
+    listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener

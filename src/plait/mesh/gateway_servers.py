@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from plait.api.gateway import Gateway, Server, ServerTLS
+from plait.api.gateway import Server, ServerTLS
 from plait.api.ingress import CONTROLLER
 from plait.api.meta import ObjectKey
 from plait.api.validate.gateway import HTTP_PROTOCOLS, PROXY_PORTS, TLS_PROTOCOLS
@@ -296,14 +296,3 @@ def _claimable(hosts: tuple[str, ...], namespace: str) -> list[str]:
         if not slash or owner in {"*", namespace}:
             result.append(host.lower())
     return result
-
-
-def served_hosts(gateway: Gateway, namespace: str) -> list[str]:
-    """The hosts of `gateway` that VirtualServices of `namespace` may claim, each once."""
-    own = gateway.metadata.namespace
-    hosts = (
-        f"{own}/{host.removeprefix('./')}" if host.startswith("./") else host
-        for server in gateway.spec.servers
-        for host in server.hosts
-    )
-    return list(dict.fromkeys(_claimable(tuple(hosts), namespace)))

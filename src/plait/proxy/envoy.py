@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.02
 _LOG_LINES = 12
+_GRACE = 5.0
 
 
 class EnvoyError(Exception):
@@ -70,23 +71,21 @@ async def run_envoy(
     bootstrap: Mapping[str, Any],
     folder: Path,
     *,
-    binary: Path | None = None,
     concurrency: int = 1,
     ready: float = 20.0,
-    stop: float = 5.0,
     more: Sequence[str] = (),
 ) -> AsyncIterator[Envoy]:
     """An Envoy that runs until the block is left; `folder` gets its bootstrap and log.
 
     Entered as soon as it is LIVE, which with xDS means that the first configuration is in. Raises EnvoyError when
-    that takes longer than `ready` seconds; `ready=0` does not wait. On leaving it gets SIGTERM, and SIGKILL after
-    `stop` seconds.
+    that takes longer than `ready` seconds; `ready=0` does not wait. On leaving it gets SIGTERM, and SIGKILL 5 s
+    later.
     """
     config, log = folder / "bootstrap.json", folder / "envoy.log"
     config.write_text(json.dumps(bootstrap), encoding="utf-8")
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *argv(binary or find_envoy(), config, concurrency=concurrency, more=more),
+            *argv(find_envoy(), config, concurrency=concurrency, more=more),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -97,7 +96,7 @@ async def run_envoy(
             await wait_ready(envoy, ready)
         yield envoy
     finally:
-        await asyncio.shield(_end(process, stop))
+        await asyncio.shield(_end(process))
 
 
 async def wait_ready(envoy: Envoy, seconds: float) -> None:
@@ -126,12 +125,12 @@ def admin_of(bootstrap: Mapping[str, Any]) -> Connector:
     raise ValueError("bootstrap has no admin.address with socket_address or pipe")
 
 
-async def _end(process: asyncio.subprocess.Process, seconds: float) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(_GRACE):
             await process.wait()
     except TimeoutError:
         process.kill()

@@ -125,7 +125,6 @@ def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
     visible = service_scopes(service, rules.service_export)
     place = (0, meta.creation_timestamp, meta.namespace, meta.name, tuple(sorted(visible)))
     provide(name, keys.HostProvider(*place, facts, addresses), result)
-    result.members.add((keys.services_named(meta.name), meta.namespace))
     if facts.same_node or near == "PreferSameNode":
         result.members.add((keys.node_bound(), (meta.namespace, meta.name)))
     if spec.selector:
@@ -193,7 +192,6 @@ def _virtual_service(key: ObjectKey, rule: VirtualService, rules: IndexRules, re
         for _, item in destinations_in(rule)
     }
     result.facts[keys.targets(key)] = tuple(sorted(targets))
-    result.members.update((keys.routed_to(target), (meta.namespace, meta.name)) for target, _ in targets)
 
 
 def destinations_in(rule: VirtualService) -> Iterator[tuple[str, Destination]]:

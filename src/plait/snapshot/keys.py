@@ -269,16 +269,6 @@ def sidecars(namespace: str) -> Key:
     return ("sidecars", namespace)
 
 
-def services_named(name: str) -> Key:
-    """Set of namespaces that have a Service of this name."""
-    return ("services-named", name)
-
-
-def routed_to(host_name: str) -> Key:
-    """Set of (namespace, name): VirtualServices with a destination of this host."""
-    return ("routed-to", host_name)
-
-
 def selected_by(namespace: str, label: str, value: str) -> Key:
     """Set of Service names whose selector's first label (in order) is this one."""
     return ("selected-by", namespace, label, value)

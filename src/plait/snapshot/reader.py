@@ -241,15 +241,6 @@ class Reader:
         """(host, port) of everything a VirtualService sends to; port 0 where it names none."""
         return self._read(keys.targets(rule)) or ()
 
-    def virtual_services_to(self, host: str) -> tuple[ObjectKey, ...]:
-        """Every VirtualService with a destination of `host`."""
-        found: tuple[tuple[str, str], ...] = self._read(keys.routed_to(host)) or ()
-        return tuple(ObjectKey("VirtualService", namespace, name) for namespace, name in found)
-
-    def namespaces_of(self, service: str) -> tuple[str, ...]:
-        """The namespaces that have a Service of this name."""
-        return self._read(keys.services_named(service)) or ()
-
     def virtual_services_for(self, host: str) -> tuple[keys.RuleEntry, ...]:
         """Every VirtualService that names `host`."""
         return self._read(keys.virtual_services_for(host)) or ()

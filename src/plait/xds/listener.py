@@ -49,7 +49,6 @@ RESERVED_PORTS: Final = PROXY_PORTS
 def tcp_proxy(
     destinations: str | tuple[tuple[str, int], ...],
     *,
-    stat_prefix: str = "",
     policy: TrafficPolicy | None = None,
     manners: Manners = PLAIN,
     after_handshake: bool = False,
@@ -59,7 +58,7 @@ def tcp_proxy(
     `after_handshake`: nobody is called before the client has shown its certificate.
     """
     shares = ((destinations, 1),) if isinstance(destinations, str) else destinations
-    proxy = TcpProxy(stat_prefix=stat_prefix or shares[0][0], access_log=manners.logs)
+    proxy = TcpProxy(stat_prefix=shares[0][0], access_log=manners.logs)
     if len(shares) == 1:
         proxy.cluster = shares[0][0]
     else:

@@ -83,11 +83,6 @@ class Findings:
         elif not wildcard and not is_hostname(host):
             self.error(path, f"{host!r} is not a DNS name", fix="a service name or a DNS name", value=host)
 
-    def host_or_ip(self, path: str, host: str, *, wildcard: bool) -> None:
-        """A host name, or an address where one may stand for a host."""
-        if not is_ip(host):
-            self.host(path, host, wildcard=wildcard)
-
     def address(self, path: str, text: str) -> None:
         """An IP address."""
         if not is_ip(text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from plait.machine.api.hooks.contract import mark
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from plait.machine.api.schema import Schemas, ServedKind
 
 Json = dict[str, Any]
-
-log = logging.getLogger(__name__)
 
 
 class Definitions:

@@ -181,14 +181,14 @@ def too_large_version(asked: int, current: int) -> StatusError:
     )
 
 
-def unavailable(message: str, *, retry_after: int = 1) -> StatusError:
+def unavailable(message: str) -> StatusError:
     """Something the answer needs does not run right now, for example the node."""
     return StatusError(
         503,
         "ServiceUnavailable",
         message,
-        details={"retryAfterSeconds": retry_after},
-        headers={"Retry-After": str(retry_after)},
+        details={"retryAfterSeconds": 1},
+        headers={"Retry-After": "1"},
     )
 
 

@@ -80,13 +80,6 @@ class Registry:
         """The stored kind of a collection; raises KeyError if it is not served."""
         return self._stored[group, plural]
 
-    def of_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The resource for an `apiVersion` and `kind` as they stand in an object."""
-        for resource in self._paths.values():
-            if resource.kind.kind == kind and resource.api_version == api_version:
-                return resource
-        return None
-
     def collections(self) -> Iterator[ServedKind]:
         """Every kind that is stored."""
         return iter(self._stored.values())

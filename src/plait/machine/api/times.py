@@ -19,11 +19,6 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def micro_timestamp(seconds: float) -> str:
-    """`2026-11-22T10:00:00.000000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def parse_timestamp(text: str | None) -> float | None:
     """Seconds since the epoch of an RFC 3339 time; None if there is none or it is malformed."""
     if not text:

@@ -69,7 +69,6 @@ class Watch:
         renderer: Renderer,
         options: ReadOptions,
         namespace: str,
-        name: str = "",
         monotonic: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
@@ -78,7 +77,6 @@ class Watch:
         self._collection = renderer.resource.collection
         self._options = options
         self._namespace = namespace
-        self._name = name
         self._monotonic = monotonic
         self._now = now
         self._columns_sent = False
@@ -169,8 +167,6 @@ class Watch:
         return text
 
     def _takes(self, entry: Entry) -> bool:
-        if self._name and entry.key.name != self._name:
-            return False
         return self._options.matches(entry.obj)
 
     def _too_old(self, version: int) -> bytes:

@@ -70,10 +70,6 @@ class Graph:
         """What is in a namespace."""
         return [self._nodes[uid] for uid in self._contents.get(namespace, ())]
 
-    def is_empty(self, namespace: str) -> bool:
-        """Whether nothing is known to be in a namespace."""
-        return not self._contents.get(namespace)
-
     def is_gone(self, uid: str) -> bool:
         """Whether an object with this uid was seen to go. False means: not known."""
         return uid in self._gone

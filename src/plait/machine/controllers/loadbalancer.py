@@ -19,12 +19,12 @@ INGRESS_GATEWAY = Ref("istio-system", "istio-ingressgateway")
 _ADDRESS = "127.0.0.1"
 
 
-def ingress_of(service: Object, gateway: Ref = INGRESS_GATEWAY) -> list[Object] | None:
+def ingress_of(service: Object) -> list[Object] | None:
     """What `status.loadBalancer.ingress` should be; None where the node knows, which opens the ports."""
     meta, spec = service["metadata"], service["spec"]
     if spec.get("type") != "LoadBalancer":
         return []
-    return [{"ip": _ADDRESS, "ipMode": "VIP"}] if (meta["namespace"], meta["name"]) == gateway else None
+    return [{"ip": _ADDRESS, "ipMode": "VIP"}] if (meta["namespace"], meta["name"]) == INGRESS_GATEWAY else None
 
 
 class LoadBalancerController(Controller):

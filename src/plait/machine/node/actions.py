@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from plait.machine.node.script import TOOLS, exec_command, exec_script
 
 if TYPE_CHECKING:
     from plait.machine.node.security import Identity
-
-log = logging.getLogger(__name__)
 
 #: As much of a command's output or an HTTP body as an event can carry.
 _KEPT = 10 * 1024

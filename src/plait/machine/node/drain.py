@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 from dataclasses import dataclass
 
 from plait.machine.node.actions import http_status
 from plait.machine.node.netns import connect_in
 from plait.machine.node.proxy import ADMIN_PORT
-
-log = logging.getLogger(__name__)
 
 #: What idle connections are given: a gateway's clients learn from their next answer that they have to go elsewhere.
 _IDLE_SECONDS = 5.0

@@ -22,15 +22,14 @@ _SETTINGS = {"ip_forward": "1", "conf/all/send_redirects": "0", "conf/default/se
 class Gateway:
     """Holds the node's own rules. `everything` gives the text that takes the place of what is loaded."""
 
-    def __init__(self, everything: Callable[[], str], *, sysctl: Path = _SYSCTL) -> None:
+    def __init__(self, everything: Callable[[], str]) -> None:
         self._everything = everything
-        self._sysctl = sysctl
 
     async def open(self, bridge: str) -> None:
         """Forward between pods, and load everything. A machine that does not allow it only loses these packets."""
         for name, value in {**_SETTINGS, f"conf/{bridge}/send_redirects": "0"}.items():
             try:
-                (self._sysctl / name).write_text(value)
+                (_SYSCTL / name).write_text(value)
             except OSError as error:
                 log.warning("calls that sidecars let through to Service addresses fail: %s: %s", name, error.strerror)
         await self._load(self._everything())

@@ -16,7 +16,7 @@ import threading
 _CLONE_NEWNET = 0x40000000
 
 
-async def socket_in(pid: int, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+async def socket_in(pid: int, family: int) -> socket.socket:
     """A non-blocking socket in the network namespace of a process; raises OSError."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[socket.socket] = loop.create_future()
@@ -34,7 +34,7 @@ async def socket_in(pid: int, family: int = socket.AF_INET, kind: int = socket.S
         made, failure = None, None
         try:
             _enter(pid)
-            made = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         except OSError as error:
             failure = error
         loop.call_soon_threadsafe(settle, made, failure)

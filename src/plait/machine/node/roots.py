@@ -241,9 +241,9 @@ def _sections(base: Base, packages: Iterable[Path]) -> list[str]:
     return sorted({*base.sections, *tops}, key=lambda section: (section.count("/") if section != "/" else 0, section))
 
 
-def in_user_namespace(table: Path = Path("/proc/self/uid_map")) -> bool:
+def in_user_namespace() -> bool:
     """Whether root here is not the machine's: overlays then keep their marks in attributes of the user's kind."""
-    return table.read_text().split() != ["0", "0", "4294967295"]
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
 def _link(links: Path, layer: Path) -> Path:

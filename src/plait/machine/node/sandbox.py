@@ -6,7 +6,6 @@ Rules for capture are loaded before any link comes up, so no packet escapes them
 from __future__ import annotations
 
 import asyncio
-import logging
 import shlex
 import shutil
 import signal
@@ -21,8 +20,6 @@ from plait.machine.node.script import TOOLS
 
 if TYPE_CHECKING:
     from plait.machine.node.processes import Processes
-
-log = logging.getLogger(__name__)
 
 BRIDGE = "plait0"
 #: So many pods get their network at a time: more would only make each other wait.

@@ -121,18 +121,16 @@ class Schemas:
         obj: dict[str, Any],
         old: dict[str, Any] | None = None,
         *,
-        subresource: str = "",
         checked: bool = False,
     ) -> tuple[FieldError, ...]:
         """Faults of a defaulted object in the stored version, as an update of `old` if given (all are 422).
 
-        With `subresource` only types are checked: status belongs to controllers. `checked` says that `strict` has found
-        nothing in what the object has beside its metadata.
+        `checked` says that `strict` has found nothing in what the object has beside its metadata.
         """
         looked_at = {name: value for name, value in obj.items() if name == "metadata"} if checked else obj
         found = check(self.type_of(kind, obj), looked_at) if checked else self.strict(kind, looked_at)
         wrong = tuple(fault for fault in found if fault.reason != UNKNOWN)
-        if wrong or subresource:
+        if wrong:
             return wrong
         return (*self._by_rules(kind, obj, old), *validation.validate_object(kind, obj, old))
 

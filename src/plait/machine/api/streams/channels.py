@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from plait.machine.api.streams.node import NodeSocket
 
 PROTOCOLS = ("v4.channel.k8s.io", "portforward.k8s.io", "v4.base64.channel.k8s.io")
-_PING_SECONDS = 30.0
 
 
 def parse_ports(values: list[str]) -> list[int]:

@@ -127,15 +127,6 @@ def _refusal(code: int, body: bytes) -> StatusError:
     return StatusError(code, str(status.get("reason") or "InternalError"), message, details=status.get("details"))
 
 
-async def pump_in(pipe: Pipe, pieces: AsyncIterator[bytes]) -> None:
-    """Write pieces into the pod until they end, then half-close."""
-    async for piece in pieces:
-        pipe.writer.write(piece)
-        await pipe.writer.drain()
-    if pipe.writer.can_write_eof():
-        pipe.writer.write_eof()
-
-
 async def pieces_of(pipe: Pipe) -> AsyncIterator[bytes]:
     """What the pod sends, piece by piece, until it closes."""
     while piece := await pipe.reader.read(_PIECE):

@@ -12,7 +12,6 @@ Cells = list[Any]
 
 _NONE = "<none>"
 _SHOWN = 3
-_WIDE_ADDRESS = 16
 
 
 def service(obj: Json, now: float) -> Cells:

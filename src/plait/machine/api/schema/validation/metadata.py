@@ -78,7 +78,7 @@ def _owners(owners: list[dict[str, Any]] | tuple[()]) -> Iterator[FieldError]:
         yield invalid("metadata.ownerReferences", shown, "only one reference can have controller set to true")
 
 
-def immutable(new: Any, old: Any, path: str, detail: str = "field is immutable") -> Iterator[FieldError]:
+def immutable(new: Any, old: Any, path: str) -> Iterator[FieldError]:
     """A field that keeps its first value."""
     if new != old:
-        yield invalid(path, new, detail)
+        yield invalid(path, new, "field is immutable")
