@@ -28,13 +28,7 @@ def parse_duration(text: str) -> timedelta | None:
         return timedelta()
     if len(text) > 64 or not _WHOLE.fullmatch(text):
         return None
-    nanoseconds = 0
-    for number, unit in _PART.findall(text):
-        whole, _, fraction = number.partition(".")
-        scale = _UNITS[unit]
-        nanoseconds += int(whole or "0") * scale
-        if fraction:
-            nanoseconds += int(fraction) * scale // 10 ** len(fraction)
+    nanoseconds = _nanoseconds(text)
     if nanoseconds > _LIMIT:
         return None
     if text.startswith("-"):
@@ -44,6 +38,11 @@ def parse_duration(text: str) -> timedelta | None:
 
 def is_whole_milliseconds(text: str) -> bool:
     """Whether a readable duration has no part finer than a millisecond, which Istio does not take."""
+    return _nanoseconds(text) % 10**6 == 0
+
+
+def _nanoseconds(text: str) -> int:
+    """Of a readable duration, whatever its sign."""
     nanoseconds = 0
     for number, unit in _PART.findall(text):
         whole, _, fraction = number.partition(".")
@@ -51,4 +50,4 @@ def is_whole_milliseconds(text: str) -> bool:
         nanoseconds += int(whole or "0") * scale
         if fraction:
             nanoseconds += int(fraction) * scale // 10 ** len(fraction)
-    return nanoseconds % 10**6 == 0
+    return nanoseconds

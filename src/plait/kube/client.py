@@ -262,17 +262,8 @@ class Client:
 
     # the one way out
 
-    async def _object(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: Any = None,
-        content: str = "application/json",
-        accept: str | None = None,
-    ) -> Object:
-        body = await self.request(method, path, params=params, json=json, content=content, accept=accept)
+    async def _object(self, method: str, path: str, **options: Unpack[Options]) -> Object:
+        body = await self.request(method, path, **options)
         try:
             answer: Object = msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.MsgspecError as error:

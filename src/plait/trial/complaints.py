@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from plait.kit.aio.programs import communicate
 from plait.proxy.envoy import find_envoy
 from plait.proxy.words import reason
 
@@ -31,12 +32,7 @@ async def complaint(bootstrap: Mapping[str, Any]) -> str:
             str(find_envoy()), "--mode", "validate", "-c", str(path), "--disable-hot-restart", "-l", "error",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        try:
-            _, said = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        _, said = await communicate(process)
     if process.returncode == 0:
         return ""
     text = said.decode("utf-8", errors="replace").strip()

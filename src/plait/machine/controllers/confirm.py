@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.kube.errors import NotFound
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 
 if TYPE_CHECKING:
     from plait.kube.kinds import Kind
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 
 
-class Confirmer(Controller):
+class Confirmer(WritingController):
     """Keys are (kind, ref)."""
 
     name = "confirm"
     workers = 1
 
     def __init__(self, *, cache: Cache, writes: Writes, patience: float = PATIENCE) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
+        super().__init__(cache=cache, writes=writes)
         self._patience = patience
         cache.on_unconfirmed = self.expect
 

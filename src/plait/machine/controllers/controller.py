@@ -82,12 +82,19 @@ class Controller:
         )
 
 
-class ClockedController(Controller):
-    """One that reads the cache, writes to the API, tells Events, and for which the time matters."""
+class WritingController(Controller):
+    """One that reads the cache and writes to the API."""
 
-    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, cache: Cache, writes: Writes) -> None:
         super().__init__()
         self._cache = cache
         self._writes = writes
+
+
+class ClockedController(WritingController):
+    """One that tells Events besides, and for which the time matters."""
+
+    def __init__(self, *, cache: Cache, writes: Writes, recorder: Recorder, clock: Callable[[], datetime]) -> None:
+        super().__init__(cache=cache, writes=writes)
         self._recorder = recorder
         self._clock = clock

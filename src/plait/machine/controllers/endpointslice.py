@@ -10,27 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.kinds import ENDPOINTSLICE, POD, SERVICE
 from plait.kube.reflect import Ref, ref_of
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.objects import is_deleting, labels_of
 from plait.machine.controllers.slices import MANAGED_BY, OURS, SERVICE_NAME, plan_slices, wants_slices
 
 if TYPE_CHECKING:
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
 
-class EndpointSliceController(Controller):
+class EndpointSliceController(WritingController):
     """Carries out `slices`."""
 
     name = "endpointslice"
     workers = 8
-
-    def __init__(self, *, cache: Cache, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """A Service, a slice of ours, or a pod that a Service selects or selected."""

@@ -8,13 +8,12 @@ from plait.api.ingress import CONTROLLER, IngressSettings
 from plait.api.mesh_settings import KEY, NAME, read_settings
 from plait.kube.kinds import CONFIGMAP, INGRESS, INGRESSCLASS, SERVICE
 from plait.kube.reflect import Ref, ref_of
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.loadbalancer import INGRESS_GATEWAY
 from plait.machine.controllers.objects import is_deleting
 
 if TYPE_CHECKING:
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
@@ -22,16 +21,11 @@ Object = dict[str, Any]
 _SETTINGS: Final = Ref(INGRESS_GATEWAY.namespace, NAME)
 
 
-class IngressController(Controller):
+class IngressController(WritingController):
     """Copies the gateway's address into every Ingress of class istio, and takes it out of those that no longer are."""
 
     name = "ingress"
     workers = 1
-
-    def __init__(self, *, cache: Cache, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """An Ingress, or what all of them depend on."""

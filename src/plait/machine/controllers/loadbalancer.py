@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.kinds import SERVICE
 from plait.kube.reflect import Ref
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.objects import is_deleting
 
 if TYPE_CHECKING:
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
@@ -27,16 +26,11 @@ def ingress_of(service: Object) -> list[Object] | None:
     return [{"ip": _ADDRESS, "ipMode": "VIP"}] if (meta["namespace"], meta["name"]) == INGRESS_GATEWAY else None
 
 
-class LoadBalancerController(Controller):
+class LoadBalancerController(WritingController):
     """Writes the address of the one Service that the machine's host ports lead to; clears those of other types."""
 
     name = "loadbalancer"
     workers = 1
-
-    def __init__(self, *, cache: Cache, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """A Service whose type or address is in question."""

@@ -8,7 +8,7 @@ from plait.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from plait.kube.kinds import NAMESPACE, SERVICEACCOUNT
 from plait.kube.reflect import Ref
 from plait.machine.controllers.conditions import with_condition
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.objects import format_time, is_deleting
 from plait.machine.controllers.together import together
 
@@ -29,15 +29,10 @@ _FINALIZER = "kubernetes"
 _FIRST = "Pod"
 
 
-class ServiceAccountController(Controller):
+class ServiceAccountController(WritingController):
     """Every namespace has a service account `default`."""
 
     name = "serviceaccount"
-
-    def __init__(self, *, cache: Cache, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """A namespace appeared, or its `default` went."""
@@ -64,16 +59,14 @@ class ServiceAccountController(Controller):
         return None
 
 
-class NamespaceController(Controller):
+class NamespaceController(WritingController):
     """Empties a namespace that is being deleted, then lets it go."""
 
     name = "namespace"
 
     def __init__(self, *, cache: Cache, graph: Graph, writes: Writes, clock: Callable[[], datetime]) -> None:
-        super().__init__()
-        self._cache = cache
+        super().__init__(cache=cache, writes=writes)
         self._graph = graph
-        self._writes = writes
         self._clock = clock
         self._kinds: tuple[Kind, ...] = ()
 

@@ -7,29 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 from plait.api.former_policies import DEFAULT, peers_of
 from plait.kube.kinds import MESHPOLICY, PEERAUTHENTICATION, POLICY
 from plait.kube.reflect import Ref
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.loadbalancer import INGRESS_GATEWAY
 from plait.machine.controllers.objects import controller_reference, is_controlled_by, is_deleting
 
 if TYPE_CHECKING:
-    from plait.machine.controllers.cache import Cache, Change
-    from plait.machine.controllers.writes import Writes
+    from plait.machine.controllers.cache import Change
 
 Object = dict[str, Any]
 
 _ROOT: Final = INGRESS_GATEWAY.namespace
 
 
-class PolicyController(Controller):
+class PolicyController(WritingController):
     """Keys are where the PeerAuthentications are. One that somebody else wrote is left alone."""
 
     name = "policies"
     workers = 1
-
-    def __init__(self, *, cache: Cache, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """A policy of either time."""

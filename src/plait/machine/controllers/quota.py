@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from plait.kube.kinds import POD, RESOURCEQUOTA, SERVICE
-from plait.machine.controllers.controller import Controller
+from plait.machine.controllers.controller import WritingController
 from plait.machine.controllers.objects import is_deleting
 from plait.machine.controllers.quota_plan import quota_status
 
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     from plait.machine.controllers.writes import Writes
 
 
-class QuotaController(Controller):
+class QuotaController(WritingController):
     """Counts what namespaces with a quota have; namespaces without one cost nothing."""
 
     name = "quota"
     workers = 1
 
     def __init__(self, *, cache: Cache, graph: Graph, writes: Writes) -> None:
-        super().__init__()
-        self._cache = cache
+        super().__init__(cache=cache, writes=writes)
         self._graph = graph
-        self._writes = writes
 
     def changed(self, change: Change) -> None:
         """A quota, or something that has more to say than that it is there."""

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError, Conflict, NotFound
 from plait.kube.kinds import POD
+from plait.machine.node.tries import Tries
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
 
 log = logging.getLogger(__name__)
-
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 
 
 class Announcer:
@@ -40,7 +38,7 @@ class Announcer:
 
     async def run(self) -> None:
         """Tell until cancelled; changes that come while the API is slow become one."""
-        retry = _RETRY_FIRST
+        tries = Tries()
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -56,10 +54,9 @@ class Announcer:
                 continue  # it is gone, or another one of that name is there: the watch will say so
             except ApiError as error:
                 log.warning("status of pod %s/%s: %s", self._namespace, self._name, error)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, _RETRY_MOST)
+                await tries.wait()
                 self._dirty.set()
             else:
-                retry = _RETRY_FIRST
+                tries.succeeded()
                 self._told = {**self._told, **status}
                 self.told.set()

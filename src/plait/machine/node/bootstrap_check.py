@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import Final
 
+from plait.kit.aio.programs import communicate
 from plait.machine.node.security import Identity
 
 #: Envoy needs a tenth of a second; on a machine under load some.
@@ -33,13 +34,9 @@ async def bootstrap_fault(envoy: str, text: str, who: Identity) -> str:
     )
     try:
         async with asyncio.timeout(_SECONDS):
-            said, _ = await process.communicate()
+            said, _ = await communicate(process)
     except TimeoutError:
         return f"it did not answer within {_SECONDS} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     if process.returncode == 0:
         return ""
     lines = said.decode("utf-8", "replace").strip().splitlines() or [f"exit status {process.returncode}"]

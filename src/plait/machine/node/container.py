@@ -25,6 +25,7 @@ from plait.machine.node.prober import Unhealthy, watch_health
 from plait.machine.node.processes import has_own_root
 from plait.machine.node.record import ContainerRecord, Running, Terminated, Waiting
 from plait.machine.node.script import enter
+from plait.machine.node.tries import LONGEST, Tries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 _TABLE_POLL = 1.0
 _LAYERS_POLL = 2.0
 
@@ -138,7 +137,7 @@ class Container:
         if role_of(image, tuple(self.spec.get("args") or ())) == "proxy-init":
             self._capture()
             return
-        retry = _RETRY_FIRST
+        tries = Tries()
         while True:
             try:
                 made = await create(self._context, self._sandbox, image, layers)
@@ -148,8 +147,7 @@ class Container:
                 self._event(error.event, error.event_text, warning=True)
             except ApiError as error:
                 self._wait("ContainerCreating", f"the API server does not answer: {error}")
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, _RETRY_MOST)
+            await tries.wait()
         self._event("Created", f"Created container: {self.name}")
         await self._spawn(made)
 
@@ -289,7 +287,7 @@ class Container:
                 break
             except (StartError, ApiError) as error:
                 log.warning("%s cannot be probed: %s", self.process, error)
-                await asyncio.sleep(_RETRY_MOST)
+                await asyncio.sleep(LONGEST)
         if place is None:
             return None
         hook = (self.spec.get("lifecycle") or {}).get("postStart")

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError
 from plait.machine.node.container import Container
+from plait.machine.node.tries import Tries
 from plait.machine.node.volumes import VolumeError
 
 if TYPE_CHECKING:
     from plait.machine.node.context import PodContext
     from plait.machine.node.pod_sandbox import PodSandbox
-
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 
 
 class Debuggers:
@@ -48,7 +46,7 @@ class Debuggers:
                 await self._more.wait()
 
     async def _run(self, container: Container) -> None:
-        pod, retry = self._pod, _RETRY_FIRST
+        pod, tries = self._pod, Tries()
         # Nobody may have mounted this volume before.
         while container.spec.get("volumeMounts"):
             try:
@@ -56,6 +54,5 @@ class Debuggers:
                 break
             except (VolumeError, ApiError) as error:
                 pod.warn("FailedMount", str(error))
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, _RETRY_MOST)
+            await tries.wait()
         await container.run()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from plait.kube.errors import ApiError, Conflict, NotFound
 from plait.kube.kinds import POD
 from plait.machine.node.drain import drain
+from plait.machine.node.tries import Tries
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 #: (a time and not a proof: docs/decisions/0027-farewell.md).
 _FAREWELL = 0.5
 _PROXY_GRACE = 2.0
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 
 
 async def stop_containers(live: Sequence[Container], pause: int | None, *, grace: float, known: bool) -> None:
@@ -48,7 +47,7 @@ async def stop_containers(live: Sequence[Container], pause: int | None, *, grace
 
 async def delete_object(client: Client, record: PodRecord, gone: Callable[[], bool]) -> None:
     """Tell the API that the pod has ended, which removes its object; tried until the object is `gone`."""
-    retry = _RETRY_FIRST
+    tries = Tries()
     while not gone():
         try:
             await client.delete(POD, record.name, record.namespace, grace_seconds=0, uid=record.uid)
@@ -58,5 +57,4 @@ async def delete_object(client: Client, record: PodRecord, gone: Callable[[], bo
             log.warning("cannot delete pod %s/%s: %s", record.namespace, record.name, error)
         else:
             return
-        await asyncio.sleep(retry)
-        retry = min(retry * 2, _RETRY_MOST)
+        await tries.wait()

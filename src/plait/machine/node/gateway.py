@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plait.kit.aio.programs import communicate
 from plait.machine.node.script import TOOLS
 
 if TYPE_CHECKING:
@@ -43,12 +44,7 @@ class Gateway:
         process = await asyncio.create_subprocess_exec(
             "nft", "-f", "-", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={"PATH": TOOLS}
         )
-        try:
-            _, errors = await process.communicate(rules.encode())
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        _, errors = await communicate(process, rules.encode())
         if process.returncode != 0:
             log.warning("rules of the node: %s", errors.decode("utf-8", "replace").strip())
         return process.returncode == 0

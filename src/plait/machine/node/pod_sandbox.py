@@ -14,15 +14,13 @@ from plait.machine.node.files import write_pod_files
 from plait.machine.node.identity import PodIdentity
 from plait.machine.node.record import pause_name
 from plait.machine.node.sandbox import SandboxError
+from plait.machine.node.tries import LONGEST, Tries
 from plait.machine.node.volumes import VolumeError, Volumes
 
 if TYPE_CHECKING:
     from plait.machine.node.context import PodContext
 
 log = logging.getLogger(__name__)
-
-_RETRY_FIRST = 0.25
-_RETRY_MOST = 10.0
 
 
 class PodSandbox:
@@ -71,7 +69,7 @@ class PodSandbox:
 
     async def make(self) -> None:
         """All of it; tried again until it is there."""
-        retry = _RETRY_FIRST
+        tries = Tries()
         while True:
             # Its certificate is made meanwhile.
             claiming = asyncio.create_task(self.identity.claim(), name=f"identity of {self._record.name}")
@@ -91,8 +89,7 @@ class PodSandbox:
             finally:
                 claiming.cancel()
                 await asyncio.gather(claiming, return_exceptions=True)
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, _RETRY_MOST)
+            await tries.wait()
 
     async def _make_namespaces(self) -> None:
         pod, host, record = self._pod, self._host, self._record
@@ -138,5 +135,5 @@ class PodSandbox:
                 await self.volumes.write(self._pod.node_fields)
             except (VolumeError, ApiError) as error:
                 self._pod.warn("FailedMount", str(error))
-                await asyncio.sleep(_RETRY_MOST)
+                await asyncio.sleep(LONGEST)
                 self._refresh.set()

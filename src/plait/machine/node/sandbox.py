@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plait.kit.aio.programs import communicate
 from plait.machine.init.client import InitError
 from plait.machine.init.protocol import Spawn
 from plait.machine.node.record import PodRecord, pause_name
@@ -122,12 +123,7 @@ async def _run(script: str, what: str, stdin: bytes | None = None) -> None:
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": TOOLS},
     )
-    try:
-        _, errors = await process.communicate(stdin)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    _, errors = await communicate(process, stdin)
     if process.returncode != 0:
         text = errors.decode("utf-8", "replace").strip() or f"exit code {process.returncode}"
         raise SandboxError(f"{what}: {text}")
