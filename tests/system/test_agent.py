@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .conftest import Mesh, until
+from .manifests import READY, account, deployment, listed, namespace, python, service
 from .programs import SERVER
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -40,46 +41,26 @@ OUTPUT: dict[str, Any] = {"capture_output": True, "text": True}
 LIFE = 8
 
 
-def deployment(name: str, program: str, *, lifetime: int = 0, **more: object) -> dict[str, Any]:
+def workload(name: str, program: str, *, lifetime: int = 0, **more: object) -> dict[str, Any]:
     annotations = {}
     if lifetime:
         annotations["proxy.istio.io/config"] = json.dumps({"proxyMetadata": {"SECRET_TTL": f"{lifetime}s"}})
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "ids"},
-        "spec": {
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}, "annotations": annotations},
-                "spec": {
-                    "serviceAccountName": name,
-                    "containers": [{"name": name, "image": "python:3", "command": ["python3", "-c", program], **more}],
-                },
-            },
-        },
-    }
+    container = python(program, name=name, **more)
+    return deployment(name, "ids", container, annotations=annotations, serviceAccountName=name)
 
 
 @pytest.fixture(scope="module")
 def up(mesh: Mesh) -> Mesh:
     """A server whose certificates live for seconds, and a caller."""
     mesh.plait("up", "--ports", "auto")
-    ready = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
-    namespace = {"kind": "Namespace", "metadata": {"name": "ids", "labels": {"istio-injection": "enabled"}}}
-    service = {
-        "kind": "Service",
-        "metadata": {"name": "web", "namespace": "ids"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8000}]},
-    }
-    accounts = [{"kind": "ServiceAccount", "metadata": {"name": n, "namespace": "ids"}} for n in ("web", "caller")]
     objects = [
-        *({"apiVersion": "v1", **each} for each in (namespace, service, *accounts)),
-        deployment("web", SERVER, lifetime=LIFE, readinessProbe=ready),
-        deployment("caller", CALLER),
+        namespace("ids"),
+        service("web", "ids"),
+        *(account(name, "ids") for name in ("web", "caller")),
+        workload("web", SERVER, lifetime=LIFE, readinessProbe=READY),
+        workload("caller", CALLER),
     ]
-    for obj in objects:
-        mesh.kubectl("apply", "-f", "-", given=json.dumps(obj))
+    mesh.kubectl("apply", "-f", "-", given=listed(*objects))
     mesh.kubectl("-n", "ids", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=90s")
     until("calls succeed", lambda: [call[1:] for call in calls(mesh)[-5:]] == [["200", "200"]] * 5)
     return mesh
@@ -163,7 +144,7 @@ def test_who_kills_the_agent_kills_no_call_and_new_pods_get_certificates(up: Mes
     since, before = len(calls(up)), pid(up)
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    late = deployment("late", SERVER)
+    late = workload("late", SERVER)
     late["spec"]["template"]["spec"]["serviceAccountName"] = "web"
     up.kubectl("apply", "-f", "-", given=json.dumps(late))
     until("the agent is back", lambda: pid(up) not in {None, before})
@@ -203,14 +184,14 @@ def patient(up: Mesh) -> Iterator[Mesh]:
 
 def test_without_istiod_certificates_hold_and_new_pods_wait_for_theirs(patient: Mesh) -> None:
     # Certificates that live for seconds would end meanwhile, as they should.
-    patient.kubectl("apply", "-f", "-", given=json.dumps(deployment("web", SERVER)))
+    patient.kubectl("apply", "-f", "-", given=json.dumps(workload("web", SERVER)))
     patient.kubectl("-n", "ids", "rollout", "status", "deployment/web", "--timeout=60s")
     patient.kubectl("-n", "istio-system", "scale", "deployment/istiod", "--replicas=0")
     until(
         "istiod is gone", lambda: not patient.get("pods", "-n", "istio-system", "-l", "app=istiod")["items"], seconds=60
     )
     since = len(calls(patient))
-    late = deployment("late", SERVER)
+    late = workload("late", SERVER)
     late["spec"]["template"]["spec"]["serviceAccountName"] = "web"
     patient.kubectl("apply", "-f", "-", given=json.dumps(late))
     until("calls go on", lambda: len(calls(patient)) > since + 50)

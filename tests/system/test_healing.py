@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Mesh, until
+from .manifests import READY, deployment, listed, namespace, python, service
 from .programs import SERVER
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -44,44 +45,17 @@ CONTROL = ("agent", "api", "node", "relay", "discovery", "discovery/delivery")
 GATEWAY = "pod/istio-system/istio-ingressgateway-"
 
 
-def pod(name: str, program: str, **more: object) -> dict[str, object]:
-    return {
-        "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{"name": name, "image": "python:3", "command": ["python3", "-c", program], **more}]},
-    }
-
-
-def deployment(name: str, replicas: int, template: dict[str, object]) -> dict[str, object]:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": "heal"},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
-    }
-
-
 @pytest.fixture(scope="module")
 def up(mesh: Mesh) -> Mesh:
     """A server with two pods, and a caller."""
     mesh.plait("up", "--ports", "auto")
-    ready = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
     objects = [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": "heal", "labels": {"istio-injection": "enabled"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "web", "namespace": "heal"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8000}]},
-        },
-        deployment("web", 2, pod("web", SERVER, readinessProbe=ready)),
-        deployment("caller", 1, pod("caller", CALLER)),
+        namespace("heal"),
+        service("web", "heal"),
+        deployment("web", "heal", python(SERVER, name="web", readinessProbe=READY), replicas=2),
+        deployment("caller", "heal", python(CALLER, name="caller")),
     ]
-    for obj in objects:
-        mesh.kubectl("apply", "-f", "-", given=json.dumps(obj))
+    mesh.kubectl("apply", "-f", "-", given=listed(*objects))
     mesh.kubectl("-n", "heal", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=90s")
     until("calls succeed", lambda: [word for _, word in calls(mesh)[-5:]] == ["200"] * 5)
     return mesh

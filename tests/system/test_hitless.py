@@ -24,6 +24,7 @@ import pytest
 from .api_client import Api
 from .conftest import BIN, Mesh, until
 from .hitless_programs import CALLER, JOB, LEAVER, SERVER
+from .manifests import READY, deployment, listed, namespace, python, service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3600)]
 
@@ -40,22 +41,9 @@ def meta(name: str) -> dict[str, str]:
     return {"name": name, "namespace": "hit"}
 
 
-def workload(name: str, labels: dict[str, str], program: str, *, replicas: int = 1, **container: Any) -> dict[str, Any]:
-    made = {"name": "c", "image": "python:3", "command": ["python3", "-c", program], **container}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [made]}}
-    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta(name), "spec": spec}
-
-
 def server(version: str, replicas: int) -> dict[str, Any]:
-    return workload(
-        f"web-{version}",
-        {"app": "web", "version": version},
-        SERVER,
-        replicas=replicas,
-        env=[{"name": "VERSION", "value": version}],
-        readinessProbe={"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1},
-    )
+    container = python(SERVER, env=[{"name": "VERSION", "value": version}], readinessProbe=READY)
+    return deployment(f"web-{version}", "hit", container, labels={"app": "web", "version": version}, replicas=replicas)
 
 
 def subsets(timeout: str = "10s", **versions: str) -> dict[str, Any]:
@@ -72,30 +60,16 @@ def route(subset: str) -> dict[str, Any]:
     return {"apiVersion": NETWORKING, "kind": "VirtualService", "metadata": meta("web"), "spec": spec}
 
 
-def listed(*objects: dict[str, Any]) -> str:
-    """A file with several objects."""
-    return "\n---\n".join(json.dumps(obj) for obj in objects)
-
-
 @pytest.fixture(scope="module")
 def up(mesh: Mesh) -> Mesh:
     """Two versions of a server, a caller that never stops, and the gateway before the server."""
     mesh.plait("up", "--ports", "auto")
     objects = [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": "hit", "labels": {"istio-injection": "enabled"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta("web"),
-            "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8000}]},
-        },
+        namespace("hit"),
+        service("web", "hit"),
         server("v1", 2),
         server("v2", 1),
-        workload("caller", {"app": "caller"}, CALLER, env=[{"name": "RATE", "value": str(RATE)}]),
+        deployment("caller", "hit", python(CALLER, env=[{"name": "RATE", "value": str(RATE)}])),
         {
             "apiVersion": NETWORKING,
             "kind": "Gateway",

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from .conftest import until
+from .manifests import namespace, service
 
 pytestmark = pytest.mark.system
 
@@ -42,20 +43,15 @@ def deployment(name: str, **template: dict) -> dict:
 
 
 OBJECTS = (
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "in", "labels": {"istio-injection": "enabled"}}},
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "out"}},
+    namespace("in"),
+    namespace("out", injected=False),
     {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "istio", "namespace": "istio-system"},
         "data": {"mesh": "accessLogFile: /dev/stdout\n"},
     },
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web", "namespace": "out"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 8000}]},
-    },
+    service("web", "out", {"name": "http", "port": 8000}),
     {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -90,8 +86,8 @@ def pods(mesh):
     """The mesh with all pods ready."""
     mesh.plait("up", "--ports", "auto")
     mesh.plait("apply", "-f", "-", given="---\n".join(yaml.safe_dump(obj) for obj in OBJECTS))
-    for namespace in ("in", "out"):
-        mesh.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod", "--all", "--timeout=90s")
+    for name in ("in", "out"):
+        mesh.kubectl("wait", "-n", name, "--for=condition=Ready", "pod", "--all", "--timeout=90s")
     return mesh
 
 

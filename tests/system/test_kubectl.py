@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import signal
@@ -16,49 +15,20 @@ from typing import Any
 import pytest
 
 from .conftest import BIN, Mesh, until
+from .manifests import deployment, listed, namespace, pod, service
 from .programs import BURGLAR, CALL_V6, LISTEN_V6, SERVER
 
 pytestmark = pytest.mark.system
 
 
-def manifest(*objects: dict[str, Any]) -> str:
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+def serving(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+    http = {"name": "http", "port": 80, "targetPort": "web"}
+    return service(name, namespace, http, {"name": "tcp-hello", "port": 25, "targetPort": 2525}, **spec)
 
 
-def pod(
-    name: str, namespace: str, *command: str, annotations: dict[str, str] | None = None, **spec: Any
-) -> dict[str, Any]:
-    container = {"name": "c", "image": "python:3", "command": list(command), **spec.pop("container", {})}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": annotations or {}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **spec},
-    }
-
-
-def deployment(name: str, namespace: str, replicas: int, *command: str, **container: Any) -> dict[str, Any]:
-    labels = {"app": name}
-    spec = {"containers": [{"name": "c", "image": "python:3", "command": list(command), **container}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {**spec, "terminationGracePeriodSeconds": 1}},
-        },
-    }
-
-
-def service(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    ports = [
-        {"name": "http", "port": 80, "targetPort": "web"},
-        {"name": "tcp-hello", "port": 25, "targetPort": 2525},
-    ]
-    spec = {"selector": {"app": name}, "ports": ports, **spec}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+def running(name: str, namespace: str, replicas: int, *command: str, **more: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "python:3", "command": list(command), **more}
+    return deployment(name, namespace, container, replicas=replicas, terminationGracePeriodSeconds=1)
 
 
 def finished(mesh: Mesh, namespace: str, name: str) -> str:
@@ -80,19 +50,12 @@ def pid_of(mesh: Mesh, process: str) -> int:
 def up(mesh: Mesh) -> Mesh:
     """The mesh, with a server of two pods in `meshed`, and `plain` beside it."""
     mesh.plait("up", "--ports", "auto")
-    namespaces = [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": "meshed", "labels": {"istio-injection": "enabled"}},
-        },
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "plain"}},
-    ]
+    namespaces = [namespace("meshed"), namespace("plain", injected=False)]
     ports = [{"name": "web", "containerPort": 8000}]
     probe = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
-    server = deployment("server", "meshed", 2, "python", "-uc", SERVER, ports=ports, readinessProbe=probe)
-    mesh.kubectl("apply", "-f", "-", given=manifest(*namespaces))
-    mesh.kubectl("apply", "-f", "-", given=manifest(server, service("server", "meshed")))
+    server = running("server", "meshed", 2, "python", "-uc", SERVER, ports=ports, readinessProbe=probe)
+    mesh.kubectl("apply", "-f", "-", given=listed(*namespaces))
+    mesh.kubectl("apply", "-f", "-", given=listed(server, serving("server", "meshed")))
     mesh.kubectl("rollout", "status", "-n", "meshed", "deploy/server", "--timeout=60s")
     return mesh
 
@@ -108,7 +71,7 @@ def test_pods_that_cannot_run_say_why(up: Mesh) -> None:
         pod("root", "plain", "true", securityContext={"runAsNonRoot": True}),
         pod("crash", "plain", "sh", "-c", "echo dying; exit 3"),
     ]  # fmt: skip
-    up.kubectl("apply", "-f", "-", given=manifest(*broken))
+    up.kubectl("apply", "-f", "-", given=listed(*broken))
     state = "{.status.containerStatuses[0].state.waiting.reason}"
     for name, reason in (
         ("bad-image", "ImagePullBackOff"),
@@ -152,7 +115,7 @@ def test_a_pod_sees_its_configuration_and_follows_it(up: Mesh) -> None:
         "apply",
         "-f",
         "-",
-        given=manifest(pod("watcher", "plain", "sh", "-c", show, volumes=volumes, container=container)),
+        given=listed(pod("watcher", "plain", "sh", "-c", show, volumes=volumes, container=container)),
     )
     up.kubectl("wait", "-n", "plain", "pod/watcher", "--for=condition=Ready", "--timeout=30s")
 
@@ -186,7 +149,7 @@ with socket.socket() as s: print("nothing", s.connect_ex(("server.meshed", 81)) 
         ("meshed", "meshed"): {},
         ("meshed", "excluded"): {"annotations": free},
     }
-    up.kubectl("apply", "-f", "-", given=manifest(*(
+    up.kubectl("apply", "-f", "-", given=listed(*(
         pod(name, namespace, "python", "-c", script, restartPolicy="Never", **more)
         for (namespace, name), more in callers.items()
     )))  # fmt: skip
@@ -209,16 +172,16 @@ def test_endpoints_that_somebody_wrote_are_reached_and_go_with_their_service(up:
     meta = {"name": "written", "namespace": "meshed"}
     spec = {"ports": [{"name": "http", "port": 80}]}
     subset = {"addresses": [{"ip": first["status"]["podIP"]}], "ports": [{"name": "http", "port": 8000}]}
-    objects = manifest(
+    objects = listed(
         {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec},
         {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": [subset]},
     )
     up.kubectl("apply", "-f", "-", given=objects)
     script = "import urllib.request; print(urllib.request.urlopen('http://written.meshed', timeout=10).read().decode())"
-    for namespace in ("meshed", "plain"):
-        caller = pod("to-written", namespace, "python", "-c", script, restartPolicy="Never")
-        up.kubectl("apply", "-f", "-", given=manifest(caller))
-        assert finished(up, namespace, "to-written").split()[0] == first["metadata"]["name"]
+    for place in ("meshed", "plain"):
+        caller = pod("to-written", place, "python", "-c", script, restartPolicy="Never")
+        up.kubectl("apply", "-f", "-", given=listed(caller))
+        assert finished(up, place, "to-written").split()[0] == first["metadata"]["name"]
     up.kubectl("delete", "service", "-n", "meshed", "written")
     slices = ("-n", "meshed", "-l", "kubernetes.io/service-name=written")
     until("the slices are gone", lambda: not up.get("endpointslices", *slices)["items"])
@@ -227,7 +190,7 @@ def test_endpoints_that_somebody_wrote_are_reached_and_go_with_their_service(up:
 
 def test_pods_do_not_reach_each_other_past_their_sidecars(up: Mesh) -> None:
     """Every pod on the bridge has a link-local IPv6 address, which no sidecar captures: it must lead nowhere."""
-    up.kubectl("apply", "-f", "-", given=manifest(pod("target", "meshed", "python", "-uc", LISTEN_V6)))
+    up.kubectl("apply", "-f", "-", given=listed(pod("target", "meshed", "python", "-uc", LISTEN_V6)))
     up.kubectl("wait", "-n", "meshed", "pod/target", "--for=condition=Ready", "--timeout=60s")
 
     def address() -> str:
@@ -237,7 +200,7 @@ def test_pods_do_not_reach_each_other_past_their_sidecars(up: Mesh) -> None:
     callers = [(namespace, f"call-{namespace}") for namespace in ("meshed", "plain")]
     call = ("python", "-uc", CALL_V6, found)
     up.kubectl(
-        "apply", "-f", "-", given=manifest(*(pod(name, space, *call, restartPolicy="Never") for space, name in callers))
+        "apply", "-f", "-", given=listed(*(pod(name, space, *call, restartPolicy="Never") for space, name in callers))
     )
     for caller in callers:
         assert finished(up, *caller) == "shut\n"
@@ -252,9 +215,7 @@ def by():
     with urllib.request.urlopen("http://server.meshed", timeout=10) as answer: return answer.headers.get("server")
 print(by()); os.setgid(1337); os.setuid(1337); print(by())
 """
-    up.kubectl(
-        "apply", "-f", "-", given=manifest(pod("two-uids", "meshed", "python", "-c", call, restartPolicy="Never"))
-    )
+    up.kubectl("apply", "-f", "-", given=listed(pod("two-uids", "meshed", "python", "-c", call, restartPolicy="Never")))
     captured, free = finished(up, "meshed", "two-uids").splitlines()
     assert captured == "envoy", "the caller's sidecar"
     assert free == "istio-envoy", "the called one's alone"
@@ -262,7 +223,7 @@ print(by()); os.setgid(1337); os.setuid(1337); print(by())
 
 def test_root_in_a_pod_is_not_root_of_the_machine(up: Mesh) -> None:
     wishes = {"securityContext": {"privileged": True, "capabilities": {"add": ["ALL"]}}}
-    done = up.kubectl("apply", "-f", "-", given=manifest(
+    done = up.kubectl("apply", "-f", "-", given=listed(
         pod("burglar", "plain", "python", "-uc", BURGLAR, restartPolicy="Never", hostPID=True, container=wishes),
         pod("spy", "plain", "ls", "/host", container={"volumeMounts": [{"name": "h", "mountPath": "/host"}]},
             volumes=[{"name": "h", "hostPath": {"path": str(up.state)}}]),
@@ -289,10 +250,10 @@ def test_the_token_of_a_pod_reads_no_secrets(up: Mesh) -> None:
 
 def test_what_has_no_effect_is_said(up: Mesh) -> None:
     sidecar = {"name": "istio-proxy", "image": "istio/proxyv2:1.0.0"}
-    old = deployment("old", "plain", 0, "true", resources={"requests": {"cpu": "1"}})
+    old = running("old", "plain", 0, "true", resources={"requests": {"cpu": "1"}})
     old["spec"]["template"]["spec"] |= {"hostNetwork": True, "priorityClassName": "high"}
     old["spec"]["template"]["spec"]["containers"].append(sidecar)
-    given = manifest(old, service("old", "plain", type="NodePort", externalTrafficPolicy="Local"))
+    given = listed(old, serving("old", "plain", type="NodePort", externalTrafficPolicy="Local"))
     said = up.kubectl("apply", "-f", "-", "--dry-run=server", given=given).stderr
     for words in (
         "spec.template.spec.hostNetwork: has no effect",
@@ -305,7 +266,7 @@ def test_what_has_no_effect_is_said(up: Mesh) -> None:
 
 
 def test_a_rollout_survives_the_death_of_node_and_api(up: Mesh) -> None:
-    up.kubectl("apply", "-f", "-", given=manifest(deployment("many", "plain", 12, "sleep", "1000")))
+    up.kubectl("apply", "-f", "-", given=listed(running("many", "plain", 12, "sleep", "1000")))
     os.kill(pid_of(up, "node"), signal.SIGKILL)
     up.kubectl("rollout", "status", "-n", "plain", "deploy/many", "--timeout=90s")
     up.kubectl("set", "env", "-n", "plain", "deploy/many", "A=1")
@@ -324,7 +285,7 @@ def test_a_rollout_survives_the_death_of_node_and_api(up: Mesh) -> None:
 
 
 def test_a_client_side_apply_may_become_a_server_side_one(up: Mesh) -> None:
-    given = manifest(pod("both", "plain", "sleep", "1000"))
+    given = listed(pod("both", "plain", "sleep", "1000"))
     up.kubectl("apply", "-f", "-", given=given)
     up.kubectl("apply", "--server-side", "-f", "-", given=given)
     assert up.kubectl("diff", "-f", "-", given=given).stdout == ""
@@ -378,9 +339,9 @@ def test_what_the_machine_cannot_do_without_comes_back(up: Mesh) -> None:
 
 def test_a_namespace_goes_with_all_that_is_in_it(up: Mesh) -> None:
     up.kubectl("create", "namespace", "doomed")
-    server = deployment("server", "doomed", 3, "sleep", "1000")
+    server = running("server", "doomed", 3, "sleep", "1000")
     up.kubectl(
-        "apply", "-f", "-", given=manifest(server, service("server", "doomed"), pod("lone", "doomed", "sleep", "9"))
+        "apply", "-f", "-", given=listed(server, serving("server", "doomed"), pod("lone", "doomed", "sleep", "9"))
     )
     up.kubectl("rollout", "status", "-n", "doomed", "deploy/server", "--timeout=60s")
     up.kubectl("delete", "namespace", "doomed", "--timeout=60s")

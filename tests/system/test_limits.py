@@ -16,6 +16,7 @@ from plait.machine.cgroups import hierarchies
 from plait.machine.cgroups.ground import Ground, prefix_of
 
 from .conftest import BIN, Mesh, until
+from .manifests import listed, pod
 
 pytestmark = pytest.mark.system
 
@@ -25,28 +26,18 @@ BUSY = "while True: pass"
 THROTTLED = "nr_throttled"
 
 
-def pod(name: str, program: str, limits: dict[str, str], **spec: Any) -> dict[str, Any]:
-    container = {
-        "name": "app",
-        "image": "python:3",
-        "command": ["python", "-uc", program],
-        "resources": {"limits": limits},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **spec},
-    }
+def limited(name: str, program: str, limits: dict[str, str], **spec: Any) -> dict[str, Any]:
+    container = {"name": "app", "resources": {"limits": limits}}
+    return pod(name, "default", "python", "-uc", program, container=container, **spec)
 
 
 PODS = (
-    pod("greedy", GREEDY, {"memory": "64Mi"}),
-    pod("once", GREEDY, {"memory": "64Mi"}, restartPolicy="Never"),
-    pod("busy", BUSY, {"cpu": "200m"}),
-    pod("modest", "import time; time.sleep(100000)", {"memory": "64Mi", "cpu": "500m"}),
-    pod("meshed", "import time; time.sleep(100000)", {}),
-    pod("free", "import time; time.sleep(100000)", {}),
+    limited("greedy", GREEDY, {"memory": "64Mi"}),
+    limited("once", GREEDY, {"memory": "64Mi"}, restartPolicy="Never"),
+    limited("busy", BUSY, {"cpu": "200m"}),
+    limited("modest", "import time; time.sleep(100000)", {"memory": "64Mi", "cpu": "500m"}),
+    limited("meshed", "import time; time.sleep(100000)", {}),
+    limited("free", "import time; time.sleep(100000)", {}),
 )
 
 
@@ -69,7 +60,7 @@ def up(mesh: Mesh, lacking: Callable[[str], None]) -> Mesh:
 def running(up: Mesh) -> Mesh:
     """The mesh with its pods, whatever the test before did to it."""
     up.plait("up", "--ports", "auto")
-    up.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": PODS}))
+    up.kubectl("apply", "-f", "-", given=listed(*PODS))
     up.kubectl("wait", "pod/modest", "pod/free", "pod/busy", "--for=condition=Ready", "--timeout=60s")
     return up
 
@@ -156,7 +147,8 @@ def test_a_sidecar_has_the_limits_of_its_annotations(running: Mesh) -> None:
 
 
 def test_limits_that_hold_are_no_warning(running: Mesh) -> None:
-    done = running.kubectl("create", "-f", "-", given=json.dumps(pod("quiet", BUSY, {"memory": "64Mi", "cpu": "1"})))
+    quiet = limited("quiet", BUSY, {"memory": "64Mi", "cpu": "1"})
+    done = running.kubectl("create", "-f", "-", given=json.dumps(quiet))
     assert "Warning" not in done.stderr
     running.kubectl("delete", "pod", "quiet")
 

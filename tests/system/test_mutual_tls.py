@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import Mesh, until
+from .manifests import HTTP, READY, account, deployment, listed, namespace, python, service
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -65,40 +66,20 @@ for number in itertools.count():
 """
 GREET = "import socket; print(socket.create_connection(('{}', 2525), timeout=15).makefile().readline().strip())"
 GOOD = ["200", "200", "ping"]
+FIRST = {"name": "tcp-first", "port": 2525}
 
 
 def objects() -> Iterator[dict[str, Any]]:
-    for namespace, labels in (("tls", {"istio-injection": "enabled"}), ("plain", {})):
-        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-    ports = [{"name": "http", "port": 80, "targetPort": 8000}, {"name": "tcp-first", "port": 2525}]
-    for name, spec in (("web", {"ports": ports}), ("direct", {"ports": ports[1:], "clusterIP": "None"})):
-        metadata = {"name": name, "namespace": "tls"}
-        yield {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata,
-            "spec": {"selector": {"app": "web"}, **spec},
-        }
-    for name, namespace, program in (
-        ("web", "tls", SERVER),
-        ("caller", "tls", CALLER),
-        ("stranger", "plain", "import time; time.sleep(1e6)"),
+    yield from (namespace("tls"), namespace("plain", injected=False))
+    yield service("web", "tls", HTTP, FIRST)
+    yield service("direct", "tls", FIRST, selector={"app": "web"}, clusterIP="None")
+    for name, place, program, ready in (
+        ("web", "tls", SERVER, {"readinessProbe": READY}),
+        ("caller", "tls", CALLER, {}),
+        ("stranger", "plain", "import time; time.sleep(1e6)", {}),
     ):
-        metadata = {"name": name, "namespace": namespace}
-        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
-        container: dict[str, Any] = {"name": name, "image": "python:3", "command": ["python3", "-c", program]}
-        if name == "web":
-            container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
-        template = {
-            "metadata": {"labels": {"app": name}},
-            "spec": {"serviceAccountName": name, "containers": [container]},
-        }
-        yield {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata,
-            "spec": {"selector": {"matchLabels": {"app": name}}, "template": template},
-        }
+        yield account(name, place)
+        yield deployment(name, place, python(program, name=name, **ready), serviceAccountName=name)
     servers = [
         {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
         {
@@ -123,7 +104,7 @@ def objects() -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
-    mesh.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects()]}))
+    mesh.kubectl("apply", "-f", "-", given=listed(*objects()))
     for place in (("-n", "tls", "deploy/web"), ("-n", "tls", "deploy/caller"), ("-n", "plain", "deploy/stranger")):
         mesh.kubectl("rollout", "status", *place, "--timeout=90s")
     until("calls succeed", lambda: [call[1:] for call in calls(mesh)[-5:]] == [GOOD] * 5)

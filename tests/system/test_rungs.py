@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import BIN, Mesh, until
+from .manifests import READY, listed, namespace, pod, service
 from .programs import BURGLAR, CALL_V6, LISTEN_V6, SERVER
 
 pytestmark = pytest.mark.system
@@ -85,36 +86,19 @@ def rung(request: pytest.FixtureRequest, lacking: Callable[[str], None]) -> Iter
     shutil.rmtree(home)
 
 
-def pod(name: str, *command: str, **spec: object) -> dict:
-    container = {"name": "c", "image": "python:3", "command": list(command)}
-    if name == "server":
-        container["readinessProbe"] = {"httpGet": {"port": 8000}, "periodSeconds": 1}
-        container["securityContext"] = {"runAsUser": 1000}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "apps", "labels": {"app": name}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **spec},
-    }
-
-
+SERVING = {"readinessProbe": READY, "securityContext": {"runAsUser": 1000}}
 OBJECTS = (
-    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "apps", "labels": {"istio-injection": "enabled"}}},
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "server", "namespace": "apps"},
-        "spec": {"selector": {"app": "server"}, "ports": [{"name": "http", "port": 80, "targetPort": 8000}]},
-    },
-    pod("server", "python", "-c", SERVER),
-    pod("target", "python", "-uc", LISTEN_V6),
-    pod("burglar", "python", "-uc", BURGLAR, restartPolicy="Never"),
+    namespace("apps"),
+    service("server", "apps"),
+    pod("server", "apps", "python", "-c", SERVER, container=SERVING),
+    pod("target", "apps", "python", "-uc", LISTEN_V6),
+    pod("burglar", "apps", "python", "-uc", BURGLAR, restartPolicy="Never"),
 )
 
 
 @pytest.fixture(scope="module")
 def apps(rung: Confined) -> Confined:
-    rung.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": OBJECTS}))
+    rung.kubectl("apply", "-f", "-", given=listed(*OBJECTS))
     rung.kubectl("wait", "-n", "apps", "pod/server", "pod/target", "--for=condition=Ready", "--timeout=60s")
     return rung
 
@@ -181,7 +165,7 @@ def test_doctor_says_which_rung_it_is(apps: Confined) -> None:
         assert "usermod" not in said, "nobody can change a user that has no name"
     limits = {line for line in said.splitlines() if " limits: " in line}
     assert limits, "whether memory and CPU can be limited is another question"
-    limited = pod("limited", "true")
+    limited = pod("limited", "apps", "true")
     limited["spec"]["containers"][0]["resources"] = {"limits": {"memory": "64Mi", "cpu": "100m"}}
     told = apps.kubectl("create", "-f", "-", given=json.dumps(limited)).stderr
     for resource in ("memory", "cpu"):

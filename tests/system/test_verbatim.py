@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from .conftest import BIN, until
+from .manifests import listed
 from .shopping import Customer
 
 pytestmark = pytest.mark.system
@@ -100,7 +101,7 @@ def route_to(mesh, *weights: tuple[str, int]) -> None:
             },
         },
     ]
-    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    given = listed(*objects)
     mesh.kubectl("apply", "-f", "-", given=given)
 
 
