@@ -30,7 +30,7 @@ from plait.machine import host_sockets
 from plait.machine.cgroups import claim, hierarchies, keeper, sharing
 from plait.machine.cgroups.ground import Ground, prefix_of
 from plait.machine.host_sockets import Reach
-from plait.machine.node.images import Table
+from plait.machine.images.table import Table
 
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05

@@ -1,6 +1,6 @@
 """`python -m plait.app.fetch FOLDER PACKAGE…`: makes a layer of Debian packages, on the host, for the node.
 
-Writes what it does to standard output, as `plait.machine.node.layers_fetched` reads it.
+Writes what it does to standard output, as `plait.machine.images.fetched` reads it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from plait.machine.node.layers import Layers
-from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.layers_fetched import Word
+from plait.machine.images.errors import LayerError
+from plait.machine.images.fetched import Word
+from plait.machine.images.layers import Layers
 
 
 def say(word: Word) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from plait.agent.client import AgentClient
 from plait.agent.protocol import Istiod, Workload
-from plait.machine.node.dns_names import Names
+from plait.machine.services.dns_names import Names
 
 #: istiod's Service, the name in its certificate, and the port on which it signs.
 SERVICE: Final = ("istio-system", "istiod")

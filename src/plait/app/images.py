@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plait.app import demos
 from plait.app.state import State
-from plait.machine.node.images import BUILTIN_TABLE
+from plait.machine.images.table import BUILTIN_TABLE
 
 
 def ordered(of_demos: Iterable[Path], images: Path) -> tuple[Path, ...]:

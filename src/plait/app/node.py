@@ -26,21 +26,21 @@ from plait.kube.client import Client
 from plait.kube.recorder import Recorder
 from plait.machine.controllers import run as controllers_run
 from plait.machine.host_sockets import HostSockets, host_alias
+from plait.machine.images.fetched import FetchedLayers
+from plait.machine.images.layers import Layers
+from plait.machine.images.table import Table
 from plait.machine.init.client import InitClient
-from plait.machine.node import dns
-from plait.machine.node.dns_entries import EntryNames
-from plait.machine.node.dns_names import Names
-from plait.machine.node.gateway import Gateway
 from plait.machine.node.host import NODE_NAME
-from plait.machine.node.hostports import HostPorts
-from plait.machine.node.images import Table
-from plait.machine.node.layers import Layers
-from plait.machine.node.layers_fetched import FetchedLayers
 from plait.machine.node.node import Node
 from plait.machine.node.proxy import PROXY_DNS_PORT
 from plait.machine.node.sandbox import BRIDGE
-from plait.machine.node.services import Services
-from plait.machine.node.vips import Vip, Vips
+from plait.machine.services import dns
+from plait.machine.services.dns_entries import EntryNames
+from plait.machine.services.dns_names import Names
+from plait.machine.services.gateway import Gateway
+from plait.machine.services.hostports import HostPorts
+from plait.machine.services.services import Services
+from plait.machine.services.vips import Vip, Vips
 from plait.machine.settings import AGENT_RUN, RUN, MachineSettings
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import click
 from plait.app.images import table_paths
 from plait.cli.context import FAILED, mesh, stop
 from plait.cli.proxy_target import table
-from plait.machine.node.images import Image, TableError, read_table
-from plait.machine.node.images_user import UserTable
+from plait.machine.images.table import Image, TableError, read_table
+from plait.machine.images.user_table import UserTable
 
 
 @click.group()

@@ -25,7 +25,7 @@ from plait.cli.context import FAILED, INTERRUPTED, MISSING_CAPABILITY, TIMED_OUT
 from plait.cli.interrupts import deferred, terminable
 from plait.cli.progress import Progress
 from plait.machine.host_sockets import Reach
-from plait.machine.node.images import TableError
+from plait.machine.images.table import TableError
 
 #: A mesh that is told to stop gets this many seconds, more than all its graces together.
 STOP_SECONDS = 25.0

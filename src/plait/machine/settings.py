@@ -32,6 +32,9 @@ PROXY_UID = 1337
 #: The Kubernetes release whose API and kubelet this machine has, for clients that compare.
 KUBERNETES = "v1.36.0"
 
+#: PATH of the programs that the machine itself calls.
+TOOLS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 RUN = Path("/run/plait")
 """A tmpfs that only the node namespace sees (mode 0711)."""
 AGENT_RUN = RUN / "agent"

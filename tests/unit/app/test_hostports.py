@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.kube.reflect import Ref
-from plait.machine.node.hostports import balanced_ports, targets
+from plait.machine.services.hostports import balanced_ports, targets
 
 
 def piece(service: str, ports: dict[str, int], *endpoints: tuple[str, bool | None]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.layers_fetched import FetchedLayers
+from plait.machine.images.errors import LayerError
+from plait.machine.images.fetched import FetchedLayers
 
 
 class Shelf:

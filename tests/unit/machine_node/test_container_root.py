@@ -9,8 +9,9 @@ import pytest
 
 from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
 from plait.machine.node.roots import make_base, make_root, python_folders
-from plait.machine.node.script import FAILED, TOOLS, start_script
+from plait.machine.node.script import FAILED, start_script
 from plait.machine.node.security import Identity
+from plait.machine.settings import TOOLS
 
 pytestmark = pytest.mark.system
 

@@ -16,9 +16,9 @@ from plait.machine import frames
 from plait.machine.node import remote
 from plait.machine.node.actions import Place
 from plait.machine.node.remote import RemoteOptions, remote_options, run_attach, run_exec
-from plait.machine.node.script import TOOLS
 from plait.machine.node.security import Identity
 from plait.machine.node.session import session_members
+from plait.machine.settings import TOOLS
 
 pytestmark = pytest.mark.usefixtures("as_root")
 

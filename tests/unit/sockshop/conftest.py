@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from plait.machine.node.layers import LayerError, Layers
+from plait.machine.images.layers import LayerError, Layers
 from sockshop.front_end.settings import Endpoints, Settings
 from sockshop.front_end.shopfront import build
 

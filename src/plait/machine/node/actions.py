@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from plait.machine.node.netns import connect_in
 from plait.machine.node.probes import port_number
-from plait.machine.node.script import TOOLS, exec_command, exec_script
+from plait.machine.node.script import exec_command, exec_script
+from plait.machine.settings import TOOLS
 
 if TYPE_CHECKING:
     from plait.machine.node.security import Identity

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from plait.kube.errors import ApiError
 from plait.machine.cgroups.groups import joins
+from plait.machine.images.errors import LayerError
+from plait.machine.images.table import role_of
 from plait.machine.init.client import InitError
 from plait.machine.node.actions import Place, perform
 from plait.machine.node.backoff import remaining, restarts
 from plait.machine.node.context import ContainerContext
 from plait.machine.node.creation import Created, StartError, create, terminated
-from plait.machine.node.images import role_of
-from plait.machine.node.layers_errors import LayerError
 from plait.machine.node.leftovers import end_leftovers
 from plait.machine.node.limiting import limit, unlimit
 from plait.machine.node.prober import Unhealthy, watch_health
@@ -30,10 +30,10 @@ from plait.machine.node.tries import LONGEST, Tries
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from plait.machine.images.table import Image, Role
     from plait.machine.init.protocol import Process
     from plait.machine.node.context import PodContext
     from plait.machine.node.events import Field
-    from plait.machine.node.images import Image, Role
     from plait.machine.node.pod_sandbox import PodSandbox
 
 log = logging.getLogger(__name__)

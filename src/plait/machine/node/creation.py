@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 from plait.kube.errors import ApiError
 from plait.kube.kinds import NODE
+from plait.machine.images.table import argv
 from plait.machine.init.protocol import Spawn
 from plait.machine.node import persist
 from plait.machine.node.bootstrap_check import bootstrap_fault
 from plait.machine.node.environment import ConfigError, base_variables, environment, service_variables
 from plait.machine.node.fstab import fstab, overlay_mounts, place_mounts
 from plait.machine.node.host import NODE_NAME
-from plait.machine.node.images import argv
 from plait.machine.node.limiting import out_of_memory
 from plait.machine.node.programs import write_programs
 from plait.machine.node.proxy import (
@@ -33,16 +33,17 @@ from plait.machine.node.proxy import (
 )
 from plait.machine.node.record import Terminated, write_private
 from plait.machine.node.roots import POD_FILES, Mount, make_root
-from plait.machine.node.script import FAILED, TOOLS, start_script
+from plait.machine.node.script import FAILED, start_script
 from plait.machine.node.security import Identity, SecurityError, identity, on_one_uid
 from plait.machine.node.volumes import VolumeError
+from plait.machine.settings import TOOLS
 from plait.mesh.locality import NOWHERE, Locality, of_labels
 
 if TYPE_CHECKING:
+    from plait.machine.images.table import Image
     from plait.machine.init.protocol import Process
     from plait.machine.node.context import ContainerContext, PodContext
     from plait.machine.node.identity import PodIdentity
-    from plait.machine.node.images import Image
     from plait.machine.node.pod_sandbox import PodSandbox
 
 _TERMINATION_LOG = "/dev/termination-log"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
-from plait.machine.node.images import expand
+from plait.machine.images.table import expand
 from plait.machine.quantity import divided, parse_quantity
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

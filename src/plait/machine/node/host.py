@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from plait.machine.images.table import TableError
 from plait.machine.node.backoff import RestartBackoff
-from plait.machine.node.images import TableError
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
+    from plait.machine.images.table import Image, Table
     from plait.machine.node.addresses import Addresses
     from plait.machine.node.events import Events
-    from plait.machine.node.images import Image, Table
     from plait.machine.node.objects import Objects
     from plait.machine.node.persist import Holder
     from plait.machine.node.processes import Processes

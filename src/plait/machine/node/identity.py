@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plait.api.durations import parse_duration
-from plait.machine.node.images import role_of
+from plait.machine.images.table import role_of
 from plait.machine.node.roots import Mount
 from plait.machine.node.tokens import PROXY_SECONDS, request_token
 

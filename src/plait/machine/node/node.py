@@ -14,13 +14,13 @@ from plait.inject import AnnotationError, capture_rules, closed_ipv6
 from plait.kube.errors import ApiError, Conflict, NotFound
 from plait.kube.kinds import DEPLOYMENT, POD
 from plait.kube.reflect import reflect
+from plait.machine.images.table import role_of
 from plait.machine.init.protocol import Process
 from plait.machine.node.addresses import Addresses
 from plait.machine.node.entering import attach_to, place_in
 from plait.machine.node.events import Events
 from plait.machine.node.host import NODE_NAME, Folders, Host, Images
 from plait.machine.node.identity import ROOTS, ROOTS_KEY
-from plait.machine.node.images import role_of
 from plait.machine.node.objects import KINDS, Objects
 from plait.machine.node.persist import Holder, discard, owner_of
 from plait.machine.node.pod import Pod
@@ -40,10 +40,10 @@ from plait.machine.settings import RUN
 if TYPE_CHECKING:
     from plait.kube.client import Client
     from plait.kube.reflect import Batch
+    from plait.machine.images.table import Table
     from plait.machine.init.client import InitClient
     from plait.machine.node.actions import Place
     from plait.machine.node.host import Identities, LayerSource
-    from plait.machine.node.images import Table
     from plait.machine.settings import MachineSettings
 
 log = logging.getLogger(__name__)

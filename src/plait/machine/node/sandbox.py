@@ -17,7 +17,7 @@ from plait.kit.aio.programs import communicate
 from plait.machine.init.client import InitError
 from plait.machine.init.protocol import Spawn
 from plait.machine.node.record import PodRecord, pause_name
-from plait.machine.node.script import TOOLS
+from plait.machine.settings import TOOLS
 
 if TYPE_CHECKING:
     from plait.machine.node.processes import Processes

@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from plait.machine.settings import TOOLS
+
 #: The script's exit code where the container could not be started; the reason is in the file `start.err`.
 FAILED = 125
-TOOLS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def start_script(

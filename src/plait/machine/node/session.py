@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plait.machine.node.script import TOOLS, exec_command, session_script
+from plait.machine.node.script import exec_command, session_script
+from plait.machine.settings import TOOLS
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plait.machine.images.table import expand
 from plait.machine.node.environment import ConfigError, field, resource
-from plait.machine.node.images import expand
 from plait.machine.node.roots import Mount
 from plait.machine.node.tokens import APP_SECONDS, request_token
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.layers_status import Groups, parse_groups
+from plait.machine.images.errors import LayerError
+from plait.machine.images.installed import Groups, parse_groups
 
 #: Hooks of the machine's configuration are for the machine's own folders (some need root), so they are dropped;
 #: its sources, keys and proxies are kept. Read with -c, which apt reads after all of the machine's files.

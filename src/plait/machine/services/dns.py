@@ -15,10 +15,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Final, Protocol
 
-from plait.machine.node.dns_entries import EntryNames
-from plait.machine.node.dns_follow import addresses_of, completed, labels_of, open_end, query
-from plait.machine.node.dns_message import TCP_LIMIT, Answer, Code, Malformed, Question, decode, encode, refusal
-from plait.machine.node.dns_names import Names, resolve
+from plait.machine.services.dns_entries import EntryNames
+from plait.machine.services.dns_follow import addresses_of, completed, labels_of, open_end, query
+from plait.machine.services.dns_message import TCP_LIMIT, Answer, Code, Malformed, Question, decode, encode, refusal
+from plait.machine.services.dns_names import Names, resolve
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from plait.machine.node.dns import DnsServer
-from plait.machine.node.dns_entries import EntryNames
-from plait.machine.node.dns_message import Question, Type
-from plait.machine.node.dns_names import Names
+from plait.machine.services.dns import DnsServer
+from plait.machine.services.dns_entries import EntryNames
+from plait.machine.services.dns_message import Question, Type
+from plait.machine.services.dns_names import Names
 
 
 def entry(name: str, *hosts: str, namespace: str = "shop", created: str = "", **more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from plait.machine.node.images import Image, parse_entry, read_table
+from plait.machine.images.table import Image, parse_entry, read_table
 
 _HEADING = "# Images of this mesh, written by `plait image add` and `plait image remove`.\n"
 

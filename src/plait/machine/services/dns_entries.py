@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Final
 
-from plait.machine.node.dns_message import Answer, Question, Record, Type
+from plait.machine.services.dns_message import Answer, Question, Record, Type
 
 _TTL: Final = 30
 _EVERYBODY: Final = "*"

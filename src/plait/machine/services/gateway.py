@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plait.kit.aio.programs import communicate
-from plait.machine.node.script import TOOLS
+from plait.machine.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.dns import DnsServer, bind
-from plait.machine.node.dns_names import Names
+from plait.machine.services.dns import DnsServer, bind
+from plait.machine.services.dns_names import Names
 
 
 def query(name, *, number=7, type_=1):

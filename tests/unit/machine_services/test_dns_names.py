@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.machine.node.dns_message import Code, Question, Service, Type
-from plait.machine.node.dns_names import HEADLESS_TTL, VIP_TTL, Names, resolve
+from plait.machine.services.dns_message import Code, Question, Service, Type
+from plait.machine.services.dns_names import HEADLESS_TTL, VIP_TTL, Names, resolve
 
 
 def service(name, *, namespace="shop", ip="10.42.128.5", ports=(), **spec):

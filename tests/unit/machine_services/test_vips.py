@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from plait.machine.node.vips import Vip, Vips, vips_of
+from plait.machine.services.vips import Vip, Vips, vips_of
 
 NETWORK = IPv4Network("10.42.128.0/17")
 API = Vip(address=IPv4Address("10.42.128.1"), protocol="tcp", port=443, endpoints=((IPv4Address("10.42.0.1"), 6443),))

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from plait.machine.node.images import Image, Table, TableError
-from plait.machine.node.images_user import UserTable
+from plait.machine.images.table import Image, Table, TableError
+from plait.machine.images.user_table import UserTable
 
 
 @pytest.fixture

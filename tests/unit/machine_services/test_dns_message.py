@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.machine.node.dns_message import (
+from plait.machine.services.dns_message import (
     TCP_LIMIT,
     Answer,
     Authority,
@@ -21,7 +21,7 @@ from plait.machine.node.dns_message import (
     encode,
     refusal,
 )
-from plait.machine.node.dns_names import Names, resolve
+from plait.machine.services.dns_names import Names, resolve
 
 
 def query(name, type_=1, *, flags=0x0100, edns=None, class_=1, number=7):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from plait.machine.node.images import (
+from plait.machine.images.table import (
     BUILTIN_TABLE,
     Image,
     Table,

@@ -12,7 +12,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any, Final
 
 from plait.machine.host_sockets import HOST_NAME
-from plait.machine.node.dns_message import Answer, Authority, Code, Question, Record, Service, Type
+from plait.machine.services.dns_message import Answer, Authority, Code, Question, Record, Service, Type
 
 #: Seconds. A VIP never changes; endpoints of a headless Service do.
 VIP_TTL: Final = 30

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.layers import LayerError, Layers
-from plait.machine.node.layers_status import Installed, parse_groups
+from plait.machine.images.installed import Installed, parse_groups
+from plait.machine.images.layers import LayerError, Layers
 
 pytestmark = pytest.mark.usefixtures("debian")
 

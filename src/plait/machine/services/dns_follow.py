@@ -10,7 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
-from plait.machine.node.dns_message import Answer, Question, Record, Type, encode_query
+from plait.machine.services.dns_message import Answer, Question, Record, Type, encode_query
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _FIXED: Final = struct.Struct("!HHIH")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import msgspec
 
-from plait.machine.node.layers_apt import Apt, Fetched
-from plait.machine.node.layers_errors import LayerError
-from plait.machine.node.layers_status import STATUS, Groups, Installed
+from plait.machine.images.apt import Apt, Fetched
+from plait.machine.images.errors import LayerError
+from plait.machine.images.installed import STATUS, Groups, Installed
 
 __all__ = ["LayerError", "Layers"]
 

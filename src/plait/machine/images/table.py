@@ -19,7 +19,7 @@ import yaml
 Role = Literal["app", "proxy", "proxy-init", "pause"]
 
 #: The table that comes with plait; the first one to load.
-BUILTIN_TABLE: Final = Path(__file__).with_name("images.yaml")
+BUILTIN_TABLE: Final = Path(__file__).with_name("builtin.yaml")
 
 _HOSTS: Final = ("docker.io/", "index.docker.io/", "registry-1.docker.io/")
 _FIELDS: Final = ("match", "command", "args", "env", "packages", "programs", "persist", "user", "workdir", "role")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from plait.machine.node.layers import Layers
-from plait.machine.node.layers_errors import LayerError
+from plait.machine.images.errors import LayerError
+from plait.machine.images.layers import Layers
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.images import BUILTIN_TABLE, Table, argv
-from plait.machine.node.layers import LayerError, Layers
+from plait.machine.images.layers import LayerError, Layers
+from plait.machine.images.table import BUILTIN_TABLE, Table, argv
 
 pytestmark = pytest.mark.system
 

@@ -9,9 +9,9 @@ from typing import Any
 from plait.kube.client import Client
 from plait.kube.kinds import ENDPOINTSLICE, SERVICE, SERVICEENTRY
 from plait.kube.reflect import Batch, Ref, reflect
-from plait.machine.node.dns_entries import EntryNames
-from plait.machine.node.dns_names import Names
-from plait.machine.node.vips import Vips
+from plait.machine.services.dns_entries import EntryNames
+from plait.machine.services.dns_names import Names
+from plait.machine.services.vips import Vips
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 Object = Mapping[str, Any]
