@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from .certificates import Authority, Pair
+from tests.certificates import Authority, Pair
+
 from .conftest import Mesh, until
 
 pytestmark = pytest.mark.system

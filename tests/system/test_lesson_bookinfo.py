@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from .certificates import Authority
+from tests.certificates import Authority
+
 from .conftest import LESSONS, Mesh, until
 
 pytestmark = pytest.mark.system

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from datetime import UTC, datetime
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from tests.unit.machine_api.conftest import ADMIN, pki, running, schemas
 
 from plait.kube.access import Access
 from plait.kube.client import Client
@@ -33,73 +29,15 @@ from plait.kube.kinds import (
 )
 from plait.kube.portforward import pod_http, port_forward
 from plait.kube.reflect import reflect
-from plait.machine.api.admission import AdmitAll
-from plait.machine.api.schema import load_schemas
-from plait.machine.api.server import serve
-from plait.machine.api.settings import ApiSettings
 from plait.machine.controllers.run import run
 
-TOKEN = "a-token-of-this-test"
-
-
-def write_identity(folder) -> None:
-    """A self-signed certificate for 127.0.0.1 that is its own authority, and a key for service accounts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api")])
-    moment = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - timedelta(minutes=1))
-        .not_valid_after(moment + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    for file, each in (("tls.key", key), ("sa.key", ec.generate_private_key(ec.SECP256R1()))):
-        form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        (folder / file).write_bytes(each.private_bytes(serialization.Encoding.PEM, *form))
-    (folder / "tokens.json").write_text(json.dumps([{"token": TOKEN, "user": "admin", "groups": ["system:masters"]}]))
-
-
-@pytest.fixture(scope="module")
-def schemas():
-    return load_schemas()
+__all__ = ["pki", "schemas"]
 
 
 @pytest.fixture
-async def access(tmp_path, schemas) -> AsyncIterator[Access]:
-    write_identity(tmp_path)
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    settings = ApiSettings(
-        sockets=(listening,),
-        certificate=tmp_path / "tls.crt",
-        key=tmp_path / "tls.key",
-        ca=tmp_path / "tls.crt",
-        tokens=tmp_path / "tokens.json",
-        account_key=tmp_path / "sa.key",
-        store=tmp_path / "store.db",
-        node_socket=tmp_path / "node.sock",
-        service_network=IPv4Network("10.42.128.0/17"),
-        api_vip=IPv4Address("10.42.128.1"),
-        address=(IPv4Address("10.42.0.1"), 6443),
-        version="0.0.0",
-    )
-    started = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(
-            serve(
-                settings, schemas=schemas, admission=AdmitAll(), convert=lambda obj, **_: (obj, ()), started=started.set
-            )
-        )
-        await started.wait()
-        yield Access(server=f"https://127.0.0.1:{port}", ca=(tmp_path / "tls.crt").read_text(), token=TOKEN)
-        server.cancel()
+async def access(tmp_path, pki, schemas) -> AsyncIterator[Access]:
+    async with running(tmp_path, pki, schemas) as cluster:
+        yield Access(server=cluster.url, ca=(pki / "ca.crt").read_text(), token=ADMIN)
 
 
 async def kubelet(client: Client) -> None:

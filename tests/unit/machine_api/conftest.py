@@ -11,37 +11,27 @@ import ssl
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.api_settings import api_settings
 
+from plait.app.pki import ensure
 from plait.inject.legacy import convert_workload
-from plait.machine.api.admission import Admission, AdmitAll
+from plait.machine.api.admission import AdmissionResult
 from plait.machine.api.schema import load_schemas
 from plait.machine.api.server import serve
-from plait.machine.api.settings import ApiSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from plait.machine.api.schema import Schemas
+    from plait.machine.api.admission import Admission, AdmissionRequest
+    from plait.machine.api.schema import FieldError, Schemas
 
 ADMIN, VIEWER = "admin-token", "viewer-token"
 KUBECTL = Path(sys.executable).parent / "kubectl"
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 @pytest.fixture(scope="session")
@@ -51,38 +41,25 @@ def schemas() -> Schemas:
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ca.crt, tls.crt, tls.key (for 127.0.0.1), sa.key and tokens.json."""
+    """The API's keys and certificates, and tokens of these tests."""
     folder = tmp_path_factory.mktemp("pki")
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-    start, end = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(days=1)
-
-    def certificate(name: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        made = x509.CertificateBuilder().subject_name(name).issuer_name(root).public_key(public)
-        return made.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
-
-    identifier = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
-    authority = (
-        certificate(root, root_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(identifier, critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    leaf = (
-        certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api")]), key.public_key())
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    (folder / "tls.crt").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
-    (folder / "tls.key").write_bytes(_pem(key))
-    (folder / "sa.key").write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
+    ensure(folder, ["127.0.0.1"], ["localhost"])
     tokens = [
         {"token": ADMIN, "user": "admin", "groups": ["system:masters"]},
         {"token": VIEWER, "user": "viewer", "groups": []},
     ]
     (folder / "tokens.json").write_text(json.dumps(tokens))
     return folder
+
+
+class AdmitAll:
+    """Admission that changes and refuses nothing."""
+
+    def admit(self, request: AdmissionRequest) -> AdmissionResult:
+        return AdmissionResult(obj=request.obj)
+
+    def beside(self, *_: object) -> tuple[FieldError, ...]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,21 +139,7 @@ async def running(
     """Serve from the store in `folder` until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listening.getsockname()[1]}"
-    node_socket = folder / "node.sock"
-    settings = ApiSettings(
-        sockets=(listening,),
-        certificate=pki / "tls.crt",
-        key=pki / "tls.key",
-        ca=pki / "ca.crt",
-        tokens=pki / "tokens.json",
-        account_key=pki / "sa.key",
-        store=folder / "store.db",
-        node_socket=node_socket,
-        service_network=IPv4Network("10.42.128.0/17"),
-        api_vip=IPv4Address("10.42.128.1"),
-        address=(IPv4Address("10.42.0.1"), 6443),
-        version="0.0.0",
-    )
+    settings = api_settings(listening, pki=pki, folder=folder)
     _write_kubeconfig(folder, pki, url)
     ready = asyncio.Event()
     serving = asyncio.create_task(
@@ -191,7 +154,7 @@ async def running(
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust))
         await stack.enter_async_context(session)
         try:
-            yield Cluster(url=url, session=session, folder=folder, pki=pki, node_socket=node_socket)
+            yield Cluster(url=url, session=session, folder=folder, pki=pki, node_socket=settings.node_socket)
         finally:
             serving.cancel()
             await asyncio.wait({serving})

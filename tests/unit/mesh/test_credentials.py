@@ -6,11 +6,8 @@ import base64
 import datetime as dt
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests.certificates import self_signed
 
 from plait.api.decode import decode
 from plait.mesh.credentials import (
@@ -29,21 +26,9 @@ NAMESPACE = "istio-system"
 
 
 def pair(password: bytes | None = None) -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    made = self_signed("test", begins=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     hidden = BestAvailableEncryption(password) if password else NoEncryption()
-    return certificate.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden)
+    return made.pem, made.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, hidden)
 
 
 CHAIN, KEY = pair()

@@ -8,11 +8,11 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.api_settings import api_settings
 
 from plait.app import pki
 from plait.app.admission import Rules
@@ -21,7 +21,6 @@ from plait.cli.main import main as plait
 from plait.inject import convert_workload
 from plait.machine.api.schema import load_schemas
 from plait.machine.api.server import serve
-from plait.machine.api.settings import ApiSettings
 
 
 class Server:
@@ -34,20 +33,7 @@ class Server:
         port = self._listening.getsockname()[1]
         self.kubeconfig = folder / "kubeconfig"
         pki.write_kubeconfig(self.kubeconfig, folder / "pki", mesh="test", port=port)
-        self._settings = ApiSettings(
-            sockets=(self._listening,),
-            certificate=folder / "pki" / "server.crt",
-            key=folder / "pki" / "server.key",
-            ca=folder / "pki" / "ca.crt",
-            tokens=folder / "pki" / "tokens.json",
-            account_key=folder / "pki" / "sa.key",
-            store=folder / "store.db",
-            node_socket=folder / "node.sock",
-            service_network=IPv4Network("10.42.128.0/17"),
-            api_vip=IPv4Address("10.42.128.1"),
-            address=(IPv4Address("10.42.0.1"), 6443),
-            version="0.0.0",
-        )
+        self._settings = api_settings(self._listening, pki=folder / "pki", folder=folder)
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None

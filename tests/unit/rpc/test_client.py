@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import ssl
 from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
+from tests.certificates import self_signed
 
 from plait.delivery.grpc_transport import GrpcTransport
 from plait.rpc import Http2Transport, Server
@@ -152,28 +149,10 @@ async def test_rubbish_and_an_early_end_are_lost_connections(said: bytes) -> Non
 
 
 def certificate(folder, name):
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(minutes=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    made = self_signed(name)
     path = folder / f"{name}.pem"
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + pem)
-    return path, made.public_bytes(serialization.Encoding.DER)
+    path.write_bytes(made.private + made.pem)
+    return path, made.certificate.public_bytes(Encoding.DER)
 
 
 async def test_over_tls_both_sides_know_each_other(tmp_path) -> None:

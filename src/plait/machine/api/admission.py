@@ -107,15 +107,3 @@ class Convert(Protocol):
     def __call__(self, obj: Json, *, stored: Json | None) -> tuple[Json, tuple[str, ...]]:
         """A new object; `obj` is not changed. `stored` is what it replaces, if it does."""
         ...
-
-
-class AdmitAll:
-    """Admission that changes and refuses nothing."""
-
-    def admit(self, request: AdmissionRequest) -> AdmissionResult:
-        """The object as it is."""
-        return AdmissionResult(obj=request.obj)
-
-    def beside(self, group: str, obj: Json, faults: Sequence[FieldError]) -> tuple[FieldError, ...]:  # noqa: ARG002
-        """Nothing."""
-        return ()
