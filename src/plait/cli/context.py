@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from plait.api.durations import parse_duration
-from plait.app.state import State
+from plait.app.state import State, StateHomeError
 from plait.kube.access import Access
 from plait.kube.errors import AccessError, ApiError
 
@@ -39,6 +39,16 @@ class Mesh:
         if self.kubeconfig == self.state.kubeconfig and self.state.launcher_pid() is None:
             stop(f"the mesh {self.state.name!r} is not running; start it with: plait up", NOT_RUNNING)
         return Access.from_kubeconfig(self.kubeconfig)
+
+
+def state_of(name: str) -> State:
+    """The state of the mesh that `--name` names; ends the command with 2 where that is no name."""
+    try:
+        return State.of(name)
+    except StateHomeError as error:
+        stop(str(error), USAGE)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--name") from error
 
 
 def seconds(text: str) -> float:

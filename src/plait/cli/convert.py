@@ -9,8 +9,7 @@ import click
 
 from plait.app.objects.convert import convert as converted
 from plait.app.objects.given import ObjectsError, read_given
-from plait.app.objects.show import as_yaml
-from plait.cli.context import FAILED, stop
+from plait.cli.manifests import refuse, write
 from plait.cli.objects import FILES, RECURSIVE
 from plait.machine.api.schema import load_schemas
 
@@ -37,17 +36,8 @@ def convert(*, files: tuple[str, ...], recursive: bool, output: Path | None, nam
         given = read_given(files, stdin=sys.stdin.read, recursive=recursive)
         made = converted(given, load_schemas(), namespace=namespace)
     except ObjectsError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        stop("nothing was written", FAILED)
+        refuse(error, "nothing was written")
     for one in made:
         for note in one.notes:
             click.echo(note, err=True)
-    text = "---\n".join(as_yaml(one.obj) for one in made)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        stop(f"{output}: {error.strerror}", FAILED)
+    write((one.obj for one in made), output)

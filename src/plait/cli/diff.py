@@ -16,7 +16,8 @@ from plait.app.objects.kinds import Kinds
 from plait.app.objects.plan import Plan, make_plan
 from plait.app.objects.write import Writer
 from plait.app.what_if import mesh_of
-from plait.cli.context import FAILED, USAGE, run, stop
+from plait.cli.context import FAILED, USAGE, run
+from plait.cli.manifests import refuse
 from plait.cli.objects import FILES, RECURSIVE
 from plait.cli.proxy_target import client_from, print_data
 from plait.kube.client import Client
@@ -86,9 +87,7 @@ def diff(
     try:
         found = run(compare())
     except ObjectsError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        stop("nothing was compared", _TROUBLE)
+        refuse(error, "nothing was compared", _TROUBLE)
     if output == "text":
         _print(found, summary=summary)
     else:

@@ -9,9 +9,8 @@ import click
 
 from plait.analyze.tls_check import COLUMNS, tls_rows
 from plait.analyze.world import World
-from plait.app.state import State, StateHomeError
 from plait.cli.analyze import mesh_objects
-from plait.cli.context import FAILED, USAGE, Mesh, mesh, stop
+from plait.cli.context import FAILED, Mesh, mesh, state_of, stop
 from plait.cli.istioctl_analyze import analyze
 from plait.cli.kube_inject import kube_inject
 from plait.cli.objects import apply, create, delete, get, replace
@@ -53,12 +52,7 @@ Examples:
 @click.pass_context
 def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
     """Do what Istio's tool does, by plait: it is plait's commands under other names."""
-    try:
-        state = State.of(name)
-    except StateHomeError as error:
-        stop(str(error), USAGE)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--name") from error
+    state = state_of(name)
     # Istio's tool follows the variable that kubectl does, so that both always speak of the same cluster.
     variable = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     chosen = kubeconfig or (Path(variable) if variable else None)

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from plait.app.objects.given import Given, ObjectsError, read_given
-from plait.app.objects.show import as_yaml
-from plait.cli.context import FAILED, stop
+from plait.cli.manifests import refuse, write
 from plait.inject import AnnotationError, InjectConfig
 from plait.inject.workload import inject_workload
 
@@ -37,19 +36,10 @@ def kube_inject(*, files: tuple[str, ...], output: Path | None, namespace: str) 
     """
     try:
         given = read_given(files, stdin=sys.stdin.read)
-        texts = [as_yaml(_injected(one, namespace)) for one in given]
+        made = [_injected(one, namespace) for one in given]
     except ObjectsError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        stop("nothing was written", FAILED)
-    text = "---\n".join(texts)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        stop(f"{output}: {error.strerror}", FAILED)
+        refuse(error, "nothing was written")
+    write(made, output)
 
 
 def _injected(one: Given, namespace: str) -> dict[str, object]:

@@ -7,8 +7,7 @@ from typing import Final
 
 import click
 
-from plait.app.state import State, StateHomeError
-from plait.cli.context import USAGE, Mesh, stop
+from plait.cli.context import Mesh, state_of
 from plait.cli.lazy import Entry, LazyGroup
 
 _SECTIONS: Final = {
@@ -73,12 +72,7 @@ Examples:
 @click.pass_context
 def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
     """Run a service mesh: Istio's YAML, stock Envoy, one Linux machine or Kubernetes."""
-    try:
-        state = State.of(name)
-    except StateHomeError as error:
-        stop(str(error), USAGE)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--name") from error
+    state = state_of(name)
     ctx.obj = Mesh(state, kubeconfig or state.kubeconfig)
 
 

@@ -19,6 +19,7 @@ from plait.app.objects.show import as_yaml, describe, plain, table
 from plait.app.objects.wait import acts
 from plait.app.objects.write import Outcome, Verb, Writer
 from plait.cli.context import FAILED, mesh, run, seconds, stop
+from plait.cli.manifests import refuse
 from plait.cli.objects_settle import settle
 from plait.cli.proxy_target import client_from
 from plait.kube.client import Client
@@ -340,9 +341,7 @@ def _run(work: Callable[[], Any]) -> Any:
         try:
             return await work()
         except ObjectsError as error:
-            for line in error.lines:
-                click.echo(line, err=True)
-            stop("nothing was changed", FAILED)
+            refuse(error, "nothing was changed")
         except UnknownKindError as error:
             stop(str(error), FAILED)
         except ApiError as error:

@@ -11,7 +11,8 @@ from rich.text import Text
 from plait.api.problem import Level
 from plait.app.objects.given import ObjectsError, texts_of
 from plait.app.objects.validate import Finding, findings_of_text, validator
-from plait.cli.context import FAILED, stop
+from plait.cli.context import FAILED
+from plait.cli.manifests import refuse
 from plait.cli.objects import FILES, RECURSIVE
 from plait.cli.proxy_target import print_data
 
@@ -39,9 +40,7 @@ def validate(*, files: tuple[str, ...], recursive: bool, output: str, strict: bo
     try:
         texts = list(texts_of(files, stdin=sys.stdin.read, recursive=recursive))
     except ObjectsError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        stop("nothing was checked", FAILED)
+        refuse(error, "nothing was checked")
     checker = validator()
     found = [each for file, text in texts for each in findings_of_text(checker, text, file=file)]
     if output == "text":

@@ -18,6 +18,7 @@ from plait.api.yaml import read_yaml
 from plait.app.objects.given import ObjectsError, read_given
 from plait.app.objects.show import as_yaml
 from plait.cli.context import FAILED, mesh, run, stop
+from plait.cli.manifests import refuse
 from plait.inject.outside import API_VERSION, Joining, default_istiod, files, service_account
 from plait.kube.access import Access
 from plait.kube.client import Client
@@ -178,9 +179,7 @@ def _given(file: str, namespace: str | None) -> dict[str, Any]:
     try:
         groups = read_given([file], stdin=sys.stdin.read)
     except ObjectsError as error:
-        for line in error.lines:
-            click.echo(line, err=True)
-        stop("nothing was written", FAILED)
+        refuse(error, "nothing was written")
     found = [one for one in groups if one.obj.get("kind") == "WorkloadGroup"]
     if len(found) != 1:
         stop(f"{file}: it has {len(found)} WorkloadGroups; one is wanted", FAILED)
