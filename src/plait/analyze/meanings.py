@@ -80,7 +80,7 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0005": "An older rule for the same host holds instead of this one, or of a part of it.",
     "PLT0006": "A rule is for another protocol than its host or destination speaks.",
     "PLT0007": "Whether a rule is used depends on a guess about what a port speaks.",
-    "PLT0008": "Two Gateways want one port for different protocols; the older gets it.",
+    "PLT0008": "Two Gateways want one port for different protocols, or one host of it with TLS; the older gets it.",
     "PLT0009": "A DestinationRule and a PeerAuthentication disagree about mutual TLS.",
     "PLT0010": "A name resolves to nothing: a namespace, a host, a delegate or selected workloads.",
     "PLT0011": "A Gateway serves some hosts of a VirtualService, and this one it does not.",

@@ -26,7 +26,7 @@ from plait.api.meta import ObjectKey
 from plait.api.names import gateway_place
 from plait.mesh.destination_rules import subset_labels
 from plait.mesh.endpoints import endpoints
-from plait.mesh.gateway_servers import port_use
+from plait.mesh.gateway_servers import claimed_hosts, port_use
 from plait.snapshot.hosts import complete_host, host_matches, is_wildcard, narrower
 from plait.snapshot.indexes import MESH, gateway_name
 
@@ -227,13 +227,19 @@ _BY_PORT: Final = Index(
 
 
 def _check_gateway(world: World, item: Item) -> Iterator[Finding]:
-    """Of two that want one port for different things, the older gets it, or the first of one Gateway."""
+    """Of two that want one port for different things, or one host with TLS, the older gets it, or the first of one
+    Gateway.
+    """
     selector = at(item.spec, "selector") or {}
     own: dict[tuple[int, str], tuple[int, dict[str, Any]]] = {}
+    claimed: dict[tuple[int, str], dict[str, str]] = {}
     for index, server in mappings(item.spec, "servers"):
         port, protocol = number(server, "port", "number"), text(server, "port", "protocol")
         place = (port, text(server, "bind"))
         before, first = own.setdefault(place, (index, server))
+        if place not in claimed:
+            claimed[place] = _given_away(world, item, selector, *place)
+        taken = claimed[place]
         theirs = _older_server(world, item, selector, *place)
         other, first = theirs if theirs is not None else (None, first)
         spoken = text(first, "port", "protocol")
@@ -247,12 +253,41 @@ def _check_gateway(world: World, item: Item) -> Iterator[Finding]:
             detail = f"port {port} is not served as {protocol}: {who} {spoken} there"
             path = f"spec.servers[{index}].port"
             yield found(GATEWAY_PORT_CONFLICT, item, path, fix="another port", value=port, detail=detail)
+        elif (host := _claim(taken, server, item.namespace, f"spec.servers[{index}]")) is not None:
+            detail = (
+                f"no host of this server is served on port {port}: {taken[host]} has {host} there, with TLS settings"
+            )
+            path = f"spec.servers[{index}].hosts"
+            yield found(GATEWAY_PORT_CONFLICT, item, path, fix=f"a server without {host}", value=host, detail=detail)
         elif other is None:
             continue
         elif common := _covered_hosts(texts(server, "hosts"), texts(first, "hosts")):
             detail = f"{other.key} serves {', '.join(common)} on port {port} too: what is bound to either is merged"
             path = f"spec.servers[{index}].hosts"
             yield found(MERGED_HOSTS, item, path, fix="one Gateway, or hosts of its own", detail=detail)
+
+
+def _given_away(world: World, item: Item, selector: object, port: int, bind: str) -> dict[str, str]:
+    """The hosts that older Gateways on the same pods have with TLS settings at a place, and who has each."""
+    result: dict[str, str] = {}
+    for other in sorted(world.find(_BY_PORT, port), key=lambda one: one.age):
+        if other is item or other.age >= item.age or (at(other.spec, "selector") or {}) != selector:
+            continue
+        for _, server in mappings(other.spec, "servers"):
+            if (number(server, "port", "number"), text(server, "bind")) == (port, bind):
+                _claim(result, server, other.namespace, str(other.key))
+    return result
+
+
+def _claim(taken: dict[str, str], server: dict[str, Any], namespace: str, holder: str) -> str | None:
+    """Give a server with TLS settings its hosts, or answer one of them that is taken."""
+    if not isinstance(server.get("tls"), dict):
+        return None
+    wanted = claimed_hosts(texts(server, "hosts"), namespace)
+    if common := wanted & taken.keys():
+        return min(common)
+    taken.update(dict.fromkeys(wanted, holder))
+    return None
 
 
 def _older_server(

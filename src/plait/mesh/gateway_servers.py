@@ -2,14 +2,16 @@
 
 Plain HTTP servers of one address share one route configuration. Servers that look at TLS share a listener and are told
 apart by the name that clients ask for (SNI). Nothing else shares an address: the oldest Gateway decides what it is, and
-of servers of plain TCP only the first is served.
+of servers of plain TCP only the first is served. A server with TLS settings that names a host which one before it has
+is not served at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from plait.api.gateway import Server, ServerTLS
@@ -147,7 +149,8 @@ def gateway_listeners(
     one are left out.
     """
     found: dict[tuple[int, str], list[GatewayServer]] = {}
-    targets = list(_targets(reader, namespace, labels, address))
+    taken: dict[tuple[int, str], set[str]] = {}
+    targets = sorted(_targets(reader, namespace, labels, address), key=_MADE)
     for entry in reader.gateways():
         own = _is_for(reader, entry, labels, targets)
         gateway = reader.gateway(entry.key) if own is not None else None
@@ -157,7 +160,9 @@ def gateway_listeners(
                 continue
             unix = given.bind.startswith(UNIX)
             for port in (0,) if unix else _bound_ports(own or [], server.number, chosen=not entry.service):
-                _merge(found.setdefault((port, given.bind), []), server)
+                place = (port, given.bind)
+                if _claims(server, taken.setdefault(place, set())):
+                    _merge(found.setdefault(place, []), server)
     return tuple(
         GatewayListener(port=port, bind=bind, servers=tuple(servers))
         for (port, bind), servers in sorted(found.items())
@@ -168,7 +173,7 @@ def gateway_listeners(
 class _Target(NamedTuple):
     """A port under which callers know the workload (`number`), and where it listens for them.
 
-    `translates`: Gateways that choose by labels mean `number` too.
+    `translates`: Gateways that choose by labels mean `number` too. `made` is when the Service was.
     """
 
     host: str
@@ -176,6 +181,11 @@ class _Target(NamedTuple):
     number: int
     port: int
     translates: bool
+    made: str
+
+
+#: Of several Services of a workload the oldest comes first, of two made at once by host (Istio's rule).
+_MADE: Final = attrgetter("made", "host")
 
 
 def _targets(reader: Reader, namespace: str, labels: Labels, address: str) -> Iterator[_Target]:
@@ -187,13 +197,15 @@ def _targets(reader: Reader, namespace: str, labels: Labels, address: str) -> It
             if port.protocol == "TCP":
                 named = reader.named_ports(namespace, labels) if isinstance(port.target_port, str) else {}
                 number = target_port(port, named)
-                yield _Target(host, namespace, port.port, number or port.port, translates)
+                made = service.metadata.creation_timestamp
+                yield _Target(host, namespace, port.port, number or port.port, translates, made)
     for key, entry_port, number in entry_ports(reader, namespace, labels, address):
         entry = reader.service_entry(key.namespace, key.name)
         if entry is not None:
             translates = _NO_TRANSLATION not in entry.metadata.labels
             for host in entry.spec.hosts:
-                yield _Target(host.lower(), key.namespace, entry_port.number, number, translates)
+                made = entry.metadata.creation_timestamp
+                yield _Target(host.lower(), key.namespace, entry_port.number, number, translates, made)
 
 
 def _is_for(reader: Reader, entry: GatewayEntry, labels: Labels, targets: list[_Target]) -> list[_Target] | None:
@@ -228,10 +240,33 @@ def gateway_server(gateway: ObjectKey, index: int, server: Server) -> GatewaySer
     )
 
 
+def _claims(server: GatewayServer, taken: set[str]) -> bool:
+    """Whether a server gets its hosts at an address where those in `taken` are given away.
+
+    Istio: of servers with TLS settings, which a redirect to https is as well, one that shares a host with another
+    before it is passed over, with all its hosts. Hosts are the same if they admit rules of the same namespace.
+    Ingresses share their hosts.
+    """
+    if server.tls is None or _of_ingress(server):
+        return True
+    wanted = claimed_hosts(server.hosts, server.gateway.namespace)
+    if not wanted.isdisjoint(taken):
+        return False
+    taken |= wanted
+    return True
+
+
+def claimed_hosts(hosts: Iterable[str], namespace: str) -> set[str]:
+    """The hosts of a server of a Gateway in `namespace`, the same ones in the same words."""
+    own = (f"{namespace}/{host.removeprefix('./')}" if host.startswith("./") else host for host in hosts)
+    return {host.removeprefix("*/").lower() for host in own}
+
+
 def _merge(there: list[GatewayServer], server: GatewayServer) -> None:
     """Add `server` to those of an address if it can share it with them.
 
-    Istio: of a host that several servers with TLS have, the first keeps it; the paths of Ingresses join there.
+    Of a name that several servers would end TLS for, for rules of different namespaces, the first keeps it: a proxy
+    refuses two. The paths of Ingresses join there.
     """
     if not there:
         there.append(server)
@@ -275,13 +310,13 @@ def _of_ingress(server: GatewayServer) -> bool:
 def _bound_ports(targets: list[_Target], number: int, *, chosen: bool) -> tuple[int, ...]:
     """Where the proxy listens for a Gateway's port: where its Services' ports of that number lead.
 
-    Istio: for a Gateway `chosen` by labels it listens on the number itself where there is no such port; one that is for
-    Services has no other ports than theirs.
+    Istio: for a Gateway `chosen` by labels the first Service with such a port decides, and without one it listens on
+    the number itself; one that is for Services has no other ports than theirs.
     """
-    ports = {each.port for each in targets if each.number == number and (each.translates or not chosen)}
-    if chosen and not ports:
-        ports = {number}
-    return tuple(port for port in sorted(ports) if port not in PROXY_PORTS)
+    ports = [each.port for each in targets if each.number == number and (each.translates or not chosen)]
+    if chosen:
+        ports = ports[:1] or [number]
+    return tuple(port for port in sorted(set(ports)) if port not in PROXY_PORTS)
 
 
 def server_hosts(server: GatewayServer, namespace: str) -> list[str]:

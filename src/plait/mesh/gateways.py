@@ -115,9 +115,10 @@ def gateway_ways(
 ) -> tuple[ServerWays, ...]:
     """Where connections to the servers of `listener` go; `ways` answers what one VirtualService says for one server.
 
-    Its last argument are the hosts that both are about. Of two ways for the same connections the first holds.
+    Its last argument are the hosts that both are about. Of two ways for the same connections the first holds. Istio: a
+    way by names of which another before it has one is passed over, with all its names.
     """
-    seen: set[tuple[tuple[str, ...], ...]] = set()
+    taken = {name for server in listener.servers if server.serving is Serving.HTTPS for name in _asked(server.names)}
     result: list[ServerWays] = []
     for server in listener.servers:
         if server.serving.requests or server.serving is Serving.AUTO_PASSTHROUGH:
@@ -129,9 +130,12 @@ def gateway_ways(
             for way in ways(entry, server, common) if common else ():
                 # Where TLS ends the rules are about what is inside; the server's hosts are about the outside.
                 full = replace(way, names=server.names) if server.serving is Serving.TLS else way
-                match = (full.subnets, full.sources, full.names)
-                if match not in seen:
-                    seen.add(match)
+                if taken.isdisjoint(_asked(full.names)):
+                    taken.update(_asked(full.names))
                     found.append(full)
         result.append(ServerWays(server=server, ways=tuple(found)))
     return tuple(result)
+
+
+def _asked(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names or ("*",)

@@ -30,7 +30,7 @@ from plait.mesh.delegation import http_rules
 from plait.mesh.origin import Origin
 from plait.mesh.rules import Source
 from plait.snapshot.hosts import complete_host
-from plait.snapshot.indexes import gateway_name
+from plait.snapshot.indexes import MESH, gateway_name
 from plait.snapshot.reader import Reader
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -140,6 +140,11 @@ class RouteContext:
     mesh: MeshConfig
     secure: bool = False
 
+    @property
+    def at_gateway(self) -> bool:
+        """Whether it is a gateway that routes."""
+        return MESH not in self.gateways
+
 
 def rule_routes(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[Route, ...]:
     """The routes of `rule` in `context`, in order, up to the first that catches everything."""
@@ -181,13 +186,16 @@ def _applies(match: HTTPMatchRequest | None, namespace: str, context: RouteConte
 def applies_to_caller(match: HTTPMatchRequest | L4Match, namespace: str, context: RouteContext) -> bool:
     """Whether a match of a rule in `namespace` is about the caller.
 
-    Istio: naming gateways makes a match of requests void of its source conditions, one of connections not.
+    Istio: naming gateways makes a match of requests void of its source conditions, one of connections not; at gateways
+    there is no other condition on connections.
     """
     if match.gateways:
         if not any(gateway_name(name, namespace) in context.gateways for name in match.gateways):
             return False
         if isinstance(match, HTTPMatchRequest):
             return True
+    if context.at_gateway and isinstance(match, L4Match):
+        return True
     if not set(context.source.labels).issuperset(match.source_labels.items()):
         return False
     return not match.source_namespace or match.source_namespace == context.source.namespace

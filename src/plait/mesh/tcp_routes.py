@@ -38,7 +38,8 @@ class TCPWay:
 def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext) -> tuple[TCPWay, ...]:
     """The ways that the `tcp` rules of `rule` give in `context`, up to the first that takes every connection.
 
-    Of two ways with the same addresses the first holds, since a proxy refuses the second.
+    Istio: a gateway does not look at addresses. Of two ways with the same addresses the first holds, since a proxy
+    refuses the second.
     """
     result: dict[tuple[tuple[str, ...], tuple[str, ...]], TCPWay] = {}
     for index, tcp in enumerate(rule.spec.tcp):
@@ -53,8 +54,8 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
             way = TCPWay(
                 destinations=destinations,
                 origin=Origin(key, f"spec.tcp[{index}]"),
-                subnets=tuple(sorted(set(match.destination_subnets))),
-                sources=(match.source_subnet,) if match.source_subnet else (),
+                subnets=() if context.at_gateway else tuple(sorted(set(match.destination_subnets))),
+                sources=(match.source_subnet,) if match.source_subnet and not context.at_gateway else (),
             )
             result.setdefault((way.subnets, way.sources), way)
             if way.takes_all:

@@ -17,7 +17,10 @@ from plait.snapshot.reader import Reader
 def tls_ways(
     reader: Reader, key: ObjectKey, rule: VirtualService, context: RouteContext, served: Iterable[str] = ("*",)
 ) -> tuple[TCPWay, ...]:
-    """The ways that the `tls` rules of `rule` give in `context`, of names that are among `served`."""
+    """The ways that the `tls` rules of `rule` give in `context`, of names that are among `served`.
+
+    Istio: a gateway does not look at addresses.
+    """
     served = tuple(served)
     result: list[TCPWay] = []
     for index, tls in enumerate(rule.spec.tls):
@@ -38,7 +41,7 @@ def tls_ways(
                 destinations=destinations,
                 origin=Origin(key, f"spec.tls[{index}]"),
                 names=() if "*" in common else tuple(sorted(common)),
-                subnets=tuple(sorted(set(match.destination_subnets))),
+                subnets=() if context.at_gateway else tuple(sorted(set(match.destination_subnets))),
             )
             result.append(way)
     return tuple(result)

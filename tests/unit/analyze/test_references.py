@@ -156,6 +156,22 @@ def test_servers_that_cannot_share_a_port_are_told_within_a_gateway_too() -> Non
     assert "PLT0008" not in [code for code, _ in findings(two)]
 
 
+def test_a_server_that_is_passed_over_for_one_of_its_hosts_is_told() -> None:
+    def secure(name: str, *hosts: str) -> dict[str, Any]:
+        port = {"number": 443, "name": name, "protocol": "HTTPS"}
+        return {"port": port, "hosts": list(hosts), "tls": {"mode": "PASSTHROUGH"}}
+
+    def edge(name: str, *servers: dict[str, Any]) -> dict[str, Any]:
+        return istio("Gateway", name, selector={"a": "b"}, servers=list(servers))
+
+    one = edge("a", secure("x", "*/a.example", "./b.example"), secure("y", "c.example", "a.example"))
+    two = edge("b", secure("x", "shop/b.example"), secure("y", "c.example", "d.example"))
+    told = [place for code, place in findings(one, two) if code == "PLT0008"]
+    assert told == ["spec.servers[1].hosts", "spec.servers[0].hosts"]
+    again = edge("b", secure("x", "other/b.example"), secure("y", "c.example", "d.example"))
+    assert [place for code, place in findings(one, again) if code == "PLT0008"] == ["spec.servers[1].hosts"]
+
+
 def test_a_mirror_that_cannot_read_http_loses_its_copies_and_nothing_else() -> None:
     http = [{"route": [{"destination": {"host": "web"}}], "mirrors": [{"destination": {"host": "db"}}]}]
     (only,) = told(istio("VirtualService", "r", hosts=["web"], http=http))

@@ -233,6 +233,12 @@ ROWS = [
     (WARNED, "whole", ("hosts: [a.b], gateways: [g], http: [{match: [{gateways: [other]}], "
      "route: [{destination: {host: a.b}}]}]")),
     (WARNED, "whole", "hosts: [a.b], tcp: [{match: [{gateways: [other]}], route: [{destination: {host: a.b}}]}]"),
+    (WARNED, "whole", ("hosts: [a.b], gateways: [g], tcp: [{match: [{destinationSubnets: [10.0.0.0/8]}], "
+                       "route: [{destination: {host: a.b}}]}]")),
+    (WARNED, "whole", ("hosts: [a.b], gateways: [g, mesh], tls: [{match: [{sniHosts: [a.b], sourceNamespace: x, "
+                       "gateways: [g]}], route: [{destination: {host: a.b}}]}]")),
+    (TAKEN, "whole", ("hosts: [a.b], gateways: [g, mesh], tcp: [{match: [{sourceLabels: {app: a}}], "
+                      "route: [{destination: {host: a.b}}]}]")),
     (TAKEN, "whole", ("hosts: [a.b], gateways: [g, mesh], http: [{match: [{gateways: [mesh]}, {gateways: [shop/g]}], "
      "route: [{destination: {host: a.b}}]}]")),
     (WARNED, "ef", "targetRefs: [{kind: Service, group: '', name: a}]"),

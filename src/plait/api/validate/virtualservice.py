@@ -32,8 +32,10 @@ from plait.api.virtualservice import (
     Destination,
     HTTPMatchRequest,
     HTTPRoute,
+    L4Match,
     RouteDestination,
     StringMatch,
+    TLSMatch,
     VirtualService,
     VirtualServiceSpec,
 )
@@ -80,6 +82,7 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
     matches += [(f"spec.http[{i}].match[{n}]", match.gateways) for i, r in enumerate(spec.http) for n, match in
                 enumerate(r.match)]  # fmt: skip
     _bound(rule, matches, findings)
+    _unasked(spec, findings)
 
 
 def _bound(rule: VirtualService, matches: list[tuple[str, tuple[str, ...]]], findings: Findings) -> None:
@@ -98,6 +101,38 @@ def _bound(rule: VirtualService, matches: list[tuple[str, tuple[str, ...]]], fin
                 findings.warn(
                     f"{path}.gateways[{number}]", f"has no effect: the whole rule is not for {name!r}",
                     fix=f"one of {', '.join(sorted(bound))}, or {name} in spec.gateways", value=name,
+                )  # fmt: skip
+
+
+#: Of connections, by field: what only sidecars ask.
+_OF_SIDECARS: Final = {
+    "destinationSubnets": "destination_subnets",
+    "sourceSubnet": "source_subnet",
+    "sourceLabels": "source_labels",
+    "sourceNamespace": "source_namespace",
+}
+
+
+def _unasked(spec: VirtualServiceSpec, findings: Findings) -> None:
+    """Istio: of connections a gateway asks for the port and the name, not for addresses and callers."""
+    matches: list[tuple[str, L4Match | TLSMatch]] = [
+        (f"spec.tcp[{index}].match[{number}]", match)
+        for index, route in enumerate(spec.tcp)
+        for number, match in enumerate(route.match)
+    ]
+    matches += [
+        (f"spec.tls[{index}].match[{number}]", match)
+        for index, rule in enumerate(spec.tls)
+        for number, match in enumerate(rule.match)
+    ]
+    for path, match in matches:
+        if "mesh" in (match.gateways or spec.gateways or ("mesh",)):
+            continue
+        for name, attribute in _OF_SIDECARS.items():
+            if getattr(match, attribute, None):
+                findings.warn(
+                    f"{path}.{name}", "has no effect: at gateways connections go by port and name alone",
+                    fix="port or sniHosts",
                 )  # fmt: skip
 
 
