@@ -32,23 +32,29 @@ class HostClaim(NamedTuple):
     viewer: str = ""
 
 
-def short_forms(host: str, service: str, domain: str, *, local: bool) -> tuple[str, ...]:
+def short_forms(host: str, domain: str, *, local: bool) -> tuple[str, ...]:
     """What callers may leave out of the name of a Service, those of its own namespace (`local`) more than others."""
     base = host.removesuffix(f".svc.{domain}")
     if base == host:
         return ()
-    return (service, base, f"{base}.svc") if local else (base, f"{base}.svc")
+    service = base.partition(".")[0]
+    return (service, base, f"{base}.svc") if local and service != "*" else (base, f"{base}.svc")
+
+
+def _is_local(port: HostPort, namespace: str, domain: str) -> bool:
+    """Whether a host is one of `namespace`: of a ServiceEntry by the host's name, whoever wrote it (Istio's rule)."""
+    if port.kind == SERVICE:
+        return port.namespace == namespace
+    return port.host.partition(".")[2] == f"{namespace}.svc.{domain}"
 
 
 @lru_cache(maxsize=16384)
-def service_domains(  # noqa: PLR0917 (by position: calls with names are remembered at twice the cost)
-    host: str, service: str, addresses: tuple[str, ...], domain: str, local: bool, headless: bool
-) -> tuple[str, ...]:
+def service_domains(host: str, addresses: tuple[str, ...], domain: str, local: bool, headless: bool) -> tuple[str, ...]:
     """The full name of a Service and the others that callers may use, those of its own namespace (`local`) one more.
 
     Remembered: they are the same for every port and every view.
     """
-    names = [*short_forms(host, service, domain, local=local)]
+    names = [*short_forms(host, domain, local=local)]
     names += [f"[{address}]" if ":" in address else address for address in addresses if "/" not in address]
     if headless:
         # A pod of a headless Service is called by a name of its own in front.
@@ -65,9 +71,9 @@ def _each(ports: tuple[HostPort, ...], make: Callable[[HostPort], HostClaim]) ->
 
 def _claim(port: HostPort, rules: MeshRules, namespace: str, domain: str) -> HostClaim:
     """The virtual host of a port that shares no name with others, where no rule is for hosts by a wildcard."""
-    local = port.namespace == namespace
-    domains = service_domains(port.host, port.service, port.addresses, domain, local, port.headless)
-    viewer = namespace if local and port.kind != SERVICE else ""
+    local = _is_local(port, namespace, domain)
+    domains = service_domains(port.host, port.addresses, domain, local, port.headless)
+    viewer = namespace if port.kind != SERVICE and port.namespace == namespace else ""
     return HostClaim(port.host, domains, rules.exact.get(port.host, ()), viewer)
 
 
@@ -93,9 +99,7 @@ def claims(
             # Nearly always: nobody wants what another has.
             return found
     domains = {
-        port.host: service_domains(
-            port.host, port.service, port.addresses, domain, port.namespace == namespace, port.headless
-        )
+        port.host: service_domains(port.host, port.addresses, domain, _is_local(port, namespace, domain), port.headless)
         for port in ports
     }
     others = [host for host in foreign if host not in domains]
@@ -111,7 +115,7 @@ def claims(
         # A rule for the other name itself takes it.
         target = alias.host if alias.host in domains else meant
         if target in domains:
-            forms = short_forms(alias.host, alias.service, domain, local=alias.namespace == namespace)
+            forms = short_forms(alias.host, domain, local=alias.namespace == namespace)
             free = tuple(dict.fromkeys(name for name in (alias.host, *forms) if name not in taken))
             taken.update(free)
             domains[target] += free

@@ -62,6 +62,16 @@ class HostPort(NamedTuple):
         """The Service or ServiceEntry."""
         return ObjectKey(self.kind, self.namespace, self.service)
 
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Those of its addresses that are ranges."""
+        return tuple([address for address in self.addresses if "/" in address])
+
+    @property
+    def shares(self) -> bool:
+        """Whether it is called, if it is not HTTP, at no address of its own alone: by name, by ranges, or at any."""
+        return not (self.addresses or self.headless) or bool(self.ranges)
+
 
 class ServiceHost(NamedTuple):
     """What stands behind a host name: a Service, or the ServiceEntries of one namespace (`entries`, the oldest first).

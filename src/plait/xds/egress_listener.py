@@ -100,5 +100,5 @@ def egress_listener(
         return listener
     if to is None:
         return None
-    connections_to(listener, to)
+    connections_to(listener, to, unknown)
     return listener

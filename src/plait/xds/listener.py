@@ -134,8 +134,9 @@ def http_chain(name: str, routes: str, manners: Manners) -> FilterChain:
 class Connections:
     """One service's address and what becomes of connections to it.
 
-    `ways` are those of rules, each with the policy towards where it leads; what they leave goes to `cluster`. `policy`
-    and `origin` are the service's.
+    `ways` are those of rules, each with the policy towards where it leads; what they leave goes to `cluster`, unless
+    they go by names (`named`, Istio's rule for TLS): then it is no call of this service. `policy` and `origin` are the
+    service's.
     """
 
     address: str
@@ -144,21 +145,29 @@ class Connections:
     policy: TrafficPolicy
     origin: Origin
     ways: tuple[tuple[TCPWay, TrafficPolicy | None], ...] = ()
+    named: bool = False
     manners: Manners = PLAIN
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether the last of its chains takes every connection."""
+        return not self.named or not self.ways or self.ways[-1][0].takes_all
 
-def tcp_listener(to: Connections) -> Listener:
-    """One TCP service, or one endpoint of a headless one."""
+
+def tcp_listener(to: Connections, unknown: str) -> Listener:
+    """One TCP service, or one endpoint of a headless one. `unknown` is the cluster for what is no call of it."""
     listener = unbound(to.address, to.port)
-    connections_to(listener, to)
+    connections_to(listener, to, unknown)
     return listener
 
 
-def connections_to(listener: Listener, to: Connections) -> None:
+def connections_to(listener: Listener, to: Connections, unknown: str) -> None:
     """Have a listener serve one TCP service. The last chain, without conditions, is that of last resort."""
     if any(way.names for way, _ in to.ways):
         inspect_names(listener)
     listener.filter_chains.extend(tcp_chains(to))
+    if not to.takes_all:
+        listener.default_filter_chain.CopyFrom(rest_chain(unknown, to.manners))
 
 
 def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timedelta) -> Listener:
@@ -178,9 +187,9 @@ def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timede
 
 
 def tcp_chains(to: Connections) -> list[FilterChain]:
-    """A chain for each way; the last takes every connection that no other takes."""
+    """A chain for each way; the last takes every connection that no other takes, unless ways go by names."""
     chains = [way_chain(way, policy=policy, manners=to.manners) for way, policy in to.ways]
-    if not to.ways or not to.ways[-1][0].takes_all:
+    if to.takes_all and not (to.ways and to.ways[-1][0].takes_all):
         rest = tcp_proxy(to.cluster, policy=to.policy, manners=to.manners)
         chains.append(FilterChain(filters=[rest], metadata=origin_metadata(to.origin)))
     return chains

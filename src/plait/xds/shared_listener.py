@@ -1,8 +1,8 @@
 """`0.0.0.0_PORT`: HTTP services of a port beside services that have no address to tell them by.
 
-Istio's rules. HTTP goes by routes. A TLS service is told by the name that clients ask for (SNI), a range of addresses
-by the address; of other services without an address the first takes every connection. What is left goes on as
-unknown.
+Istio's rules. HTTP goes by the port's routes, that of services whose protocol nobody declared too. A TLS service is
+told by the name that clients ask for (SNI), a range of addresses by the address; of other services without an address
+the first takes every connection. What is left goes on as unknown.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from plait.xds.resolving import resolve_what_is_asked_for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedService:
-    """One service without an address; `routes` are for HTTP where nobody declared the protocol.
+    """One service without an address.
 
-    `dynamic`: whatever name was asked for is resolved.
+    `bytes`: it takes connections that are no HTTP. `dynamic`: whatever name was asked for is resolved.
     """
 
     host: str
     protocol: Protocol
     ranges: tuple[str, ...]
-    routes: str
     to: Connections
+    bytes: bool = True
     dynamic: bool = False
 
 
@@ -78,9 +78,10 @@ def shared_listener(
     """The listener of a port. `http`: there are HTTP services too, by the port's routes."""
     listener = unbound(names.ANY_ADDRESS, port)
     chains = _Chains(listener)
-    if http:
+    undeclared = [service for service in services if service.protocol is Protocol.AUTO]
+    if http or undeclared:
         chain = http_chain(listener.name, names.sidecar_routes(port), manners)
-        if dynamic_http:
+        if dynamic_http or any(service.dynamic for service in undeclared):
             resolve_what_is_asked_for(chain, port, mesh)
         chains.add(chain)
     for service in services:
@@ -93,18 +94,21 @@ def shared_listener(
     if any(service.protocol is Protocol.TLS for service in services):
         alone = all(service.protocol is Protocol.TLS for service in services)
         inspect_names(listener, timedelta() if alone else mesh.detection_timeout)
-    if http or any(service.protocol is Protocol.AUTO for service in services):
+    if http or undeclared:
         sniff(listener, mesh.detection_timeout)
     return listener
 
 
 def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Manners) -> None:
-    if service.protocol is Protocol.AUTO:
-        chain = http_chain(chains.listener.name, service.routes, manners)
+    if service.protocol is Protocol.AUTO and service.ranges:
+        # Addresses are looked at before the protocol, so a range that has a chain needs one for HTTP too.
+        chain = http_chain(chains.listener.name, names.sidecar_routes(service.to.port), manners)
         chain.filter_chain_match.prefix_ranges.extend(address_range(text) for text in service.ranges)
         if service.dynamic:
             resolve_what_is_asked_for(chain, service.to.port, mesh)
         chains.add(chain)
+    if not service.bytes:
+        return
     for chain in bytes_of_unknown(service.to) if service.protocol is Protocol.AUTO else tcp_chains(service.to):
         match = chain.filter_chain_match
         if service.protocol is Protocol.TLS and not match.server_names:

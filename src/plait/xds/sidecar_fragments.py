@@ -6,6 +6,7 @@ its virtual hosts those of one listener.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
@@ -56,11 +57,22 @@ class Listening(NamedTuple):
     """The ports of a scope, as listeners see them.
 
     `http`: those with a route configuration that all HTTP services share, each with whether names are resolved as they
-    are asked for. `others` are the ports that are not declared to be HTTP, the oldest service first.
+    are asked for. `others` are the ports that are not declared to be HTTP, the oldest service first. `first_http`: of
+    ports that services of undeclared protocol share, when the first with HTTP was made, and its host.
     """
 
     http: tuple[tuple[int, bool], ...]
     others: tuple[HostPort, ...]
+    first_http: tuple[tuple[int, tuple[str, str]], ...] = ()
+
+    @property
+    def undeclared(self) -> set[int]:
+        """The ports that services of undeclared protocol share: HTTP has the routes of the port there."""
+        return _undeclared(self.others)
+
+
+def _undeclared(ports: Iterable[HostPort]) -> set[int]:
+    return {port.port for port in ports if port.protocol is Protocol.AUTO and port.shares}
 
 
 class PortKind(NamedTuple):
@@ -177,7 +189,15 @@ class SidecarFragments:
             # Where two services want one place the older has it (Istio's rule).
             others = [port for port in tracker.need(("scope-ports", scope)) if not port.protocol.is_http]
             others.sort(key=lambda port: port.created)
-        return Listening(tuple((number, number in dynamic) for number in numbers), tuple(others))
+        first: dict[int, tuple[str, str]] = {}
+        if mixed := _undeclared(others).intersection(numbers):
+            for port in tracker.need(("scope-ports", scope)):
+                if port.port in mixed and port.protocol.is_http:
+                    made = (port.created, port.host)
+                    first[port.port] = min(made, first.get(port.port, made))
+        return Listening(
+            tuple((number, number in dynamic) for number in numbers), tuple(others), tuple(sorted(first.items()))
+        )
 
     def all_ports(self, tracker: Tracker, reader: Reader, scope: Scope) -> tuple[HostPort, ...]:
         """The ports of all egress listeners, and of what their rules send to."""

@@ -55,11 +55,12 @@ class RulesOfService(NamedTuple):
 
 
 class SharedPart(NamedTuple):
-    """One service on a shared listener; only connections to `ranges`, if any are set."""
+    """One service on a shared listener; only connections to `ranges`, if any are set. `bytes`: see `_takes_bytes`."""
 
     port: HostPort
     rules: RulesOfService
     ranges: tuple[str, ...] = ()
+    bytes: bool = True
 
 
 class SidecarListeners:
@@ -117,7 +118,7 @@ class SidecarListeners:
                 host=part.port.host,
                 protocol=part.port.protocol,
                 ranges=part.ranges,
-                routes=names.service_routes(part.port.host, port),
+                bytes=part.bytes,
                 to=self._connections(tracker, reader, part.port, names.ANY_ADDRESS, part.rules),
                 dynamic=part.port.resolution is Resolution.DYNAMIC,
             )
@@ -134,13 +135,13 @@ class SidecarListeners:
         )
         return listener_resource(message)
 
-    def listener_service(
-        self, tracker: Tracker, reader: Reader, port: HostPort, address: str, rules: RulesOfService
+    def listener_service(  # noqa: PLR0917 (the elements of a fragment's key)
+        self, tracker: Tracker, reader: Reader, port: HostPort, address: str, rules: RulesOfService, unknown: str
     ) -> Resource:
-        """One service that is not declared to be HTTP, at one address."""
+        """One service that is not declared to be HTTP, at one address. `unknown` is for what its rules leave."""
         to = self._connections(tracker, reader, port, address, rules)
         if port.protocol is not Protocol.AUTO:
-            return listener_resource(xds_listener.tcp_listener(to))
+            return listener_resource(xds_listener.tcp_listener(to, unknown))
         routes = names.service_routes(port.host, port.port)
         timeout = mesh_of(tracker).detection_timeout
         return listener_resource(xds_listener.sniffing_listener(to, routes=routes, detection_timeout=timeout))
@@ -181,6 +182,7 @@ class SidecarListeners:
             policy=effective_policy(reader, rules.policy, port=port.port, baseline=mesh.baseline).policy,
             origin=Origin(port.key),
             ways=ways,
+            named=port.protocol is Protocol.TLS,
             manners=manners(mesh),
         )
 
@@ -199,11 +201,12 @@ class SidecarListeners:
                 continue
             if place.of_services:
                 asked = [port._replace(protocol=place.protocol) for port in tracker.need(("scope-ports", part))]
-                yield from self._of_services(tracker, reader, view, part, sorted(asked, key=_CREATED), {}, unknown)
+                asked.sort(key=_CREATED)
+                yield from self._of_services(tracker, reader, view, part, Listening((), tuple(asked)), unknown)
             else:
                 yield place.name, ("listener-egress", part, view.labels, place, unknown)
         listening: Listening = tracker.need(("listening", scope))
-        yield from self._of_services(tracker, reader, view, scope, listening.others, dict(listening.http), unknown)
+        yield from self._of_services(tracker, reader, view, scope, listening, unknown)
 
     def _of_services(  # noqa: PLR0917
         self,
@@ -211,22 +214,22 @@ class SidecarListeners:
         reader: Reader,
         view: ViewKey,
         scope: Scope,
-        others: Iterable[HostPort],
-        http: dict[int, bool],
+        listening: Listening,
         unknown: str,
     ) -> Entries:
-        """The listeners of services at their own addresses, and those that they share. `http`: see `_shared`."""
+        """The listeners of services at their own addresses, and those that they share."""
         find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
         own: MeshRules = tracker.need(("mesh-rules", scope))
         shared: dict[int, list[SharedPart]] = {}
-        for port in others:
+        for port in listening.others:
             rules = _rules_of(reader, view, port, own, find)
-            ranges = tuple(address for address in port.addresses if "/" in address)
-            if ranges or not (port.addresses or port.headless):
-                shared.setdefault(port.port, []).append(SharedPart(port, rules, ranges))
+            if port.shares:
+                parts = shared.setdefault(port.port, [])
+                parts.append(SharedPart(port, rules, port.ranges, _takes_bytes(port, parts, listening)))
+            leaves = unknown if port.protocol is Protocol.TLS and rules.connections else ""
             for address in self._addresses(tracker, port):
-                yield names.listener(address, port.port), ("listener-service", port, address, rules)
-        yield from _shared(shared, http, unknown)
+                yield names.listener(address, port.port), ("listener-service", port, address, rules, leaves)
+        yield from _shared(shared, dict(listening.http), unknown)
 
     @staticmethod
     def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
@@ -262,6 +265,19 @@ def _policy(reader: Reader, way: TCPWay, towards: dict[str, tuple[ObjectKey, ...
     first, _ = way.destinations[0]
     rules = towards.get(first.host, ())
     return effective_policy(reader, rules, port=first.port, subset=first.subset, baseline=mesh.baseline).policy
+
+
+def _takes_bytes(port: HostPort, before: Iterable[SharedPart], listening: Listening) -> bool:
+    """Whether a service that shares a listener gets connections that are no HTTP.
+
+    Istio: one whose protocol nobody declared does so only where no older one has HTTP on the port, declared or not.
+    """
+    if port.protocol is not Protocol.AUTO:
+        return True
+    first = dict(listening.first_http).get(port.port)
+    if first is not None and first < (port.created, port.host):
+        return False
+    return all(part.port.protocol is not Protocol.AUTO for part in before)
 
 
 def _shared(parts: dict[int, list[SharedPart]], http: dict[int, bool], unknown: str) -> Entries:

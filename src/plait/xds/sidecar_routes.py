@@ -140,18 +140,18 @@ class SidecarRoutes:
         parts = tracker.need(("route-parts", scope, labels, port))
         return self._route_configuration(tracker, scope, names.sidecar_routes(port), parts, (scope, labels, port))
 
-    def service_routes(  # noqa: PLR0917 (the elements of a fragment's key)
-        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int, alone: bool
+    def service_routes(
+        self, tracker: Tracker, _reader: Reader, scope: Scope, labels: Labels, host: str, port: int
     ) -> Resource:
         """The route configuration of one service whose protocol nobody declared.
 
-        `alone`: only its own addresses lead here, so whatever name is asked for, it is meant (Istio's rule).
+        Only its own addresses lead here, so whatever name is asked for, it is meant (Istio's rule).
         """
         parts: tuple[HostPart, ...] = tracker.need(("route-parts", scope, labels, port))
         mine: list[Any] = [key for name, key in parts if name == host]
         name = names.service_routes(host, port)
         head = route_configuration_head(name)
-        content = tracker.need(mine[0][2]) if alone and mine else None
+        content = tracker.need(mine[0][2]) if mine else None
         if content is not None:
             every = virtual_host_element(virtual_host_head(names.virtual_host(host, port), ("*",)) + content)
             return resource_of_parts(RDS, name, (head, every))
@@ -185,12 +185,11 @@ class SidecarRoutes:
             elif place.http:
                 yield place.routes, ("routes", part, view.labels, place.port)
         listening: Listening = tracker.need(("listening", view.scope))
-        for number, _ in listening.http:
+        for number in sorted(listening.undeclared.union(number for number, _ in listening.http)):
             yield names.sidecar_routes(number), ("routes", view.scope, view.labels, number)
         for port in listening.others:
-            if port.protocol is Protocol.AUTO:
-                alone = port.headless or (bool(port.addresses) and not any("/" in each for each in port.addresses))
-                key = ("service-routes", view.scope, view.labels, port.host, port.port, alone)
+            if port.protocol is Protocol.AUTO and (port.headless or len(port.ranges) < len(port.addresses)):
+                key = ("service-routes", view.scope, view.labels, port.host, port.port)
                 yield names.service_routes(port.host, port.port), key
 
 

@@ -220,6 +220,56 @@ AT_GATEWAYS = {
         + rule("s", "a.com", "b", gateways="istio-system/h", match="match: [{uri: {prefix: /b}}], "),
         [(request("a.com", 8080, "/a"), "a.default 80"), (request("a.com", 8080, "/b"), "b.default 81")],
     ),
+    "a server with TLS that names a host of an earlier one is passed over with all its hosts": (
+        gateway("g", tls("a.com, b.com", "SIMPLE", more=", credentialName: c"))
+        + gateway("h", tls("b.com, c.com", "SIMPLE", more=", credentialName: c"))
+        + gateway("i", tls("c.com", "SIMPLE", more=", credentialName: c"))
+        + rule("r", "a.com, b.com", "one", gateways="g")
+        + rule("s", "b.com, c.com", "two", gateways="h")
+        + rule("t", "c.com", "three", gateways="i"),
+        [
+            (secure("a.com"), "one.default 443"),
+            (secure("b.com"), "one.default 443"),
+            (secure("c.com"), "three.default 443"),
+        ],
+    ),
+    "a redirect to https has its hosts as a server with TLS has": (
+        gateway("g", http(80, "'*'", ", tls: {httpsRedirect: true}"))
+        + gateway("h", http(80, "a.com, '*'", ", tls: {httpsRedirect: true}"))
+        + gateway("i", http(80, "a.com"))
+        + rule("r", "a.com", "one", gateways="h")
+        + rule("s", "a.com", "two", gateways="i"),
+        [(request("a.com"), "two.default 80"), (request("b.com"), "tls redirect 301")],
+    ),
+    "of the Services of a Gateway chosen by labels the first leads to its port": (
+        gateway("g", http(80, "a.com"))
+        + edge_entry("other", "{number: 80, targetPort: 8081, name: http, protocol: HTTP}")
+        + edge_entry("own", "{number: 80, targetPort: 8080, name: http, protocol: HTTP}")
+        + rule("r", "a.com", "b", gateways="g"),
+        [(request("a.com", 8081), "b.default 80"), (request("a.com", 8080), "no listener")],
+    ),
+    "connections at a gateway go by port and name, not by addresses and callers": (
+        gateway("g", "{port: {number: 90, name: tcp, protocol: TCP}, hosts: ['*']}", tls("'*'"))
+        + istio(
+            "VirtualService", "r",
+            "hosts: ['*'], gateways: [g], tcp: ["
+            "{match: [{port: 91}], route: [{destination: {host: w0}}]}, "
+            "{match: [{destinationSubnets: [10.0.0.0/8], sourceLabels: {a: b}}], route: [{destination: {host: w1}}]}, "
+            "{route: [{destination: {host: w2}}]}], tls: ["
+            "{match: [{sniHosts: [a.com], destinationSubnets: [10.0.0.0/8]}], route: [{destination: {host: w3}}]}]",
+        ),
+        [(tcp(90), "w1.default 90"), (secure("a.com"), "w3.default 443")],
+    ),
+    "of names that are given away a later rule has none at all": (
+        gateway("g", tls("'*'")) + gateway("h", tls("c.com", "SIMPLE", more=", credentialName: c"))
+        + sni_rule("r", "a.com", "one", "g") + sni_rule("s", "a.com, b.com", "two", "g")
+        + sni_rule("t", "c.com", "three", "g") + rule("u", "c.com", "four", gateways="h"),
+        [
+            (secure("a.com"), "one.default 443"),
+            (secure("b.com"), "no filter chain"),
+            (secure("c.com"), "four.default 443"),
+        ],
+    ),
     "addresses are apart": (
         gateway("g", http(80, "a.com", ", bind: 10.0.0.1"))
         + gateway("h", "{bind: 10.0.0.2, port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
@@ -249,6 +299,61 @@ AT_SIDECARS = {
             (tcp(443, "10.1.8.8"), "a.com 443"),
             (tcp(443, "10.1.7.7"), "c.com 443"),
             (tcp(443, "10.2.0.1"), "passthrough"),
+        ],
+    ),
+    "TLS that no rule of its service is for is no call of the service": (
+        service("w", "{name: tls, port: 92}", "1.2.3.4") + sni_rule("a", f"w.{LOCAL}", f"x.{LOCAL}", "mesh")
+        + entry("b", "b.com", "{number: 443, name: tls, protocol: TLS}") + sni_rule("c", "'*.com'", "y.com", "mesh")
+        + sni_rule("d", "b.com", "d.com", "mesh"),
+        [
+            (secure(f"w.{LOCAL}", 92, address="1.2.3.4"), "x.default 92"),
+            (secure("other", 92, address="1.2.3.4"), "passthrough"),
+            (tcp(92, "1.2.3.4"), "passthrough"),
+            (secure("b.com"), "d.com 443"),
+            (secure("b.org"), "passthrough"),
+        ],
+    ),
+    "HTTP of undeclared ports without address goes by name, bytes to the first": (
+        entry("a", "a.com", "{number: 81, name: some}") + entry("b", "b.com", "{number: 81, name: some}")
+        + rule("r", "b.com", "c.com"),
+        [
+            (request("a.com", 81), "a.com 81"),
+            (request("b.com", 81), "c.com 81"),
+            (request("c.com", 81), "passthrough"),
+            (tcp(81), "a.com 81"),
+        ],
+    ),
+    "bytes are not for an undeclared port where an older service has HTTP": (
+        entry("a", "a.com", "{number: 81, name: http, protocol: HTTP}")
+        + entry("b", "b.com", "{number: 81, name: some}")
+        + entry("c", "c.com", "{number: 82, name: some}")
+        + entry("d", "d.com", "{number: 82, name: http, protocol: HTTP}"),
+        [
+            (request("b.com", 81), "b.com 81"),
+            (tcp(81), "passthrough"),
+            (request("d.com", 82), "d.com 82"),
+            (tcp(82), "c.com 82"),
+        ],
+    ),
+    "ranges of undeclared ports": (
+        entry("a", "a.com", "{number: 81, name: some}", "addresses: [10.1.0.0/16], resolution: NONE")
+        + entry("b", "b.com", "{number: 81, name: http, protocol: HTTP}"),
+        [
+            (request("a.com", 81, address="10.1.0.1"), "a.com 81"),
+            (request("b.com", 81, address="10.1.0.1"), "b.com 81"),
+            (request("b.com", 81), "b.com 81"),
+            (tcp(81, "10.2.0.1"), "passthrough"),
+        ],
+    ),
+    "a host that looks like a Service's has the short forms of its name": (
+        entry("any", f"api.{LOCAL}", "{number: 80, name: http, protocol: HTTP}", namespace="default")
+        + entry("more", "web.other.svc.cluster.local", "{number: 80, name: http, protocol: HTTP}"),
+        [
+            (request("api"), "api.default 80"),
+            (request("any"), "passthrough"),
+            (request("web.other"), "web.other 80"),
+            (request("web"), "passthrough"),
+            (request("more"), "passthrough"),
         ],
     ),
     "names of TLS": (
