@@ -17,8 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.envoy.xds.objects import endpoint, istio, pod, service
 
-ISTIO = "networking.istio.io/v1"
 pytestmark = pytest.mark.envoy
 
 
@@ -65,32 +65,12 @@ def application(version: str) -> type[BaseHTTPRequestHandler]:
 
 
 def shop(versions: dict[str, int]) -> list[dict[str, Any]]:
-    spec = {"clusterIP": "10.42.128.1", "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]}
-    objects = [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec}]
-    for version, port in versions.items():
-        name = {"name": f"web-{version}", "namespace": "shop"}
-        owner = {"kubernetes.io/service-name": "web"}
-        target = {"kind": "Pod", **name}
-        objects.append(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {**name, "labels": {"version": version}}, "status": {}}
-        )
-        objects.append(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {**name, "labels": owner},
-                "endpoints": [{"addresses": ["127.0.0.1"], "targetRef": target}],
-                "ports": [{"name": "http", "port": port}],
-            }
-        )
     subsets = [{"name": version, "labels": {"version": version}} for version in versions]
-    rule = {"host": "web", "subsets": subsets}
-    objects.append(istio("DestinationRule", "web", rule))
+    objects = [service(), istio("DestinationRule", "web", {"host": "web", "subsets": subsets})]
+    for version, port in versions.items():
+        name = f"web-{version}"
+        objects += [pod(name, version=version), endpoint(name, port, pod=name)]
     return objects
-
-
-def istio(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": ISTIO, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
 
 
 def to(subset: str, weight: int = 0) -> dict[str, Any]:

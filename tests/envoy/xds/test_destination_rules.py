@@ -14,9 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.envoy.xds.objects import destination_rule, endpoint, istio, pod, service
 
 pytestmark = pytest.mark.envoy
-ISTIO = "networking.istio.io/v1"
 
 
 class Application:
@@ -83,40 +83,21 @@ def serving(*names: str, context: ssl.SSLContext | None = None) -> Iterator[list
             thread.join()
 
 
-def meta(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "namespace": "shop", **more}
-
-
 def world(
     ports: dict[str, int], policy: dict[str, Any], *more: dict[str, Any], port_name: str = "http"
 ) -> list[dict[str, Any]]:
     """A Service `web` with one pod for each of `ports`; a name like `west.a` is in the region `west`."""
-    spec = {"clusterIP": "10.42.128.1", "selector": {"app": "web"}, "ports": [{"name": port_name, "port": 80}]}
-    rule = {"host": "web", "trafficPolicy": policy}
-    objects: list[dict[str, Any]] = [
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta("web"), "spec": spec},
-        {"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": meta("web"), "spec": rule},
-        *more,
-    ]
+    objects = [service(port_name=port_name), destination_rule("web", policy), *more]
     for name, port in ports.items():
         region = name.partition(".")[0] if "." in name else ""
-        labels = {"istio-locality": f"{region}.1"} if region else {}
-        objects.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta(name, labels=labels), "status": {}})
-        objects.append(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": meta(f"web-{name}", labels={"kubernetes.io/service-name": "web"}),
-                "endpoints": [{"addresses": ["127.0.0.1"], "targetRef": {"kind": "Pod", "name": name}}],
-                "ports": [{"name": port_name, "port": port}],
-            }
-        )
+        place = {"istio_locality": f"{region}.1"} if region else {}
+        objects += [pod(name, **place), endpoint(f"web-{name}", port, port_name=port_name, pod=name)]
     return objects
 
 
 def routed(**http: Any) -> dict[str, Any]:
-    spec = {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "web"}}], **http}]}
-    return {"apiVersion": ISTIO, "kind": "VirtualService", "metadata": meta("web"), "spec": spec}
+    rule = {"route": [{"destination": {"host": "web"}}], **http}
+    return istio("VirtualService", "web", {"hosts": ["web"], "http": [rule]})
 
 
 class Caller:
@@ -293,10 +274,8 @@ def test_the_names_of_a_service_entry_are_verified(calling: Any, certificates: P
                 "endpoints": [{"address": "127.0.0.1", "ports": {"http": a.port}}],
                 "subjectAltNames": [name],
             }
-            entry = {"apiVersion": ISTIO, "kind": "ServiceEntry", "metadata": meta("web"), "spec": spec}
-            policy = {"host": "web.example", "trafficPolicy": trust}
-            rule = {"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": meta("web"), "spec": policy}
-            assert calling([entry, rule]).ask("web.example")[0] == status
+            objects = [istio("ServiceEntry", "web", spec), destination_rule("web.example", trust)]
+            assert calling(objects).ask("web.example")[0] == status
 
 
 def test_the_proxy_shows_a_certificate_of_its_own(calling: Any, certificates: Path) -> None:
@@ -356,13 +335,10 @@ def test_connections_go_through_a_tunnel(calling: Any, protocol: str) -> None:
 def test_a_route_of_another_host_leads_through_the_tunnel(calling: Any) -> None:
     with listening() as (port, received):
         policy = {"tunnel": {"protocol": "CONNECT", "targetHost": "far.example", "targetPort": 443}}
-        spec = {"clusterIP": "10.42.128.2", "ports": [{"name": "tcp", "port": 9000}]}
         route = [{"destination": {"host": "web", "port": {"number": 80}}}]
         rule = {"hosts": ["far"], "tcp": [{"route": route}]}
-        more = (
-            {"apiVersion": "v1", "kind": "Service", "metadata": meta("far"), "spec": spec},
-            {"apiVersion": ISTIO, "kind": "VirtualService", "metadata": meta("far"), "spec": rule},
-        )
+        far = service("far", 9000, port_name="tcp", clusterIP="10.42.128.2")
+        more = (far, istio("VirtualService", "far", rule))
         caller = calling(world({"a": port}, policy, *more, port_name="tcp"), "10.42.128.2_9000")
         with socket.create_connection(("127.0.0.1", caller.port), timeout=60) as connection:
             connection.sendall(b"hello")

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.envoy.xds.objects import destination_rule, endpoint, istio, service
 
 pytestmark = pytest.mark.envoy
-ISTIO = "networking.istio.io/v1"
 MARK = "x-plait-ask-again"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 HARMLESS = BUSY.replace(b"\r\n\r\n", f"\r\n{MARK}: 1\r\n\r\n".encode())
@@ -70,32 +70,14 @@ def ask(port: int, method: str = "GET", **headers: str) -> tuple[int, str | None
         connection.close()
 
 
-def istio(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": ISTIO, "kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
-
-
 @pytest.fixture
 def calling(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]]) -> Any:
     """calling(applications, objects) -> the port of a caller's proxy for calls of `web`."""
 
     def start(applications: list[Application], *more: dict[str, Any]) -> int:
-        spec = {"clusterIP": "10.42.128.1", "ports": [{"name": "http", "port": 80}]}
-        slices = [
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {
-                    "name": f"web-{each.port}", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"},
-                },
-                "endpoints": [{"addresses": ["127.0.0.1"]}],
-                "ports": [{"name": "http", "port": each.port}],
-            }
-            for each in applications
-        ]  # fmt: skip
-        meta = {"name": "web", "namespace": "shop"}
-        service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+        slices = [endpoint(f"web-{each.port}", each.port) for each in applications]
         node = mesh.node(kind="sidecar", ip="127.0.0.1", pod="caller", namespace="shop")
-        return int(run_envoy(mesh.proxy([service, *slices, *more], node), ["0.0.0.0_80"])["0.0.0.0_80"])
+        return int(run_envoy(mesh.proxy([service(), *slices, *more], node), ["0.0.0.0_80"])["0.0.0.0_80"])
 
     return start
 
@@ -125,8 +107,8 @@ def test_a_sticky_request_is_asked_again_where_it_belongs(calling: Any, more: di
     with serving(BUSY, BUSY, BUSY) as applications:
         port = calling(
             applications,
-            istio("DestinationRule", {"host": "web", "trafficPolicy": policy}),
-            istio("VirtualService", {"hosts": ["web"], "http": [route]}),
+            destination_rule("web", policy),
+            istio("VirtualService", "web", {"hosts": ["web"], "http": [route]}),
         )
         elsewhere = []
         for user in range(12):
@@ -148,7 +130,7 @@ def receiving(mesh: SimpleNamespace, run_envoy: Callable[..., dict[str, int]]) -
         own = {"captureMode": "NONE", "bind": "0.0.0.0"}
         ingress = {"port": port, **own, "defaultEndpoint": f"127.0.0.1:{application}"}
         node = mesh.node(kind="sidecar", ip="127.0.0.1", pod="web", namespace="shop")
-        proxy = mesh.proxy([istio("Sidecar", {"ingress": [ingress]})], node)
+        proxy = mesh.proxy([istio("Sidecar", "web", {"ingress": [ingress]})], node)
         return int(run_envoy(proxy, ["0.0.0.0_9080"])["0.0.0.0_9080"])
 
     return start

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.envoy.xds.objects import destination_rule, endpoint, service
 
 pytestmark = pytest.mark.envoy
-ISTIO = "networking.istio.io/v1"
 NAMES = ("a", "b", "c", "d")
 
 
@@ -50,27 +50,11 @@ def applications() -> Iterator[dict[str, int]]:
         yield dict(zip(NAMES, (a, b, c, d), strict=True))
 
 
-def meta(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "namespace": "shop", **more}
-
-
-def world(applications: dict[str, int], policy: dict[str, Any] | None, **service: Any) -> list[dict[str, Any]]:
-    spec = {"clusterIP": "10.42.128.1", "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}], **service}
-    objects: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "Service", "metadata": meta("web"), "spec": spec}]
-    for name, port in applications.items():
-        objects.append(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": meta(f"web-{name}", labels={"kubernetes.io/service-name": "web"}),
-                "endpoints": [{"addresses": ["127.0.0.1"]}],
-                "ports": [{"name": spec["ports"][0]["name"], "port": port}],
-            }
-        )
-    if policy is not None:
-        rule = {"host": "web", "trafficPolicy": policy}
-        objects.append({"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": meta("web"), "spec": rule})
-    return objects
+def world(applications: dict[str, int], policy: dict[str, Any] | None, **spec: Any) -> list[dict[str, Any]]:
+    web = service(**spec)
+    (port,) = web["spec"]["ports"]
+    slices = [endpoint(f"web-{name}", number, port_name=port["name"]) for name, number in applications.items()]
+    return [web, *slices, *([destination_rule("web", policy)] if policy is not None else [])]
 
 
 class Caller:

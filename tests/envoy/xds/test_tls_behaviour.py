@@ -22,9 +22,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.envoy.xds.objects import endpoint, istio, service
 
 pytestmark = pytest.mark.envoy
-ISTIO = "networking.istio.io/v1"
 
 
 class Authority:
@@ -113,28 +113,11 @@ def application(authority: Authority) -> Iterator[Callable[[str, bool], int]]:
         thread.join()
 
 
-def istio(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": ISTIO, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
-
-
-def service(name: str, port: int, target: int, port_name: str) -> list[dict[str, Any]]:
-    meta = {"name": name, "namespace": "shop"}
-    owner = {"labels": {"kubernetes.io/service-name": name}}
+def serving(name: str, port: int, target: int, port_name: str) -> list[dict[str, Any]]:
     address = f"10.42.128.{port % 200 + 1}"
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta,
-            "spec": {"clusterIP": address, "ports": [{"name": port_name, "port": port}]},
-        },
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {**meta, **owner},
-            "endpoints": [{"addresses": ["127.0.0.1"]}],
-            "ports": [{"name": port_name, "port": target}],
-        },
+        service(name, port, port_name=port_name, clusterIP=address),
+        endpoint(name, target, of=name, port_name=port_name),
     ]
 
 
@@ -209,8 +192,8 @@ def test_a_gateway_ends_tls_in_every_mode_and_passes_it_on_by_name(
         "tls": [{"match": [{"sniHosts": ["pass.example"]}], "route": [{"destination": {"host": "secure"}}]}],
     }
     objects = [
-        *service("plain", 80, application("plain", False), "http"),
-        *service("secure", 443, application("secure", True), "tls"),
+        *serving("plain", 80, application("plain", False), "http"),
+        *serving("secure", 443, application("secure", True), "tls"),
         istio("Gateway", "edge", {"selector": {"istio": "ingressgateway"}, "servers": servers}),
         istio("VirtualService", "edge", rule),
     ]

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.envoy.xds.test_destination_rules import ISTIO, Caller, meta, serving
+from tests.envoy.xds.objects import destination_rule, endpoint, pod, service
+from tests.envoy.xds.test_destination_rules import Caller, serving
 
 pytestmark = pytest.mark.envoy
 
@@ -16,39 +17,20 @@ ZONES = {"loadBalancer": {"simple": "ROUND_ROBIN", "zoneAwareLbSetting": {"minCl
 CALLS = 120
 
 
-def service(name: str, places: dict[str, int], policy: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def placed(name: str, places: dict[str, int], policy: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """A Service with one endpoint for each of `places`; `west.1.a` is in zone 1 of the region `west`."""
-    spec = {"clusterIP": "10.42.128.1", "selector": {"app": name}, "ports": [{"name": "http", "port": 80}]}
-    objects: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "Service", "metadata": meta(name), "spec": spec}]
-    if policy is not None:
-        rule = {"host": name, "trafficPolicy": policy}
-        objects.append({"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": meta(name), "spec": rule})
+    objects = [service(name), *([destination_rule(name, policy)] if policy is not None else [])]
     for place, port in places.items():
-        pod = f"{name}-{place}"
-        locality = place.rpartition(".")[0]
-        labels = {"istio-locality": locality} if locality else {}
-        objects.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta(pod, labels=labels), "status": {}})
-        objects.append(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": meta(pod, labels={"kubernetes.io/service-name": name}),
-                "endpoints": [{"addresses": ["127.0.0.1"], "targetRef": {"kind": "Pod", "name": pod}}],
-                "ports": [{"name": "http", "port": port}],
-            }
-        )
+        own, locality = f"{name}-{place}", place.rpartition(".")[0]
+        labels = {"istio_locality": locality} if locality else {}
+        objects += [pod(own, **labels), endpoint(own, port, of=name, pod=own)]
     return objects
 
 
 def callers(*localities: str) -> list[dict[str, Any]]:
     """Ready pods of the caller's program: the label `app` makes them one kind, whatever else they carry."""
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": meta(f"caller-{n}", labels={"app": "caller", "istio-locality": locality}),
-            "status": {"podIP": f"10.42.0.{n + 1}", "phase": "Running"},
-        }
+        pod(f"caller-{n}", {"podIP": f"10.42.0.{n + 1}", "phase": "Running"}, app="caller", istio_locality=locality)
         for n, locality in enumerate(localities)
     ]
 
@@ -76,14 +58,14 @@ def web() -> Iterator[dict[str, int]]:
 
 
 def test_calls_stay_in_the_zone_where_it_has_its_share(spread: Any, web: dict[str, int]) -> None:
-    assert spread([*callers("west.1", "west.2"), *service("web", web, ZONES)]) == {"west.1": CALLS}
+    assert spread([*callers("west.1", "west.2"), *placed("web", web, ZONES)]) == {"west.1": CALLS}
 
 
 def test_what_exceeds_the_share_of_the_zone_goes_to_the_others(spread: Any, web: dict[str, int]) -> None:
     """Half of the callers are here, a quarter of the servers: half of the calls stay."""
     short = {name: port for name, port in web.items() if name not in {"west.1.b", "west.1.c"}}
     calls = 5 * CALLS
-    found = spread([*callers("west.1", "west.2"), *service("web", short, ZONES)], calls=calls)
+    found = spread([*callers("west.1", "west.2"), *placed("web", short, ZONES)], calls=calls)
     # Binomial with p = 0.5: outside once in 10^16 runs.
     assert calls * 0.33 < found["west.1"] < calls * 0.67
     assert found["west.1"] + found["west.2"] == calls
@@ -91,20 +73,20 @@ def test_what_exceeds_the_share_of_the_zone_goes_to_the_others(spread: Any, web:
 
 def test_a_zone_without_servers_uses_the_others(spread: Any, web: dict[str, int]) -> None:
     elsewhere = {name: port for name, port in web.items() if name.startswith("west.2")}
-    assert spread([*callers("west.1", "west.2"), *service("web", elsewhere, ZONES)]) == {"west.2": CALLS}
+    assert spread([*callers("west.1", "west.2"), *placed("web", elsewhere, ZONES)]) == {"west.2": CALLS}
 
 
 def test_other_services_are_not_routed_by_zone_because_one_is(spread: Any, web: dict[str, int]) -> None:
     """Envoy's own default is on, from six endpoints, as soon as it is told where its kind is."""
     round_robin = {"loadBalancer": {"simple": "ROUND_ROBIN"}}
-    other = service("other", {}, ZONES)
-    found = spread([*callers("west.1", "west.2"), *service("web", web, round_robin), *other])
+    other = placed("other", {}, ZONES)
+    found = spread([*callers("west.1", "west.2"), *placed("web", web, round_robin), *other])
     assert found == {"west.1": CALLS // 2, "west.2": CALLS // 2}
 
 
 def test_few_endpoints_are_not_routed_by_zone(spread: Any, web: dict[str, int]) -> None:
     policy = {"loadBalancer": {"simple": "ROUND_ROBIN", "zoneAwareLbSetting": {"minClusterSize": 7}}}
-    found = spread([*callers("west.1", "west.2"), *service("web", web, policy)])
+    found = spread([*callers("west.1", "west.2"), *placed("web", web, policy)])
     assert found == {"west.1": CALLS // 2, "west.2": CALLS // 2}
 
 
@@ -115,7 +97,7 @@ def test_the_setting_of_the_mesh_does_the_same(spread: Any, web: dict[str, int])
         "metadata": {"name": "istio", "namespace": "istio-system"},
         "data": {"mesh": "zoneAwareLbSetting: {minClusterSize: 2}"},
     }
-    assert spread([settings, *callers("west.1", "west.2"), *service("web", web)]) == {"west.1": CALLS}
+    assert spread([settings, *callers("west.1", "west.2"), *placed("web", web)]) == {"west.1": CALLS}
 
 
 @pytest.mark.parametrize("distribution", ["PreferClose", "PreferSameZone"])
@@ -124,6 +106,6 @@ def test_a_service_that_prefers_what_is_close_keeps_its_calls_in_the_zone(
 ) -> None:
     """Kubernetes' wish, without any rule: whatever the shares, the zone's own endpoints come first."""
     short = {name: port for name, port in web.items() if name not in {"west.1.b", "west.1.c"}}
-    objects = service("web", short)
+    objects = placed("web", short)
     objects[0]["spec"]["trafficDistribution"] = distribution
     assert spread([*callers("west.1", "west.2"), *objects]) == {"west.1": CALLS}
