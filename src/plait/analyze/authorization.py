@@ -9,10 +9,12 @@ from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mapping, mappings, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import AUTHORIZATION_POLICY, DEPLOYMENT, NAMESPACE, REQUEST_AUTHENTICATION
-from plait.analyze.messages import JWKS_UNRESTRICTED, NO_MATCHING_WORKLOADS, REFERENCE_NOT_FOUND
+from plait.analyze.messages import JWKS_UNRESTRICTED, NO_MATCHING_WORKLOADS, NOBODY_TO_ASK, REFERENCE_NOT_FOUND
 from plait.analyze.pods import pod_in_ambient, pod_in_mesh, pods_selected
 from plait.analyze.selectors import selector_text
 from plait.analyze.world import Item, World
+from plait.mesh.config import MeshConfig, mesh_config
+from plait.mesh.providers import Unknown, authorizer
 
 
 def _check(world: World, item: Item) -> Iterator[Finding]:
@@ -57,6 +59,20 @@ def _covers(pattern: str, name: str) -> bool:
     return pattern.lower() == name.lower()
 
 
+def _check_provider(world: World, item: Item) -> Iterator[Finding]:
+    """Whether anybody can be asked by a policy with the action CUSTOM."""
+    if text(item.spec, "action") != "CUSTOM":
+        return
+    name = text(item.spec, "provider", "name")
+    base = MeshConfig(domain=world.domain, root_namespace=world.root_namespace)
+    reader = world.reader
+    asked = authorizer(reader, mesh_config(reader, base), name)
+    if isinstance(asked, Unknown):
+        detail = f"what its rules match is denied: {asked.reason}"
+        fix = "a provider of extensionProviders in the settings of the mesh"
+        yield found(NOBODY_TO_ASK, item, "spec.provider.name", fix=fix, value=name, detail=detail)
+
+
 _BLOCKED: Final = "BLOCKED_CIDRS_IN_JWKS_URIS"
 #: As many names are shown.
 _SHOWN: Final = 5
@@ -88,6 +104,9 @@ ANALYZERS: Final = (
         messages=(NO_MATCHING_WORKLOADS, REFERENCE_NOT_FOUND),
         subjects=(AUTHORIZATION_POLICY,),
         check=_check,
+    ),
+    Analyzer(
+        name="plait.Providers", messages=(NOBODY_TO_ASK,), subjects=(AUTHORIZATION_POLICY,), check=_check_provider
     ),
     Analyzer(
         name="authn.BlockedCIDRsAnalyzer",

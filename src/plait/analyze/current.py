@@ -37,6 +37,7 @@ JUDGED: Final[tuple[Kind, ...]] = (
     kinds.ENVOY_FILTER,
     kinds.PROXY_CONFIG,
     kinds.PEER_AUTHENTICATION,
+    kinds.AUTHORIZATION_POLICY,
 )
 #: All that is looked at, beside what the mesh's own view answers.
 FOLLOWED: Final = frozenset({*JUDGED, kinds.NAMESPACE, kinds.NODE, kinds.POD, kinds.SERVICE, kinds.CONFIG_MAP})

@@ -90,4 +90,5 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0015": "An object stands twice in the files: the later one takes the place of the earlier.",
     "PLT0016": "A rule of a delegate has no effect: it is not within the rule that delegates to it.",
     "PLT0017": "An address is of IPv6, which is closed in the pods of this machine.",
+    "PLT0018": "An AuthorizationPolicy denies what it matches: whom it wants to ask cannot be asked.",
 }

@@ -380,6 +380,7 @@ DELEGATE_UNUSED = Message("PLT0016", "DelegateUnused", _W, "{detail}")
 NO_IPV6 = Message(
     "PLT0017", "NoIPv6", _W, "{address!r} is an IPv6 address, and pods have IPv4 addresses only: {effect}"
 )
+NOBODY_TO_ASK = Message("PLT0018", "NobodyToAsk", _W, "{detail}")
 
 MESSAGES: Final[dict[str, Message]] = {
     value.code: value

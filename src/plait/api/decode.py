@@ -61,6 +61,7 @@ MeshObject: TypeAlias = (
     | WorkloadEntry
     | Sidecar
     | PeerAuthentication
+    | AuthorizationPolicy
 )
 
 
@@ -96,7 +97,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "WorkloadGroup": _Kind("networking.istio.io", WorkloadGroup, validate_workloadgroup, steers=False),
     "EnvoyFilter": _Kind("networking.istio.io", EnvoyFilter, validate_envoyfilter),
     "ProxyConfig": _Kind("networking.istio.io", ProxyConfig, validate_proxyconfig, steers=False),
-    "AuthorizationPolicy": _Kind("security.istio.io", AuthorizationPolicy, validate_authorizationpolicy, steers=False),
+    "AuthorizationPolicy": _Kind("security.istio.io", AuthorizationPolicy, validate_authorizationpolicy),
     "PeerAuthentication": _Kind("security.istio.io", PeerAuthentication, validate_peerauthentication),
     "RequestAuthentication": _Kind(
         "security.istio.io", RequestAuthentication, validate_requestauthentication, steers=False

@@ -6,6 +6,7 @@ As in `inert`: a path within the settings and the sentence that follows it. What
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,12 @@ _FIXED: Final = "cannot be changed: capture and injection rely on it"
 _GONE: Final = "has no effect, as in Istio today"
 _BOOTSTRAP: Final = "has no effect: every sidecar is started in the same way"
 _ONE_CLUSTER: Final = "has no effect: there is one cluster"
+
+#: Kinds of extension providers that are asked nothing about access.
+OTHER_PROVIDERS: Final = (
+    "datadog", "envoyFileAccessLog", "envoyHttpAls", "envoyOtelAls", "envoyTcpAls", "lightstep", "opencensus",
+    "opentelemetry", "prometheus", "sds", "skywalking", "stackdriver", "zipkin",
+)  # fmt: skip
 
 #: Of MeshConfig itself.
 ROWS: Final[tuple[Inert, ...]] = (
@@ -37,7 +44,7 @@ ROWS: Final[tuple[Inert, ...]] = (
     row("enableEnvoyAccessLogService", "has no effect: accessLogFile says where logs go"),
     row("enablePrometheusMerge", _NO_TELEMETRY),
     row("enableTracing", _NO_TELEMETRY),
-    row("extensionProviders", _NO_TELEMETRY),
+    *(row(f"extensionProviders[].{name}", _NO_TELEMETRY) for name in OTHER_PROVIDERS),
     row("hboneIdleTimeout", "has no effect: nothing is tunnelled in HBONE"),
     row("meshMTLS.cipherSuites", "has no effect: both ends are Envoys and agree on the best that both have"),
     row("meshMTLS.ecdhCurves", "has no effect: both ends are Envoys and agree on the best that both have"),
@@ -82,7 +89,7 @@ def without_effect(given: Any, kind: type[Any]) -> Iterator[tuple[str, str]]:
     """(path, sentence) of each setting in `given` that `kind`, a struct of settings, does not have."""
     known = {each.path: each.says for each in (*ROWS, *PROXY_ROWS)}
     for path in _foreign(given, kind, ""):
-        yield path, known.get(path, "is not a setting of Istio's MeshConfig")
+        yield path, known.get(re.sub(r"\[\d+\]", "[]", path), "is not a setting of Istio's MeshConfig")
 
 
 def _foreign(given: Any, kind: Any, path: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from plait.api.destinationrule import (
     TrafficPolicy,
     ZoneAwareSetting,
 )
+from plait.api.extension_providers import ExtensionProvider, validate_providers
 from plait.api.formats import log_format_error
 from plait.api.ingress import IngressSettings
 from plait.api.mesh_inert import without_effect
@@ -206,6 +207,7 @@ class MeshSettings(msgspec.Struct, frozen=True, rename="camel"):
     trust_domain: str | None = None
     trust_domain_aliases: tuple[str, ...] | None = None
     root_namespace: str | None = None
+    extension_providers: tuple[ExtensionProvider, ...] | None = None
 
     @property
     def ingress(self) -> IngressSettings:
@@ -290,6 +292,7 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
     if settings.tls_defaults is not None:
         validate_ciphers(f"{path}.tlsDefaults", settings.tls_defaults.cipher_suites, findings)
         validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)
+    validate_providers(f"{path}.extensionProviders", settings.extension_providers or (), findings)
     _proxy_port(f"{path}.proxyHttpPort", settings.proxy_http_port, findings)
     _exports(path, settings, findings)
     _trust_domains(path, settings, findings)

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from plait.api.spiffe import SCHEME
 from plait.app.left_out import Asking, left_out
 from plait.app.what_if import Mesh
 from plait.mesh.node import ProxyNode
 from plait.mesh.peers import PeerMode
-from plait.simulate.call import NOBODY, Call, Outcome
+from plait.simulate.call import NOBODY, STRANGER, Call, Outcome
+from plait.simulate.judgement import Judgement
 from plait.simulate.simulate import alternatives, simulate
 from plait.snapshot.hosts import host_matches, is_wildcard
 from plait.trial.agreement import expected
 from plait.trial.trial import Place, trial
+from plait.xds.authorization.filters import origin_of_rule
 from plait.xds.mesh_tls import OFFER_BYTES, OFFER_HTTP1, OFFER_HTTP2
 
 #: How often Envoy is asked where dice decide.
 _THROWS = 20
 #: As many proxies are followed, lest gateways that send to each other be followed for ever.
 _HOPS = 5
+#: Whoever calls a gateway, or a workload by itself.
+OUTSIDE = "10.0.0.1"
 
 
 class ExplainError(ValueError):
@@ -33,7 +38,8 @@ class ExplainError(ValueError):
 class Question:
     """A request or connection in a person's words. `inbound`: it arrives at the workload instead of leaving it.
 
-    `mutual`: it arrives, there or at a gateway, in mutual TLS of the mesh.
+    `mutual`: it arrives, there or at a gateway, in mutual TLS of the mesh, with the certificate of `caller`
+    (NAMESPACE/SERVICEACCOUNT, or a whole SPIFFE identity). `source` is the address that it comes from.
     """
 
     method: str
@@ -43,6 +49,8 @@ class Question:
     http2: bool = False
     certificate: bool = False
     mutual: bool = False
+    caller: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,20 +63,24 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """`others` are the routes beside the one taken: name, origin, and why it was not taken.
+    """`pod` is that of the proxy that was asked about. `others` are the routes beside the one taken: name, origin, and
+    why it was not taken.
 
     `arrivals` are what the proxies do that the call meets on its way: that of the first endpoint, where the endpoint is
     a pod with a proxy, and beyond a gateway those after it.
     `demanded` is what workloads that the call arrives at demand of callers, by their pods, in the order of its way.
+    `allowing` are the AuthorizationPolicies of which one must allow a call, by the pods where none did.
     `hint` says what may be wrong with the question.
     """
 
     call: Call
     outcome: Outcome
+    pod: str = ""
     gateway: bool = False
     others: tuple[tuple[str, str, str], ...] = ()
     arrivals: tuple[tuple[str, Outcome], ...] = ()
     demanded: Mapping[str, PeerMode] = field(default_factory=dict)
+    allowing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hint: str = ""
     verdict: Verdict | None = None
 
@@ -83,6 +95,7 @@ class Answer:
             {"pod": pod, "mode": said.mode, "origin": str(said.origin) if said.origin else None}
             for pod, said in self.demanded.items()
         ]
+        result["allowing"] = [{"pod": pod, "policies": list(policies)} for pod, policies in self.allowing.items()]
         result["hint"] = self.hint or None
         if self.verdict is not None:
             places = [_place(place) for place in self.verdict.places]
@@ -107,7 +120,19 @@ def _outcome(met: Outcome) -> dict[str, Any]:
         "spoken": asdict(met.spoken) if met.spoken is not None else None,
         "status": met.status or None,
         "redirect": met.redirect or None,
+        "authorization": [_judgement(each) for each in met.judged],
         "origins": dict(met.origins),
+    }
+
+
+def _judgement(said: Judgement) -> dict[str, Any]:
+    origin = origin_of_rule(said.rule)
+    return {
+        "action": "CUSTOM" if said.asks else "AUDIT" if said.action == "LOG" else said.action,
+        "allowed": said.allowed,
+        "origin": str(origin) if origin is not None else None,
+        "dryRun": said.tried and not said.asks,
+        "asks": said.asks or None,
     }
 
 
@@ -138,12 +163,25 @@ def explain(mesh: Mesh, node: ProxyNode, question: Question) -> Answer:
     return Answer(
         call=call,
         outcome=outcome,
+        pod=f"{node.pod}.{node.namespace}",
         gateway=gateway,
         demanded=_demanded(mesh, node, question, call, outcome, arrivals),
+        allowing=_allowing(mesh, node, ((f"{node.pod}.{node.namespace}", outcome), *arrivals)),
         others=_others(mesh, node, call, outcome, alternatives(configuration, call, gateway=gateway)),
         arrivals=arrivals,
         hint="" if question.inbound or gateway or call.address != NOBODY else _hint(mesh, node, host),
     )
+
+
+def _allowing(mesh: Mesh, node: ProxyNode, met: Iterable[tuple[str, Outcome]]) -> dict[str, tuple[str, ...]]:
+    """By pods, where nothing allowed a call: what could have."""
+    nodes = {f"{each.pod}.{each.namespace}": each for each in (*mesh.nodes.values(), node)}
+    found: dict[str, tuple[str, ...]] = {}
+    for pod, outcome in met:
+        denied = outcome.denied
+        if denied is not None and not denied.rule:
+            found[pod] = tuple(str(key) for key in mesh.allowing(nodes[pod]))
+    return found
 
 
 async def ask_envoy(mesh: Mesh, node: ProxyNode, answer: Answer) -> Answer:
@@ -191,8 +229,18 @@ def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
         path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
         headers=given,
         inbound=question.inbound,
-        source="10.0.0.1" if question.inbound else node.ip,
+        source=question.source or (OUTSIDE if question.inbound or node.kind == "router" else node.ip),
+        peer=_peer(mesh, question.caller),
     ), parts.hostname
+
+
+def _peer(mesh: Mesh, caller: str) -> str:
+    if not caller or caller.startswith(SCHEME):
+        return caller or STRANGER
+    namespace, slash, account = caller.partition("/")
+    if not (namespace and slash and account) or "/" in account:
+        raise ExplainError(f"{caller!r} is not a caller; write NAMESPACE/SERVICEACCOUNT")
+    return mesh.identity(ProxyNode(kind="sidecar", ip="", pod="", namespace=namespace, service_account=account))
 
 
 def _address(mesh: Mesh, node: ProxyNode, host: str) -> str:
@@ -284,9 +332,13 @@ def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator
         if met.error or met.status or there is None or not port.isdigit():
             return
         gateway = there.kind == "router"
+        headers = call.headers
+        if node.kind == "router" and met.route_configuration:
+            # The gateway says for whom it asks.
+            headers = {**headers, "x-forwarded-for": (*headers.get("x-forwarded-for", ()), call.source)}
         call = replace(
-            call, address=address, port=int(port), inbound=not gateway, source=node.ip,
-            host=met.host or call.host, path=met.path or call.path,
+            call, address=address, port=int(port), inbound=not gateway, source=node.ip, headers=headers,
+            host=met.host or call.host, path=met.path or call.path, peer=mesh.identity(node),
         )  # fmt: skip
         if met.spoken is not None and met.spoken.tls != "plaintext":
             call = replace(call, tls=met.spoken.tls, alpn=met.spoken.alpn, sni=met.spoken.sni)

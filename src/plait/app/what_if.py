@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from plait.api.mesh_settings import NAME as SETTINGS
 from plait.api.meta import ObjectKey
+from plait.api.spiffe import WorkloadIdentity
 from plait.app.difference import ResourceChange, resource_changes
 from plait.inject.config import PROXY_CONTAINER
+from plait.mesh.authorization import policies_for
+from plait.mesh.config import mesh_config
 from plait.mesh.gateway_servers import gateway_listeners
 from plait.mesh.node import ProxyNode
 from plait.mesh.peers import PeerMode, peer_policies, takes_part
 from plait.simulate.configuration import Configuration
 from plait.snapshot.reader import Reader
 from plait.sources.kubernetes import KINDS
+from plait.xds.authorization.filters import is_tried
 from plait.xds.engine import Change, Engine, Upsert
 from plait.xds.fragments import VIEW_TYPES
 from plait.xds.resource import Resource
@@ -84,6 +88,23 @@ class Mesh:
             return None
         reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
         return peer_policies(reader, node.namespace, self.engine.mesh.root_namespace).of(node.labels).at(port)
+
+    def identity(self, node: ProxyNode) -> str:
+        """Whom a proxy's certificate names."""
+        reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
+        domain = mesh_config(reader, self.engine.mesh).trust_domain
+        return WorkloadIdentity(domain, node.namespace, node.service_account or "default").uri
+
+    def allowing(self, node: ProxyNode) -> tuple[ObjectKey, ...]:
+        """The AuthorizationPolicies that say who may call a workload, or a gateway; without any everybody may."""
+        reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
+        keys = policies_for(reader, node.namespace, node.labels, self.engine.mesh.root_namespace)
+        found = ((key, reader.authorization_policy(key)) for key in keys)
+        return tuple(
+            key
+            for key, policy in found
+            if policy is not None and policy.spec.action == "ALLOW" and not is_tried(policy)
+        )
 
     def gateways(self, node: ProxyNode) -> frozenset[str]:
         """The Gateways that a proxy serves, as NAMESPACE/NAME; none for a sidecar."""

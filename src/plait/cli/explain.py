@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final
 
 import click
@@ -13,6 +14,8 @@ from plait.cli.proxy_target import client_from, find_pod, print_data
 from plait.mesh.peers import PeerMode
 from plait.proxy.envoy import EnvoyError
 from plait.simulate.call import NOBODY, Outcome
+from plait.simulate.judgement import Judgement
+from plait.xds.authorization.filters import origin_of_rule
 
 _STAGES = (
     ("listener", "listener", ""),
@@ -32,6 +35,7 @@ Examples:
   plait explain --from deploy/istio-ingressgateway.istio-system GET http://127.0.0.1/ -H "Host: shop.example"
   plait explain --from deploy/orders.sock-shop GET http://payment/health -H "x-user: jason" -o json
   plait explain --from deploy/payment.sock-shop --inbound GET http://payment/health
+  plait explain --from deploy/payment.sock-shop --inbound --mutual --caller sock-shop/orders POST http://payment/paymentAuth
   plait explain --from deploy/orders.sock-shop GET tcp://orders-db:27017 --envoy
 """,
 )
@@ -43,6 +47,8 @@ Examples:
 @click.option("--http2", is_flag=True, help="The caller speaks HTTP/2.")
 @click.option("--certificate", is_flag=True, help="The caller of https shows a certificate that the server trusts.")
 @click.option("--mutual", is_flag=True, help="It arrives in mutual TLS of the mesh (with --inbound, or at a gateway).")
+@click.option("--caller", metavar="NAMESPACE/SERVICEACCOUNT", help="Whose certificate it arrives with (with --mutual).")
+@click.option("--source", "address", metavar="ADDRESS", help="Where it comes from (with --inbound, or at a gateway).")
 @click.option("--envoy", is_flag=True, help="Ask a scratch Envoy with the same configuration too.")
 @click.option("-n", "--namespace", help="Namespace of the caller.")
 @click.option("-o", "--output", type=click.Choice(["text", "json", "yaml"]), default="text", show_default=True)
@@ -58,6 +64,8 @@ def explain_command(
     http2: bool,
     certificate: bool,
     mutual: bool,
+    caller: str | None,
+    address: str | None,
     envoy: bool,
     namespace: str | None,
     output: str,
@@ -76,6 +84,8 @@ def explain_command(
         http2=http2,
         certificate=certificate,
         mutual=mutual,
+        caller=caller or "",
+        source=_source(address),
     )
 
     async def ask() -> Answer:
@@ -102,6 +112,15 @@ def explain_command(
         raise SystemExit(FAILED)
 
 
+def _source(text: str | None) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is not an address; write for example 10.1.2.3", param_hint="--source"
+        ) from error
+
+
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
@@ -121,7 +140,7 @@ def _print(answer: Answer) -> None:
     _line("connection to", f"{address}, port {answer.call.port}{how}")
     if answer.call.inbound:
         _print_demanded(next(iter(answer.demanded.values()), None))
-    _print_outcome(answer.outcome)
+    _print_outcome(answer.outcome, answer.allowing.get(answer.pod, ()))
     if answer.hint:
         _line("note", answer.hint)
     others = [(name, origin, why) for name, origin, why in answer.others if why]
@@ -132,12 +151,12 @@ def _print(answer: Answer) -> None:
     for pod, met in answer.arrivals:
         click.echo(f"at {pod}:")
         _print_demanded(answer.demanded.get(pod))
-        _print_outcome(met)
+        _print_outcome(met, answer.allowing.get(pod, ()))
     if answer.verdict is not None:
         _print_verdict(answer.verdict)
 
 
-def _print_outcome(met: Outcome) -> None:
+def _print_outcome(met: Outcome, allowing: tuple[str, ...]) -> None:
     for field, title, stage in _STAGES:
         value, origin = getattr(met, field), met.origins.get(stage, "")
         if field == "cluster" and met.shares:
@@ -145,6 +164,8 @@ def _print_outcome(met: Outcome) -> None:
                 _line("" if number else title, f"{share * 100:g} % {cluster}")
         elif value or origin:
             _line(title, (value or "(no name)") + (f"   ({origin})" if origin else ""))
+    for judgement in met.judged:
+        _print_judgement(judgement, allowing)
     status, share = met.fault
     if share:
         _line("fault", f"{share * 100:g} % of requests are answered with {status}")
@@ -180,6 +201,30 @@ def _print_spoken(met: Outcome) -> None:
     origin = met.origins.get("cluster", "")
     by_rule = origin.startswith("DestinationRule/") and not met.spoken.by_endpoint
     _line("spoken", _SPOKEN[met.spoken.tls, met.spoken.by_endpoint] + (f"   ({origin})" if by_rule else ""))
+
+
+def _print_judgement(said: Judgement, allowing: tuple[str, ...]) -> None:
+    """What one kind of policy says; nothing where it has nothing to say."""
+    origin = origin_of_rule(said.rule)
+    title = "dry run" if said.tried and not said.asks else "authorization"
+    would = "would be " if title == "dry run" else ""
+    if said.asks:
+        _line(title, f"{said.asks} is asked   ({origin})")
+    elif said.action == "LOG":
+        if origin is not None:
+            _line(title, f"noted   ({origin})")
+    elif not said.allowed and origin is not None:
+        _line(title, f"{would}denied   ({origin})")
+    elif not said.allowed:
+        those = ", ".join(allowing if title == "authorization" else _policies(said)) or "none is about such connections"
+        _line(title, f"{would}denied: no policy allows it   ({those})")
+    elif said.action == "ALLOW":
+        _line(title, f"{would}allowed   ({origin})")
+
+
+def _policies(said: Judgement) -> list[str]:
+    found = (origin_of_rule(name) for name in said.names)
+    return list(dict.fromkeys(str(origin.object) for origin in found if origin is not None))
 
 
 def _print_demanded(said: PeerMode | None) -> None:

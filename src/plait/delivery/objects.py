@@ -25,6 +25,7 @@ KEPT = frozenset(
         "WorkloadEntry",
         "Sidecar",
         "PeerAuthentication",
+        "AuthorizationPolicy",
         "WorkloadGroup",
         "ProxyConfig",
     }

@@ -54,6 +54,11 @@ _KEPT_STATS: Final = (
     {"suffix": "fail_verify_san"},
     {"suffix": "downstream_cx_active"},
     {"suffix": "downstream_rq_active"},
+    # What AuthorizationPolicies do, and what they would do (Istio keeps these too).
+    {"suffix": "rbac.allowed"},
+    {"suffix": "rbac.denied"},
+    {"suffix": "shadow_allowed"},
+    {"suffix": "shadow_denied"},
 )
 #: The first group is cut out of the name, the second is the tag's value. Names of clusters hold dots, so their
 #: statistics' names end in `;`; those of plain clusters (`xds-grpc`) have neither `|` nor a dot.

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from plait.api.destinationrule import LocalitySetting, TCPKeepalive, TrafficPolicy, ZoneAwareSetting
 from plait.api.durations import parse_duration
+from plait.api.extension_providers import ExtensionProvider
 from plait.api.mesh_settings import (
     KEY,
     NAME,
@@ -43,6 +44,7 @@ class MeshConfig:
     mutual TLS to each other where no rule says anything; `trust_domain_aliases` are whose certificates are taken beside
     those of `trust_domain`, `mutual_tls_minimum` is the oldest TLS between them. `baseline` holds, block by block,
     where DestinationRules say nothing; its limits of connections also towards applications and unknown hosts.
+    `extension_providers` are whom AuthorizationPolicies may ask.
     """
 
     domain: str = "cluster.local"
@@ -72,6 +74,7 @@ class MeshConfig:
     mutual_tls_minimum: Literal["TLSV1_2", "TLSV1_3"] = "TLSV1_2"
     inbound_stat_name: str = ""
     outbound_stat_name: str = ""
+    extension_providers: tuple[ExtensionProvider, ...] = ()
 
     @property
     def registry_only(self) -> bool:
@@ -113,6 +116,7 @@ def mesh_config(reader: Reader, base: MeshConfig) -> MeshConfig:
     changes["trust_domain_aliases"] = found.trust_domain_aliases or ()
     if found.mesh_mtls is not None and found.mesh_mtls.min_protocol_version == "TLSV1_3":
         changes["mutual_tls_minimum"] = "TLSV1_3"
+    changes["extension_providers"] = found.extension_providers or ()
     changes["inbound_stat_name"] = found.inbound_cluster_stat_name or ""
     changes["outbound_stat_name"] = found.outbound_cluster_stat_name or ""
     if found.default_traffic_policy is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Final, Literal
 
+from plait.simulate.judgement import Judgement, refusal
 from plait.simulate.upstream import Spoken
 
 #: Some address that nobody owns.
 NOBODY = "1.3.3.7"
+#: A workload of the mesh that nobody has named: handshakes take it, and policies know nothing of it.
+STRANGER: Final = "spiffe://cluster.local/ns/trial/sa/trial"
 
 Error = Literal[
     "no listener",
@@ -22,6 +25,7 @@ Error = Literal[
     "no route",
     "tls redirect 301",
     "unknown filter",
+    "access denied",
 ]
 
 
@@ -50,6 +54,10 @@ class Call:
     certificate: bool = False
     #: The server certificate that a caller of mutual TLS takes for the mesh's own, by the name of its secret.
     mesh_certificate: str = "default"
+    #: Whom the caller's certificate names, in mutual TLS or where ordinary TLS has one.
+    peer: str = STRANGER
+    #: What filters have noted of the request before anybody decides over it, by their names: the claims of a token.
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     #: Where the dice fall, 0 up to 1, wherever Envoy throws them: weighted destinations, shares of requests, faults.
     dice: float = 0.0
 
@@ -63,6 +71,7 @@ class Outcome:
     `shares` are the destinations among which dice decide, with their parts of 1. `fault` is the status and the share
     of an injected fault, told whether or not the dice hit it. `spoken` is how the first endpoint is called. `origins`
     say, for each stage that has one, which object decided and at which path: `VirtualService/shop/web spec.http[0]`.
+    `judged` is what the filters of authorization say, up to the one that refuses.
     """
 
     error: Error | None = None
@@ -81,4 +90,10 @@ class Outcome:
     shares: tuple[tuple[str, float], ...] = ()
     fault: tuple[int, float] = (0, 0.0)
     spoken: Spoken | None = None
+    judged: tuple[Judgement, ...] = ()
     origins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def denied(self) -> Judgement | None:
+        """The judgement by which the call was refused."""
+        return refusal(self.judged)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -135,6 +136,21 @@ def request_of(manager: HttpConnectionManager, call: Call) -> Request:
         scheme=scheme,
         headers=headers,
     )
+
+
+def client_of(manager: HttpConnectionManager, call: Call) -> str:
+    """Whose address a request counts as coming from: what trusted proxies say of it, else the caller's own (Envoy)."""
+    hops = manager.xff_num_trusted_hops
+    if manager.use_remote_address.value:
+        if not hops:
+            return call.source
+        hops -= 1
+    told = ",".join(call.headers.get("x-forwarded-for", ())).split(",")
+    place = len(told) - 1 - hops
+    try:
+        return str(ip_address(told[place].strip())) if place >= 0 else call.source
+    except ValueError:
+        return call.source
 
 
 def _placed(name: str, values: Sequence[str], call: Call) -> tuple[str, ...]:

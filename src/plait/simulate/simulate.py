@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -19,11 +20,14 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
 from plait.simulate.answers import fault_of, forwarded, location, preflight, redirect_status
-from plait.simulate.call import Call, Outcome
+from plait.simulate.call import STRANGER, Call, Outcome
 from plait.simulate.configuration import Configuration
 from plait.simulate.filter_chains import AmbiguousError, Connection, choose
-from plait.simulate.request import Request, request_of
+from plait.simulate.judgement import Judgement, refusal
+from plait.simulate.rbac import Approach, judgements
+from plait.simulate.request import Request, client_of, request_of
 from plait.simulate.routes import obstacle, route_of, virtual_host
+from plait.simulate.text import any_holds
 from plait.simulate.upstream import spoken
 from plait.xds import names
 from plait.xds.mesh_tls import OFFER_BYTES, offering_bytes
@@ -51,9 +55,14 @@ def simulate(configuration: Configuration, call: Call, *, gateway: bool = False)
         return replace(met, error="no filter chain")
     met = replace(met, filter_chain=chain.name, origins=_with({}, "filter_chain", chain.metadata))
     error = _handshake(chain, call)
+    approach = _approach(chain, connection, call)
+    if error == "invalid mtls" and call.tls == "mtls":
+        # Of bytes, whom no policy would let through is not let in at all.
+        met = replace(met, judged=_judged(chain.filters, approach))
+        error = error if met.denied is None else "access denied"
     if error is not None:
         return replace(met, error=error)
-    return _through(configuration, chain, call, met)
+    return _through(configuration, chain, call, met, approach)
 
 
 def _listener(configuration: Configuration, call: Call, *, gateway: bool) -> Listener | None:
@@ -139,7 +148,40 @@ def _handshake(chain: FilterChain, call: Call) -> Any:
         return "invalid mtls"
     if not of_mesh and asks and not call.certificate:
         return "invalid mtls"
+    names = context.common_tls_context.combined_validation_context.default_validation_context
+    wanted = [each.matcher for each in names.match_typed_subject_alt_names]
+    if of_mesh and wanted and call.peer != STRANGER and not any_holds(wanted, call.peer):
+        return "invalid mtls"
     return None
+
+
+def _approach(chain: FilterChain, connection: Connection, call: Call) -> Approach:
+    """What is known of the caller when nothing has been read."""
+    identities: tuple[str, ...] | None = None
+    if chain.transport_socket.typed_config.Is(DownstreamTlsContext.DESCRIPTOR):
+        shown = call.tls == "mtls" or _asks(chain, call)
+        identities = (call.peer,) if shown else ()
+    return Approach(
+        address=call.address, port=call.port, direct=call.source, remote=call.source, identities=identities,
+        sni=connection.server_name, metadata=call.metadata,
+    )  # fmt: skip
+
+
+def _asks(chain: FilterChain, call: Call) -> bool:
+    """Whether the caller of ordinary TLS has shown a certificate: one is asked for, and there is one."""
+    context = DownstreamTlsContext()
+    chain.transport_socket.typed_config.Unpack(context)
+    return call.certificate and context.common_tls_context.WhichOneof("validation_context_type") is not None
+
+
+def _judged(filters: Iterable[Any], approach: Approach) -> tuple[Judgement, ...]:
+    """What is said of a call, up to the first refusal."""
+    found: list[Judgement] = []
+    for each in judgements(filters, approach):
+        found.append(each)
+        if refusal((each,)):
+            break
+    return tuple(found)
 
 
 def manager_of(chain: FilterChain) -> HttpConnectionManager | None:
@@ -155,12 +197,15 @@ def _manager(encoded: bytes) -> HttpConnectionManager:
     return HttpConnectionManager.FromString(encoded)
 
 
-def _through(configuration: Configuration, chain: FilterChain, call: Call, met: Outcome) -> Outcome:
+def _through(configuration: Configuration, chain: FilterChain, call: Call, met: Outcome, approach: Approach) -> Outcome:
     manager = manager_of(chain)
     if manager is not None:
         if call.protocol == "tcp":
             return replace(met, error="protocol error")
-        return _http(configuration, manager, call, met)
+        return _http(configuration, manager, call, met, approach)
+    met = replace(met, judged=_judged(chain.filters, approach))
+    if met.denied is not None:
+        return replace(met, error="access denied")
     for each in chain.filters:
         if each.typed_config.type_url == _TCP:
             proxy = TcpProxy.FromString(each.typed_config.value)
@@ -178,14 +223,19 @@ def _routes(configuration: Configuration, manager: HttpConnectionManager) -> tup
     return manager.route_config.name, manager.route_config
 
 
-def _http(configuration: Configuration, manager: HttpConnectionManager, call: Call, met: Outcome) -> Outcome:
+def _http(
+    configuration: Configuration, manager: HttpConnectionManager, call: Call, met: Outcome, approach: Approach
+) -> Outcome:
     name, routes = _routes(configuration, manager)
-    met = replace(met, route_configuration=name)
     request = request_of(manager, call)
+    seen = replace(approach, remote=client_of(manager, call), request=request)
+    met = replace(met, route_configuration=name, judged=_judged(manager.http_filters, seen))
     host = virtual_host(routes, request.host) if routes is not None else None
+    if met.denied is not None:
+        return replace(_meant(host, request, call, met), error="access denied", status=403)
     if host is None:
         return replace(met, error="no virtual host", status=404)
-    met = replace(met, virtual_host=host.name, origins=_with(met.origins, "virtual_host", host.metadata))
+    met = _at_host(met, host)
     if host.require_tls == VirtualHost.ALL and request.header("x-forwarded-proto") != "https":
         where = f"https://{request.host}{request.target}"
         return replace(met, error="tls redirect 301", status=301, redirect=where)
@@ -193,7 +243,7 @@ def _http(configuration: Configuration, manager: HttpConnectionManager, call: Ca
     if found is None:
         return replace(met, error="no route", status=404)
     number, route = found
-    met = replace(met, route=route.name, route_number=number, origins=_with(met.origins, "route", route.metadata))
+    met = _at_route(met, number, route)
     fault = fault_of(manager, host, route, request)
     met = replace(met, fault=fault)
     if call.dice < fault[1]:
@@ -204,6 +254,23 @@ def _http(configuration: Configuration, manager: HttpConnectionManager, call: Ca
     if route.HasField("route") and preflight(manager, host, route, request):
         return replace(met, status=200)
     return _answer(configuration, route, request, call, met)
+
+
+def _at_host(met: Outcome, host: VirtualHost) -> Outcome:
+    return replace(met, virtual_host=host.name, origins=_with(met.origins, "virtual_host", host.metadata))
+
+
+def _at_route(met: Outcome, number: int, route: Route) -> Outcome:
+    return replace(met, route=route.name, route_number=number, origins=_with(met.origins, "route", route.metadata))
+
+
+def _meant(host: VirtualHost | None, request: Request, call: Call, met: Outcome) -> Outcome:
+    """Where a request that is refused would have gone: Envoy looks for its route before it asks who may take it."""
+    if host is None:
+        return met
+    found = route_of(host, request, call)
+    met = _at_host(met, host)
+    return met if found is None else _at_route(met, *found)
 
 
 def alternatives(

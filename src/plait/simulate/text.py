@@ -22,6 +22,11 @@ def pattern(text: str) -> Any:
         raise ValueError(f"{text!r} is no regular expression for RE2: {error}") from error
 
 
+def quoted(text: str) -> str:
+    """A text as a pattern that means nothing but itself."""
+    return str(re2.escape(text))
+
+
 def regex_holds(text: str, value: str) -> bool:
     """Whether the whole of a value has the form; Envoy never looks for a part of it."""
     return pattern(text).fullmatch(value) is not None

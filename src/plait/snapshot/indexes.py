@@ -26,12 +26,13 @@ from plait.api.mesh_settings import KEY as MESH_SETTINGS
 from plait.api.mesh_settings import ConfigMap, read_settings
 from plait.api.meta import ObjectKey
 from plait.api.names import gateway_place
-from plait.api.security import PeerAuthentication
+from plait.api.security import AuthorizationPolicy, PeerAuthentication
 from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import Destination, VirtualService
 from plait.api.workloadentry import WorkloadEntry
 from plait.snapshot import keys
+from plait.snapshot.authorization import authorization_policy
 from plait.snapshot.contribution import Contribution, provide, sorted_labels
 from plait.snapshot.entries import service_entry, sidecar, workload_entry
 from plait.snapshot.envoy_filters import envoy_filter
@@ -72,6 +73,8 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
             envoy_filter(value, result)
         case PeerAuthentication():
             peer_authentication(value, result)
+        case AuthorizationPolicy():
+            authorization_policy(value, result)
         case Sidecar():
             sidecar(value, result)
         case ConfigMap():

@@ -13,12 +13,14 @@ from plait.api.gateway import Gateway
 from plait.api.ingress import IngressClass
 from plait.api.kubernetes import EndpointSlice, Node, Pod, Service
 from plait.api.meta import ObjectKey
+from plait.api.security import AuthorizationPolicy
 from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import VirtualService
 from plait.api.workloadentry import WorkloadEntry
 from plait.kit.memo import Key
 from plait.snapshot import keys
+from plait.snapshot.authorization import AuthorizationEntry, authorization_policies
 from plait.snapshot.envoy_filters import EnvoyFilterEntry, envoy_filter_labels, envoy_filters
 from plait.snapshot.hosts import host_matches
 from plait.snapshot.owners import chosen_host, undisputed
@@ -305,6 +307,15 @@ class Reader:
     def peer_authentications(self, namespace: str) -> tuple[PeerEntry, ...]:
         """The PeerAuthentications of a namespace, the oldest first."""
         return self._read(peer_authentications(namespace)) or ()
+
+    def authorization_policies(self, namespace: str) -> tuple[AuthorizationEntry, ...]:
+        """The AuthorizationPolicies of a namespace, the oldest first."""
+        return self._read(authorization_policies(namespace)) or ()
+
+    def authorization_policy(self, key: ObjectKey) -> AuthorizationPolicy | None:
+        """One AuthorizationPolicy."""
+        found: AuthorizationPolicy | None = self.object(key)
+        return found
 
     def ingress_class(self, name: str) -> IngressClass | None:
         """One IngressClass."""

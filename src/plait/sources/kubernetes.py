@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from plait.api.mesh_settings import NAME as SETTINGS
 from plait.kube.kinds import (
+    AUTHORIZATIONPOLICY,
     CONFIGMAP,
     DESTINATIONRULE,
     ENDPOINTSLICE,
@@ -52,6 +53,7 @@ KINDS = (
     WORKLOADENTRY,
     SIDECAR,
     PEERAUTHENTICATION,
+    AUTHORIZATIONPOLICY,
     WORKLOADGROUP,
     PROXYCONFIG,
     INGRESS,

@@ -40,6 +40,9 @@ def seen(met: Outcome, call: Call) -> Place:
     if met.error == "protocol error":
         return replace(arrived, status=400)
     if not met.route_configuration:
+        if met.denied is not None:
+            # Closed at its first bytes, before anything could be said.
+            return Place()
         return replace(arrived, cluster=met.cluster)
     # gRPC tells its own status in a header.
     status = 200 if met.status and _is_grpc(call) else met.status

@@ -118,10 +118,14 @@ async def connect(path: Path, call: Call, certificates: Certificates) -> AsyncIt
         connection = Connection(link)
         connection.send(_introduction(call))
         if call.tls == "mtls":
-            await connection.shake_hands(certificates.caller("mesh", strict=True, alpn=call.alpn), call.sni)
+            await connection.shake_hands(
+                certificates.caller("mesh", strict=True, alpn=call.alpn, identity=call.peer), call.sni
+            )
         elif call.tls == "tls":
             shows: Realm | None = "other" if call.certificate else None
-            await connection.shake_hands(certificates.caller(shows, strict=False, alpn=call.alpn), call.sni)
+            await connection.shake_hands(
+                certificates.caller(shows, strict=False, alpn=call.alpn, identity=call.peer), call.sni
+            )
         yield connection
 
 

@@ -20,14 +20,18 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 from envoy.extensions.filters.network.direct_response.v3.config_pb2 import Config as Say
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import SubjectAltNameMatcher
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from google.protobuf.json_format import MessageToDict
 
+from plait.simulate.call import STRANGER
 from plait.simulate.configuration import Configuration
 from plait.simulate.simulate import manager_of
 from plait.trial.certificates import Pair, Realm
+from plait.trial.scratch_access import judging
 from plait.trial.scratch_http import Places, mirror, scratch_manager
 from plait.xds import names
+from plait.xds.authorization.filters import NETWORK_RBAC
 from plait.xds.encode import duration, packed
 
 _TCP: Final = "envoy.filters.network.tcp_proxy"
@@ -142,7 +146,8 @@ def _listener(given: Listener, making: _Making) -> Listener:
 def _secure(chain: FilterChain, making: _Making) -> None:
     """The same demands on certificates, with the trial's own.
 
-    Whose names clients have is not looked at, nor versions and ciphers: neither says where a connection goes.
+    Versions and ciphers are not looked at: they do not say where a connection goes. A caller without a name of its own
+    is let in.
     """
     context = DownstreamTlsContext()
     if not chain.transport_socket.typed_config.Unpack(context):
@@ -158,13 +163,19 @@ def _secure(chain: FilterChain, making: _Making) -> None:
     certificate.certificate_chain.inline_bytes = pair.certificate
     certificate.private_key.inline_bytes = pair.key
     if asks or context.require_client_certificate.value:
-        made.common_tls_context.validation_context.trusted_ca.inline_bytes = pair.authority
+        wanted = made.common_tls_context.validation_context
+        wanted.trusted_ca.inline_bytes = pair.authority
+        given = common.combined_validation_context.default_validation_context
+        if of_mesh and given.match_typed_subject_alt_names:
+            wanted.match_typed_subject_alt_names.extend(given.match_typed_subject_alt_names)
+            wanted.match_typed_subject_alt_names.add(san_type=SubjectAltNameMatcher.URI).matcher.exact = STRANGER
     chain.transport_socket.typed_config.CopyFrom(packed(made))
 
 
 def _answer(chain: FilterChain, number: int, making: _Making) -> None:
     manager = manager_of(chain)
     proxies = [each for each in chain.filters if each.name == _TCP]
+    deciding = [judging(each) for each in chain.filters if each.name == NETWORK_RBAC]
     del chain.filters[:]
     if manager is not None:
         found = making.configuration.routes.get(manager.rds.route_config_name)
@@ -172,7 +183,7 @@ def _answer(chain: FilterChain, number: int, making: _Making) -> None:
         chain.filters.append(scratch_manager(manager, given or RouteConfiguration(), number, making.places))
         return
     proxy = TcpProxy.FromString(proxies[0].typed_config.value) if proxies else TcpProxy()
-    if not proxy.weighted_clusters.clusters and not chain.HasField("transport_socket"):
+    if not proxy.weighted_clusters.clusters and not deciding and not chain.HasField("transport_socket"):
         chain.filters.append(_saying(f"{number}\t{proxy.cluster}"))
         return
     # What speaks at once would cut a handshake short, and has no dice.
@@ -181,4 +192,4 @@ def _answer(chain: FilterChain, number: int, making: _Making) -> None:
         made.cluster = making.end(f"{number}\t{proxy.cluster}")
     for share in proxy.weighted_clusters.clusters:
         made.weighted_clusters.clusters.add(name=making.end(f"{number}\t{share.name}"), weight=share.weight)
-    chain.filters.append(Filter(name=_TCP, typed_config=packed(made)))
+    chain.filters.extend((*deciding, Filter(name=_TCP, typed_config=packed(made))))

@@ -18,6 +18,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
+from plait.trial.scratch_access import judging
+from plait.xds.authorization.filters import HTTP_RBAC
 from plait.xds.encode import duration, packed
 from plait.xds.http_connection import CORS, FAULT, HTTP_CONNECTION_MANAGER, ROUTER, http_filter
 
@@ -29,7 +31,7 @@ PATH: Final = "x-plait-path"
 
 _MARKS: Final = "plait.marks"
 #: Filters that answer by themselves; what others would do is not part of a trial.
-_KEPT: Final = frozenset({CORS, FAULT})
+_KEPT: Final = frozenset({CORS, FAULT, HTTP_RBAC})
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def scratch_manager(given: HttpConnectionManager, routes: RouteConfiguration, ch
     marks = HeaderMutation()
     _mark(marks.mutations, CHAIN, str(chain))
     made.http_filters.append(http_filter(_MARKS, marks))
-    made.http_filters.extend(each for each in given.http_filters if each.name in _KEPT)
+    made.http_filters.extend(judging(each) for each in given.http_filters if each.name in _KEPT)
     made.http_filters.append(http_filter(ROUTER, Router()))
     return Filter(name=HTTP_CONNECTION_MANAGER, typed_config=packed(made))
 

@@ -172,7 +172,7 @@ def _connection_of(call: Call) -> object:
     """What calls must have in common to share a connection."""
     return (
         call.inbound, call.address, call.port, call.source, call.protocol,
-        call.tls, call.certificate, call.alpn, call.sni,
+        call.tls, call.certificate, call.alpn, call.sni, call.peer,
     )  # fmt: skip
 
 
@@ -198,10 +198,12 @@ async def trial(
 def _saying(words: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):  # Envoy has what it wanted to know
-            writer.write(words.encode())
-            writer.write_eof()
-            # An end that closes before it has read all takes its own words back.
-            await reader.read()
+            # Who is refused is so by its first bytes: an end that spoke first would have spoken to it.
+            if await reader.read(1):
+                writer.write(words.encode())
+                writer.write_eof()
+                # An end that closes before it has read all takes its own words back.
+                await reader.read()
         writer.close()
 
     return answer

@@ -9,11 +9,15 @@ from typing import Any
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Key
+from plait.xds.authorization.filters import AUTHORIZATION_POLICY, rules_named
 from plait.xds.patch.fragments import changing_places
 
 
 def path_in(encoded: bytes, key: ObjectKey) -> str:
     """The path of the one field of `key` that a resource says it comes from, or what the paths have in common."""
+    if key.kind == AUTHORIZATION_POLICY:
+        # RBAC has names for rules instead, which say the same.
+        return common_path({f"spec.rules[{number}]" for number in rules_named(encoded, key)})
     pattern = re.escape(f"{key} ").encode() + rb"(spec(?:\.[a-zA-Z]+(?:\[\d+\])?)*)"
     return common_path({found.decode() for found in re.findall(pattern, encoded)})
 

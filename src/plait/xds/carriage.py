@@ -22,6 +22,7 @@ ACTING: Final = frozenset(
         "Sidecar",
         "EnvoyFilter",
         "PeerAuthentication",
+        "AuthorizationPolicy",
     }
 )
 #: Groups of these kinds; Gateway API's Gateway is another kind.

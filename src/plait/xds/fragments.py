@@ -6,6 +6,8 @@ A fragment's key says all that it depends on besides what it reads. From the wor
     private-ports, scope-rules, -targets, -ports, port-kinds, mesh-rules, foreign-hosts, destinations, host-claims,
     listening, telling                                                                    of a scope (who calls)
     local-rules, exported-rules                                                            of a namespace
+    authorization, access, asked                                                          of a workload
+    authorizing                                                                           of some policies together
     inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
     sidecar-credentials, rule-credentials                                                  of a view, of a rule
     virtual-host (a content, shared), rule-routes, check                                   of a rule or service
@@ -24,6 +26,7 @@ from typing import Any, Final
 from plait.kit.memo import Key, Tracker
 from plait.mesh.config import MeshConfig
 from plait.snapshot.reader import Reader
+from plait.xds.authorization_fragments import AuthorizationFragments
 from plait.xds.gateway_fragments import GatewayFragments
 from plait.xds.inbound_fragments import InboundFragments
 from plait.xds.patch.fragments import PatchFragments
@@ -56,6 +59,7 @@ class Fragments:
             **routes.makers(),
             **listeners.makers(),
             **inbound.makers(),
+            **AuthorizationFragments(mesh).makers(),
             **gateway.makers(),
             **self._patches.makers(),
             "list": self._list,

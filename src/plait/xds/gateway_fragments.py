@@ -153,8 +153,8 @@ class GatewayFragments:
         return resource_of_parts(RDS, name, (route_configuration_head(name), *elements))
 
     def gateway_clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> frozenset[ClusterRef]:
-        """What a gateway's routes name."""
-        result: set[ClusterRef] = set()
+        """What a gateway's routes name, and whom its policies ask."""
+        result: set[ClusterRef] = set(tracker.need(("asked", view)))
         for listener in tracker.need(("gateway-listeners", view)):
             place = (view, listener.port, listener.bind)
             for found in tracker.need(("gateway-ways", *place)):
@@ -271,7 +271,9 @@ class GatewayFragments:
             for server in listener.servers
             if server.serving is Serving.AUTO_PASSTHROUGH
         ]
-        message = gateway_listener(listener, found, named=named, manners=manners(mesh))
+        message = gateway_listener(
+            listener, found, named=named, manners=manners(mesh), access=tracker.need(("access", view))
+        )
         return listener_resource(message) if message is not None else None
 
     def _clusters(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLogFilter, AndFilter, ResponseFlagFilter
@@ -49,10 +50,12 @@ def http_connection_manager(
     routes: RouteConfiguration | None = None,
     manners: Manners = PLAIN,
     grpc_web: bool = False,
+    access: Iterable[HttpFilter] = (),
 ) -> Filter:
     """The filter; its routes are either inline or come by RDS under `route_name`.
 
-    `grpc_web`: calls of gRPC that come as browsers make them are translated.
+    `grpc_web`: calls of gRPC that come as browsers make them are translated. `access` decides who is let through,
+    before anything else is done with a request.
     """
     manager = HttpConnectionManager(
         stat_prefix=stat_prefix,
@@ -83,6 +86,7 @@ def http_connection_manager(
     else:
         manager.rds.route_config_name = route_name
         manager.rds.config_source.CopyFrom(ads())
+    manager.http_filters.extend(access)
     if grpc_web:
         manager.http_filters.append(http_filter(GRPC_WEB, GrpcWeb()))
     for name, config in _INBOUND_FILTERS if side == "inbound" else _OUTBOUND_FILTERS:

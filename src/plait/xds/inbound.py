@@ -36,6 +36,8 @@ from plait.mesh.peers import WorkloadPeers
 from plait.snapshot.keys import SERVICE
 from plait.snapshot.protocols import Protocol
 from plait.xds import names
+from plait.xds.access import OPEN, Access
+from plait.xds.callers import Identity
 from plait.xds.cluster import (
     HTTP_OPTIONS,
     circuit_breakers,
@@ -69,8 +71,10 @@ def virtual_inbound(
     detection_timeout: timedelta,
     manners: Manners = PLAIN,
     peers: WorkloadPeers | None = None,
+    access: Access = OPEN,
 ) -> Listener:
     """The listener of the capture port. `peers`: what is demanded of callers; None: the proxy has no certificate.
+    `access` decides who of them is let through, also to ports that nobody declares.
 
     What connections are looked into is a property of the listener, so a change of it drains all of them: TLS is looked
     for on all ports but those that do without mutual TLS, HTTP on those without a declared protocol.
@@ -97,12 +101,13 @@ def virtual_inbound(
     loop.filter_chain_match.destination_port.value = CAPTURE_PORT
     listener.filter_chains.append(loop)
     for port in ports:
-        listener.filter_chains.extend(_chains(port, manners, peers.at(port.port).mode if peers is not None else None))
+        mode = peers.at(port.port).mode if peers is not None else None
+        listener.filter_chains.extend(_chains(port, manners, mode, access))
     declared = {port.port for port in ports}
     for number, demanded in peers.ports if peers is not None else ():
         if number not in declared:
-            listener.filter_chains.extend(_passing(demanded.mode, manners, port=number))
-    listener.filter_chains.extend(_passing(peers.whole.mode if peers is not None else None, manners))
+            listener.filter_chains.extend(_passing(demanded.mode, manners, access, port=number))
+    listener.filter_chains.extend(_passing(peers.whole.mode if peers is not None else None, manners, access))
     return listener
 
 
@@ -169,7 +174,7 @@ def _kinds(protocol: Protocol, mode: MTLSMode | None) -> Iterator[_Kind]:
     yield _Kind(http=http, transport="raw_buffer")
 
 
-def _chains(port: InboundPort, manners: Manners, mode: MTLSMode | None) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, manners: Manners, mode: MTLSMode | None, access: Access) -> Iterator[FilterChain]:
     """All filter chains of one port; they share a name and differ by match."""
     connections = TrafficPolicy(connection_pool=port.pool)
     cluster = names.inbound_cluster(port.port)
@@ -177,19 +182,29 @@ def _chains(port: InboundPort, manners: Manners, mode: MTLSMode | None) -> Itera
         chain = _chain(port, _Kind(http=port.protocol.is_http, transport="tls"), manners)
         chain.transport_socket.CopyFrom(downstream_tls(port.tls, manners.tls, http=port.protocol.is_http))
         proxy = tcp_proxy(cluster, policy=connections, manners=manners)
-        chain.filters.append(_http(port, manners) if port.protocol.is_http else proxy)
+        http = port.protocol.is_http
+        chain.filters.extend((_http(port, manners, access),) if http else (*access.connections, proxy))
         yield chain
+    callers = access.callers(port.port)
     for kind in _kinds(port.protocol, mode):
         if port.tls is not None and not kind.mutual:
             continue
-        chain = _chain(port, kind, manners)
-        proxy = tcp_proxy(cluster, policy=connections, manners=manners, after_handshake=kind.mutual)
-        chain.filters.append(_http(port, manners) if kind.http else proxy)
+        chain = _chain(port, kind, manners, callers)
+        proxy = tcp_proxy(
+            cluster,
+            policy=connections,
+            manners=manners,
+            after_handshake=kind.mutual,
+            after_data=callers is not None,
+        )
+        chain.filters.extend((_http(port, manners, access),) if kind.http else (*access.connections, proxy))
         yield chain
 
 
-def _chain(port: InboundPort, kind: _Kind, manners: Manners) -> FilterChain:
-    chain = _matching(kind, manners)
+def _chain(
+    port: InboundPort, kind: _Kind, manners: Manners, callers: tuple[Identity, ...] | None = None
+) -> FilterChain:
+    chain = _matching(kind, manners, callers)
     chain.name = names.listener(port.bind or names.ANY_ADDRESS, port.port)
     if port.protocol is Protocol.AUTO and kind.http and not kind.mutual:
         chain.name += "-http"
@@ -198,46 +213,58 @@ def _chain(port: InboundPort, kind: _Kind, manners: Manners) -> FilterChain:
     return chain
 
 
-def _matching(kind: _Kind, manners: Manners) -> FilterChain:
+def _matching(kind: _Kind, manners: Manners, callers: tuple[Identity, ...] | None) -> FilterChain:
+    """`callers`: the only ones of a chain of bytes; those of requests are told 403 when theirs has been read."""
     chain = FilterChain()
     if kind.transport:
         chain.filter_chain_match.transport_protocol = kind.transport
     if kind.protocols:
         chain.filter_chain_match.application_protocols.extend(kind.protocols)
     if kind.mutual:
-        chain.transport_socket.CopyFrom(server_socket(manners.mutual, http=kind.http))
+        chain.transport_socket.CopyFrom(
+            server_socket(manners.mutual, http=kind.http, callers=None if kind.http else callers)
+        )
     return chain
 
 
-def _passing(mode: MTLSMode | None, manners: Manners, *, port: int = 0) -> Iterator[FilterChain]:
+def _passing(mode: MTLSMode | None, manners: Manners, access: Access, *, port: int = 0) -> Iterator[FilterChain]:
     """The chains of ports that nobody declares, or of one of them with a mode of its own. HTTP is read as such only
     behind mutual TLS, where the caller's proxy says that it is.
     """
     cluster = names.INBOUND_PASSTHROUGH_CLUSTER
+    callers = access.callers(port or None)
     for kind in _kinds(Protocol.TCP if mode in {None, "DISABLE"} else Protocol.AUTO, mode):
         if kind.http and not kind.mutual:
             continue
-        chain = _matching(kind, manners)
+        chain = _matching(kind, manners, callers)
         chain.name = names.INBOUND_CATCHALL_HTTP_CHAIN if kind.http else names.INBOUND_CATCHALL_CHAIN
         if port:
             chain.filter_chain_match.destination_port.value = port
         if kind.http:
             prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port)}"
             routes = _routes(cluster, VirtualHost(name=names.inbound_virtual_host(port), domains=["*"]))
-            chain.filters.append(http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners))
+            manager = http_connection_manager(
+                "inbound", stat_prefix=prefix, routes=routes, manners=manners, access=access.requests
+            )
+            chain.filters.append(manager)
         else:
-            chain.filters.append(tcp_proxy(cluster, manners=manners, after_handshake=kind.mutual))
+            chain.filters.extend(access.connections)
+            chain.filters.append(
+                tcp_proxy(cluster, manners=manners, after_handshake=kind.mutual, after_data=callers is not None)
+            )
         yield chain
 
 
-def _http(port: InboundPort, manners: Manners) -> Filter:
+def _http(port: InboundPort, manners: Manners, access: Access) -> Filter:
     cluster = names.inbound_cluster(port.port)
     host = VirtualHost(name=names.inbound_virtual_host(port.service_port), domains=["*"])
     host.metadata.CopyFrom(origin_metadata(port.origin))
     routes = _routes(cluster, host, port.origin)
     prefix = f"inbound_{names.listener(names.ANY_ADDRESS, port.port)}"
     web = port.protocol is Protocol.GRPC_WEB
-    return http_connection_manager("inbound", stat_prefix=prefix, routes=routes, manners=manners, grpc_web=web)
+    return http_connection_manager(
+        "inbound", stat_prefix=prefix, routes=routes, manners=manners, grpc_web=web, access=access.requests
+    )
 
 
 def _routes(cluster: str, host: VirtualHost, origin: Origin | None = None) -> RouteConfiguration:
@@ -310,13 +337,18 @@ def bound_name(port: InboundPort) -> str:
 
 
 def bound_listener(
-    port: InboundPort, *, detection_timeout: timedelta, manners: Manners = PLAIN, mode: MTLSMode | None = None
+    port: InboundPort,
+    *,
+    detection_timeout: timedelta,
+    manners: Manners = PLAIN,
+    mode: MTLSMode | None = None,
+    access: Access = OPEN,
 ) -> Listener:
-    """A port of a Sidecar with captureMode NONE, and what is demanded of its callers."""
+    """A port of a Sidecar with captureMode NONE, what is demanded of its callers, and who of them is let through."""
     listener = Listener(name=bound_name(port), traffic_direction=INBOUND)
     listener.address.socket_address.address = port.bind or names.ANY_ADDRESS
     listener.address.socket_address.port_value = port.port
-    for chain in _chains(port, manners, mode):
+    for chain in _chains(port, manners, mode, access):
         chain.filter_chain_match.ClearField("destination_port")
         listener.filter_chains.append(chain)
     mutual = mode not in {None, "DISABLE"}

@@ -66,11 +66,19 @@ class InboundFragments:
         policies: PeerPolicies = tracker.need(("peer-policies", view.namespace))
         return policies.of(view.labels)
 
-    def listener_ingress(self, tracker: Tracker, _reader: Reader, port: InboundPort, mode: MTLSMode | None) -> Resource:
+    def listener_ingress(
+        self, tracker: Tracker, _reader: Reader, view: ViewKey, port: InboundPort, mode: MTLSMode | None
+    ) -> Resource:
         """A port that the proxy itself listens on."""
         mesh = mesh_of(tracker)
         return listener_resource(
-            xds_inbound.bound_listener(port, detection_timeout=mesh.detection_timeout, manners=manners(mesh), mode=mode)
+            xds_inbound.bound_listener(
+                port,
+                detection_timeout=mesh.detection_timeout,
+                manners=manners(mesh),
+                mode=mode,
+                access=tracker.need(("access", view)),
+            )
         )
 
     def listener_inbound(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Resource:
@@ -83,6 +91,7 @@ class InboundFragments:
                 detection_timeout=mesh.detection_timeout,
                 manners=manners(mesh),
                 peers=tracker.need(("inbound-peers", view)),
+                access=tracker.need(("access", view)),
             )
         )
 
@@ -114,4 +123,4 @@ class InboundFragments:
         peers: WorkloadPeers | None = tracker.need(("inbound-peers", view)) if bound else None
         for port in bound:
             mode = peers.at(port.port).mode if peers is not None else None
-            yield xds_inbound.bound_name(port), ("listener-ingress", port, mode)
+            yield xds_inbound.bound_name(port), ("listener-ingress", view, port, mode)

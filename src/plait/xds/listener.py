@@ -19,6 +19,7 @@ from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import (
+    ON_DOWNSTREAM_DATA,
     ON_DOWNSTREAM_TLS_HANDSHAKE,
     TcpProxy,
 )
@@ -29,6 +30,7 @@ from plait.api.validate.gateway import PROXY_PORTS
 from plait.mesh.origin import Origin
 from plait.mesh.tcp_routes import TCPWay
 from plait.xds import names
+from plait.xds.access import OPEN, Access
 from plait.xds.encode import duration, packed
 from plait.xds.http_connection import http_connection_manager
 from plait.xds.manners import PLAIN, Manners
@@ -42,6 +44,8 @@ HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
 TLS_INSPECTOR: Final = "envoy.filters.listener.tls_inspector"
 #: What the inspector calls plain HTTP.
 PLAIN_HTTP: Final = ("http/1.0", "http/1.1", "h2c")
+#: What is kept of a client that has spoken while its server is called.
+_EARLY_BYTES: Final = 65536
 #: Ports of the sidecar itself; a second listener for them on any address would be refused.
 RESERVED_PORTS: Final = PROXY_PORTS
 
@@ -52,10 +56,11 @@ def tcp_proxy(
     policy: TrafficPolicy | None = None,
     manners: Manners = PLAIN,
     after_handshake: bool = False,
+    after_data: bool = False,
 ) -> Filter:
     """Bytes to a cluster, or to several by weight, within the limits that `policy` sets for connections.
 
-    `after_handshake`: nobody is called before the client has shown its certificate.
+    `after_handshake`: nobody is called before the client has shown its certificate; `after_data`: before it has spoken.
     """
     shares = ((destinations, 1),) if isinstance(destinations, str) else destinations
     proxy = TcpProxy(stat_prefix=shares[0][0], access_log=manners.logs)
@@ -79,6 +84,9 @@ def tcp_proxy(
     if after_handshake:
         proxy.upstream_connect_mode = ON_DOWNSTREAM_TLS_HANDSHAKE
         proxy.max_early_data_bytes.value = 0
+    elif after_data:
+        proxy.upstream_connect_mode = ON_DOWNSTREAM_DATA
+        proxy.max_early_data_bytes.value = _EARLY_BYTES
     return Filter(name=TCP_PROXY, typed_config=packed(proxy))
 
 
@@ -206,12 +214,13 @@ def bytes_of_unknown(to: Connections) -> list[FilterChain]:
     return chains
 
 
-def way_chain(way: TCPWay, *, policy: TrafficPolicy | None = None, manners: Manners = PLAIN) -> FilterChain:
-    """The chain of one way of connections."""
+def way_chain(
+    way: TCPWay, *, policy: TrafficPolicy | None = None, manners: Manners = PLAIN, access: Access = OPEN
+) -> FilterChain:
+    """The chain of one way of connections, for those that `access` lets through."""
     shares = tuple((names.outbound_cluster(c.host, c.port, c.subset), weight) for c, weight in way.destinations)
-    chain = FilterChain(
-        filters=[tcp_proxy(shares, policy=policy, manners=manners)], metadata=origin_metadata(way.origin)
-    )
+    proxy = tcp_proxy(shares, policy=policy, manners=manners)
+    chain = FilterChain(filters=[*access.connections, proxy], metadata=origin_metadata(way.origin))
     if not way.takes_all:
         chain.filter_chain_match.server_names.extend(way.names)
         chain.filter_chain_match.prefix_ranges.extend(address_range(text) for text in way.subnets)

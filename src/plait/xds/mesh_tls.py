@@ -32,6 +32,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
 from plait.api.spiffe import DEFAULT_TRUST_DOMAIN, SCHEME
 from plait.mesh.config import MeshConfig
 from plait.xds import names
+from plait.xds.callers import Identity
 from plait.xds.encode import duration, packed
 
 TLS_SOCKET: Final = "envoy.transport_sockets.tls"
@@ -90,16 +91,20 @@ def identify(common: CommonTlsContext, wanted: CertificateValidationContext) -> 
 
 
 @lru_cache(maxsize=256)
-def server_socket(agreed: Terms, *, http: bool) -> TransportSocket:
-    """TLS that ends at a workload's proxy, for callers with a certificate of the mesh."""
+def server_socket(agreed: Terms, *, http: bool, callers: tuple[Identity, ...] | None = None) -> TransportSocket:
+    """TLS that ends at a workload's proxy, for callers with a certificate of the mesh; of these only `callers`."""
     context = DownstreamTlsContext()
     context.require_client_certificate.value = True
     common = context.common_tls_context
     common.tls_params.tls_minimum_protocol_version = _VERSIONS[agreed.minimum]
     common.alpn_protocols.extend(_SERVER if http else _SERVER_BYTES)
     wanted = CertificateValidationContext()
-    for domain in agreed.domains:
-        _san(wanted).matcher.prefix = f"{SCHEME}{domain}/"
+    for each in callers or tuple(Identity(f"{SCHEME}{domain}/", True) for domain in agreed.domains):
+        matcher = _san(wanted).matcher
+        if each.prefix:
+            matcher.prefix = each.text
+        else:
+            matcher.exact = each.text
     identify(common, wanted)
     return TransportSocket(name=TLS_SOCKET, typed_config=packed(context))
 

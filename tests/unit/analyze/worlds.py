@@ -117,6 +117,17 @@ SECRET = """
 """
 EDGE_NAMED = "VirtualService shop/r"
 
+ASKING = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - name: guard
+      envoyExtAuthzHttp: {service: nobody.shop, port: 80}
+"""
 CASES: tuple[Case, ...] = (
     Case(
         "IST0002",
@@ -588,5 +599,13 @@ CASES: tuple[Case, ...] = (
         + GATEWAY.replace("hosts: [web.example.com]", "hosts: ['*.example.com']")
         + GATEWAY.replace("name: edge, namespace", "name: edge2, namespace"),
         (("'*.example.com'", "'*.example.org'"),),
+    ),
+    Case(
+        "PLT0018",
+        "AuthorizationPolicy shop/p",
+        SERVICE
+        + ASKING
+        + istio("AuthorizationPolicy", "p", "{action: CUSTOM, provider: {name: guard}, rules: [{}]}", group="security"),
+        (("service: nobody.shop", "service: shop/web.shop.svc.cluster.local"),),
     ),
 )

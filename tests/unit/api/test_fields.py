@@ -244,6 +244,12 @@ PROXY_DEFAULTS = [
     "privateKeyProvider", "proxyHeaders", "fileFlushInterval", "fileFlushMinSizeKb", "statsCompression",
     "connectionSettings",
 ]  # fmt: skip
+#: Of its `extensionProviders`.
+PROVIDERS = [
+    "name", "envoyExtAuthzHttp", "envoyExtAuthzGrpc", "zipkin", "lightstep", "datadog", "stackdriver", "opencensus",
+    "skywalking", "opentelemetry", "prometheus", "envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls",
+    "sds",
+]  # fmt: skip
 #: Its `defaultTrafficPolicy`.
 POLICY = [
     "connectionPool", "loadBalancer", "outlierDetection", "portLevelSettings", "proxyProtocol", "retryBudget", "tls",
@@ -280,8 +286,9 @@ def test_every_mesh_setting_acts_in_an_example_or_warns() -> None:
         "meshMTLS": {"cipherSuites": "x", "ecdhCurves": "x"},
         "defaultTrafficPolicy": dict.fromkeys(POLICY, "x"),
         "defaultConfig": dict.fromkeys(PROXY_DEFAULTS, "x"),
+        "extensionProviders": [dict.fromkeys(PROVIDERS, "x")],
     }
-    assert {path for path, _ in without_effect(given, MeshSettings)} == told
+    assert {path.replace("[0]", "[]") for path, _ in without_effect(given, MeshSettings)} == told
     found: set[str] = set()
     for folder in EXAMPLES:
         for path in folder.glob("*.in.yaml"):

@@ -26,7 +26,9 @@ _PLAIN: Final = frozenset(
 )  # fmt: skip
 _AUTHENTICATED: Final = frozenset({"principals", "requestprincipals", "namespaces", "serviceaccounts"})
 _IDENTITIES: Final = frozenset({"source.namespace", "source.principal", "source.serviceAccount"})
-_MAPS: Final = ("request.headers", "request.auth.claims", "experimental.envoy.filters.")
+_MAPS: Final = (
+    "request.headers", "request.experimental.inline.headers", "request.auth.claims", "experimental.envoy.filters.",
+)  # fmt: skip
 _MAP_KEY: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]+\])+")
 #: RFC 3986: what a segment of a path may be made of; Envoy's templates have no stars of another kind.
 _LITERAL: Final = re.compile(r"[-a-zA-Z0-9._~%!$&'()+,;:@=]+")

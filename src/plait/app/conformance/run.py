@@ -20,7 +20,7 @@ SETS: Final[dict[str, str | None]] = {
     "validation_legacy": "validation_legacy",
     "analyze": "analyze",
     "routing": "routing",
-    "authz": None,
+    "authz": "authz",
     "mixer_expr": None,
     "gatewayapi": None,
 }

@@ -39,6 +39,7 @@ _KINDS = {
         kinds.SIDECAR,
         kinds.ENVOYFILTER,
         kinds.PEERAUTHENTICATION,
+        kinds.AUTHORIZATIONPOLICY,
         kinds.WORKLOADGROUP,
         kinds.PROXYCONFIG,
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 #: Kinds that steer something today; the others are accepted and stored.
 ACTING = frozenset(
     {
+        "AuthorizationPolicy",
         "DestinationRule",
         "EnvoyFilter",
         "Gateway",
