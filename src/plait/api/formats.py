@@ -11,7 +11,7 @@ from typing import Final
 #: Istio: a tab is the only one that a value may have.
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 #: Envoy: a name, an argument in parentheses, and after that the greatest length.
-_COMMAND: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\)(?::\d{1,5})?)?%")
+_COMMAND: Final = re.compile(r"%([A-Z][A-Z0-9_]*)(?:\((.*?)\)(?::(\d+))?)?%")
 
 
 def _sides(*suffixes: str) -> list[str]:
@@ -50,28 +50,40 @@ _PLAIN: Final = frozenset(
 #: A point in time, with an argument for how it is written or without.
 _TIMES: Final = frozenset(
     {"START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "EMIT_TIME_LOCAL", "DOWNSTREAM_PEER_CERT_V_START",
-     "DOWNSTREAM_PEER_CERT_V_END"}
+     "DOWNSTREAM_PEER_CERT_V_END", "UPSTREAM_PEER_CERT_V_START", "UPSTREAM_PEER_CERT_V_END"}
 )  # fmt: skip
-_HEADER: Final = r":?[-A-Za-z0-9_]+(?:\?:?[-A-Za-z0-9_]+)?"
-_METADATA: Final = r"[-A-Za-z0-9_.]+(?::[-A-Za-z0-9_.]+)*"
-_TIME: Final = r"(?:[-A-Za-z0-9 :.,/_]|%[YmdHMSsfjyBbeFTzZ]|%[1-9]f)*"
-#: Variables with an argument, and what it looks like.
+_HEADER: Final = r":?[-!#$%&'*+.^_`|~A-Za-z0-9]+(?:\?(?::?[-!#$%&'*+.^_`|~A-Za-z0-9]+)?)?"
+_ANY: Final = r".+"
+#: Variables with an argument, and what it looks like; those of the second table are there without one as well.
 _ARGUMENTS: Final = {
-    name: re.compile(pattern)
+    name: re.compile(pattern, re.DOTALL)
     for pattern, names in (
         (_HEADER, ("REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER")),
-        (_METADATA, ("DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA")),
-        (
-            f"(?:ROUTE|CLUSTER|DYNAMIC|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN):{_METADATA}",
-            ("METADATA",),
-        ),
-        (r"[-A-Za-z0-9_.]+(?::(?:PLAIN|TYPED))?", ("FILTER_STATE",)),
-        (r"[-A-Za-z0-9_.]+", ("PER_REQUEST_STATE", "QUERY_PARAM")),
-        (r"[A-Za-z_]\w*", ("ENVIRONMENT",)),
-        (_TIME, tuple(_TIMES)),
+        # Names with colons between, or a list of texts as JSON has it.
+        (_ANY, ("DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA")),
+        (r"(?:ROUTE|CLUSTER|DYNAMIC|UPSTREAM_HOST|LISTENER|VIRTUAL_HOST|LISTENER_FILTER_CHAIN)(?::.*)?", ("METADATA",)),
+        (r"[^:]+(?::(?:PLAIN|TYPED|FIELD:.+)?)?", ("FILTER_STATE", "UPSTREAM_FILTER_STATE")),
+        (_ANY, ("QUERY_PARAM", "ENVIRONMENT")),
+        (r"[^:]+", ("PER_REQUEST_STATE",)),
+        (r"[^:]*:[^:]*(?::(?:ms|us|ns))?", ("COMMON_DURATION",)),
     )
     for name in names
 }
+_OPTIONAL: Final = {
+    name: re.compile(pattern, re.DOTALL)
+    for pattern, names in (
+        (r".*", (*_TIMES, "RESPONSE_CODE_DETAILS")),
+        (r"(?:WQ|NQ)?(?::(?:ORIG|PATH|ORIG_OR_PATH)?)?", ("PATH",)),
+        (r"ORIG|DECODED", ("QUERY_PARAMS",)),
+        (r"CAMEL_STRING|SNAKE_STRING|NUMBER", ("GRPC_STATUS",)),
+    )
+    for name in names
+}
+#: Whose text can be cut off.
+_CUT: Final = frozenset(
+    {"REQ", "RESP", "TRAILER", "REQUEST_HEADER", "RESPONSE_HEADER", "DYNAMIC_METADATA", "METADATA", "FILTER_STATE",
+     "UPSTREAM_FILTER_STATE", "QUERY_PARAM", "ENVIRONMENT", "PATH", "QUERY_PARAMS"}
+)  # fmt: skip
 
 
 def header_format_error(text: str) -> str | None:
@@ -95,14 +107,16 @@ def _format_error(text: str) -> str | None:
         command = _COMMAND.match(text, at)
         if command is None:
             return f"Envoy reads % as the beginning of a variable: {text[at : at + 20]!r}"
-        if not _is_variable(command.group(1), command.group(2)):
+        if not _is_variable(*command.groups()):
             return f"{command.group()!r} is not a variable that can be used here"
         at = command.end()
     return None
 
 
-def _is_variable(name: str, argument: str | None) -> bool:
+def _is_variable(name: str, argument: str | None, length: str | None) -> bool:
+    if length is not None and name not in _CUT:
+        return False
     if argument is None:
         return name in _PLAIN or name in _TIMES
-    pattern = _ARGUMENTS.get(name)
+    pattern = _ARGUMENTS.get(name) or _OPTIONAL.get(name)
     return pattern is not None and pattern.fullmatch(argument) is not None

@@ -142,11 +142,16 @@ def claim_path(name: str) -> tuple[str, ...]:
     Istio: `@request.auth.claims.group`, `@request.auth.claims.a.b` of claims within claims, or
     `@request.auth.claims[a][b]` of names with dots.
     """
-    if not name.startswith(_CLAIMS):
+    if not is_claim(name):
         return ()
-    rest = name.removeprefix(_CLAIMS)
-    if rest.startswith("["):
-        parts = rest[1:-1].split("][") if rest.endswith("]") else []
-    else:
-        parts = rest[1:].split(".") if rest.startswith(".") else []
+    rest = name[len(_CLAIMS) :]
+    parts = rest[1:-1].split("][") if rest.startswith("[") else rest[1:].split(".")
     return tuple(parts) if all(parts) else ()
+
+
+def is_claim(name: str) -> bool:
+    """Whether a "header" of a match means a claim of a token; the first part of its name in any case, as in Istio."""
+    rest = name[len(_CLAIMS) :]
+    if name[: len(_CLAIMS)].lower() != _CLAIMS:
+        return False
+    return (rest.startswith(".") and len(rest) > 1) or (rest.startswith("[") and rest.endswith("]") and len(rest) > 2)

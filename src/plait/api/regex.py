@@ -1,4 +1,4 @@
-"""Regular expressions as RE2 reads them (Envoy's engine): whether a pattern would be taken, and if not, why.
+"""Regular expressions as RE2 reads them (Envoy's engine) and Go (Istio's): whether both would take one; if not, why.
 
 A wrong pattern in one object would make Envoy refuse the whole route configuration, so it has to be found before.
 The grammar is RE2's published syntax; Python's own parser differs from it in both directions.
@@ -10,18 +10,33 @@ import re
 from typing import Final
 
 _MAX_REPEAT: Final = 1000
-_ESCAPES: Final = frozenset("aftnrvdDsSwWbBAzCQEpPx01234567")
+_ESCAPES: Final = frozenset("aftnrvdDsSwWbBAzQpPx01234567")
+#: Escapes for characters of a kind, and for places.
+_MORE_OR_LESS: Final = frozenset("dDsSwWbBAz")
+_CONTROLS: Final = {"a": "\a", "f": "\f", "t": "\t", "n": "\n", "r": "\r", "v": "\v"}
 _CLASS_NAMES: Final = frozenset(
     ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word"]
 ) | {"xdigit"}
-#: Unicode's general categories and the scripts in daily use. RE2 knows more scripts; asking for one is refused here.
+#: Unicode's general categories and scripts.
 _UNICODE_CLASSES: Final = frozenset(
     re.split(
         r"\s+",
         """Any C Cc Cf Co Cs L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs
-        Arabic Armenian Bengali Cherokee Common Cyrillic Devanagari Ethiopic Georgian Greek Gujarati Han Hangul
-        Hebrew Hiragana Inherited Kannada Katakana Khmer Lao Latin Malayalam Mongolian Myanmar Sinhala Syriac Tamil
-        Telugu Thaana Thai Tibetan""",
+        Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki
+        Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee
+        Chorasmian Common Coptic Cuneiform Cypriot Cypro_Minoan Cyrillic Deseret Devanagari Dives_Akuru Dogra
+        Duployan Egyptian_Hieroglyphs Elbasan Elymaic Ethiopic Georgian Glagolitic Gothic Grantha Greek Gujarati
+        Gunjala_Gondi Gurmukhi Han Hangul Hanifi_Rohingya Hanunoo Hatran Hebrew Hiragana Imperial_Aramaic Inherited
+        Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Katakana Kawi Kayah_Li Kharoshthi
+        Khitan_Small_Script Khmer Khojki Khudawadi Lao Latin Lepcha Limbu Linear_A Linear_B Lisu Lycian Lydian
+        Mahajani Makasar Malayalam Mandaic Manichaean Marchen Masaram_Gondi Medefaidrin Meetei_Mayek Mende_Kikakui
+        Meroitic_Cursive Meroitic_Hieroglyphs Miao Modi Mongolian Mro Multani Myanmar Nabataean Nag_Mundari
+        Nandinagari New_Tai_Lue Newa Nko Nushu Nyiakeng_Puachue_Hmong Ogham Ol_Chiki Old_Hungarian Old_Italic
+        Old_North_Arabian Old_Permic Old_Persian Old_Sogdian Old_South_Arabian Old_Turkic Old_Uyghur Oriya Osage
+        Osmanya Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician Psalter_Pahlavi Rejang Runic Samaritan
+        Saurashtra Sharada Shavian Siddham SignWriting Sinhala Sogdian Sora_Sompeng Soyombo Sundanese Syloti_Nagri
+        Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangsa Tangut Telugu Thaana Thai Tibetan
+        Tifinagh Tirhuta Toto Ugaritic Vai Vithkuqi Wancho Warang_Citi Yezidi Zanabazar_Square Yi""",
     )
 )
 _QUANTIFIERS: Final = "*+?"
@@ -49,19 +64,23 @@ class _Pattern:
         """Read to the end of the group; how often the innermost thing in it is repeated at most."""
         if depth > 200:
             raise _BadPatternError("groups are nested too deeply")
-        most = 1
+        most, before = 1, 0
         while (mark := self.peek()) and mark != ")":
             if mark == "|":
                 self.at += 1
+                before = 0
             else:
-                most = max(most, self.repeated(depth))
+                before = self.repeated(depth, before)
+                most = max(most, before)
         return most
 
-    def repeated(self, depth: int) -> int:
+    def repeated(self, depth: int, before: int) -> int:
+        """Read one thing and how often it is repeated; `before` says that of the thing before it, 0: there is none."""
         start = self.at
-        if self.peek() in _QUANTIFIERS:
-            raise _BadPatternError(f"nothing to repeat before {self.peek()!r}")
-        times = self.atom(depth)
+        if (mark := self.peek()) in _QUANTIFIERS or (mark == "{" and self.counted() is not None):
+            raise _BadPatternError(f"nothing to repeat before {mark!r}")
+        # Of nothing, such as flags, what stands before it is repeated.
+        times = self.atom(depth) or before
         quantified = False
         while True:
             mark = self.peek()
@@ -142,28 +161,43 @@ class _Pattern:
         while self.peek() and self.peek() in "imsU-":
             self.at += 1
         mark, letters = self.peek(), self.text[start + 1 : self.at]
-        if mark not in {":", ")"} or (mark == ")" and not letters) or letters.endswith("-") or letters.count("-") > 1:
+        if mark not in {":", ")"} or letters.endswith("-") or letters.count("-") > 1:
             sample = self.text[start - 1 : start + 3]
             raise _BadPatternError(f"{sample!r}: RE2 has no look-ahead, look-behind or back-reference")
         self.at += 1
         return mark == ":"
 
-    def escape(self, *, in_class: bool) -> None:
+    def escape(self, *, in_class: bool) -> str | None:
+        """Read an escape; the character that it means, or None for one that means more or less than a character."""
         letter = self.text[self.at + 1 : self.at + 2]
         if not letter:
             raise _BadPatternError("a backslash at the end")
         self.at += 2
         if letter in "pP":
             self.unicode_class()
-        elif letter == "x":
-            self.hexadecimal()
-        elif letter == "Q" and not in_class:
+            return None
+        if letter == "x":
+            return self.hexadecimal()
+        if letter == "Q" and not in_class:
             end = self.text.find("\\E", self.at)
             self.at = end + 2 if end >= 0 else len(self.text)
-        elif letter in "123456789" and not (letter < "8" and self.peek() and self.peek() in "01234567"):
-            raise _BadPatternError(f"\\{letter}: RE2 has no back-references")
-        elif (in_class and letter in "bBAzCQE") or (letter.isascii() and letter.isalnum() and letter not in _ESCAPES):
+            return None
+        if letter in "01234567":
+            return self.octal(letter)
+        if (in_class and letter in "bBAzQ") or not letter.isascii() or (letter.isalnum() and letter not in _ESCAPES):
             raise _BadPatternError(f"bad escape \\{letter}")
+        return None if letter in _MORE_OR_LESS else _CONTROLS.get(letter, letter)
+
+    def octal(self, first: str) -> str:
+        digits = first
+        while len(digits) < 3 and self.peek() and self.peek() in "01234567":
+            digits += self.peek()
+            self.at += 1
+        if first != "0" and len(digits) == 1:
+            raise _BadPatternError(f"\\{first}: RE2 has no back-references")
+        if int(digits, 8) > 0xFF:
+            raise _BadPatternError(r"only \000 to \377 can be written by number")
+        return chr(int(digits, 8))
 
     def unicode_class(self) -> None:
         if self.peek() != "{":
@@ -176,7 +210,7 @@ class _Pattern:
         if name not in _UNICODE_CLASSES:
             raise _BadPatternError(f"unknown class of characters \\p{{{name}}}")
 
-    def hexadecimal(self) -> None:
+    def hexadecimal(self) -> str:
         if self.peek() == "{":
             end = self.text.find("}", self.at)
             digits = self.text[self.at + 1 : end] if end > 0 else ""
@@ -191,6 +225,7 @@ class _Pattern:
         if int(digits, 16) > 0xFF:
             # Envoy compiles for bytes, not for code points.
             raise _BadPatternError(r"only \x00 to \xFF can be written by number")
+        return chr(int(digits, 16))
 
     def char_class(self) -> None:
         self.at += 1
@@ -210,8 +245,8 @@ class _Pattern:
                 if not self.peek():
                     raise _BadPatternError("missing ]")
                 high = self.class_char()
-                if high is not None and high < low:
-                    raise _BadPatternError(f"bad range {low}-{high}")
+                if high is None or high < low:
+                    raise _BadPatternError(f"bad range {low}-{high or 'class'}")
         self.at += 1
 
     def named_class(self) -> None:
@@ -225,11 +260,10 @@ class _Pattern:
         self.at = end + 2
 
     def class_char(self) -> str | None:
-        """One member of a class; None for an escape, whose place in a range is not judged."""
+        """One member of a class; None for an escape that is a class itself."""
         mark = self.peek()
         if mark == "\\":
-            self.escape(in_class=True)
-            return None
+            return self.escape(in_class=True)
         self.at += 1
         return mark
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,6 +12,9 @@ from plait.api.names import is_header_name, is_port
 from plait.api.security import JWTRule, PeerAuthentication, RequestAuthentication
 from plait.api.validate.findings import Findings
 from plait.api.validate.selection import validate_selector, validate_targets
+
+#: Istio: fewer marks than HTTP has.
+_HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
 
 
 def validate_peerauthentication(policy: PeerAuthentication, findings: Findings) -> None:
@@ -66,7 +71,9 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
     seen: set[str] = set()
     for index, out in enumerate(rule.output_claim_to_headers):
         where = f"{path}.outputClaimToHeaders[{index}]"
-        findings.header_name(f"{where}.header", out.header)
+        if not _HEADER.fullmatch(out.header):
+            text = f"{out.header!r} is not the name of a header"
+            findings.error(f"{where}.header", text, fix="letters, digits, - and _", value=out.header)
         if not out.claim:
             findings.error(f"{where}.claim", "a claim is missing", fix="for example sub")
         if out.header and out.header.lower() in seen:

@@ -24,8 +24,8 @@ _PLAIN: Final = frozenset(
         "request.auth.audiences", "request.auth.presenter", "connection.sni", "destination.port", *_ADDRESSES,
     }
 )  # fmt: skip
-_AUTHENTICATED: Final = frozenset({"principals", "requestprincipals", "namespaces", "serviceaccounts"})
-_IDENTITIES: Final = frozenset({"source.namespace", "source.principal", "source.serviceAccount"})
+_AUTHENTICATED: Final = frozenset({"principals", "requestprincipals", "namespaces", "serviceaccounts", "trustdomains"})
+_IDENTITIES: Final = frozenset({"source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain"})
 _MAPS: Final = (
     "request.headers", "request.experimental.inline.headers", "request.auth.claims", "experimental.envoy.filters.",
 )  # fmt: skip
@@ -55,13 +55,13 @@ def validate_authorizationpolicy(policy: AuthorizationPolicy, findings: Findings
     if dry_run is not None:
         _dry_run(dry_run, spec.action, findings)
     if spec.action == "CUSTOM":
-        if spec.rules is None:
+        if not spec.rules:
             findings.error("spec.rules", "CUSTOM without rules never asks anybody", fix="rules: [{}] for everything")
         if spec.provider is None or not spec.provider.name:
             findings.error("spec.provider.name", "CUSTOM needs a provider", fix="the name of an extension provider")
     elif spec.provider is not None:
         findings.error("spec.provider", f"{spec.action} asks no provider", fix="action: CUSTOM, or no provider")
-    if spec.action == "DENY" and spec.rules is None:
+    if spec.action == "DENY" and not spec.rules:
         findings.error("spec.rules", "DENY without rules denies nothing", fix="rules: [{}] for everything")
     for index, rule in enumerate(spec.rules or ()):
         path = f"spec.rules[{index}]"
@@ -227,7 +227,7 @@ def _only_http(rule: Rule) -> bool:
     """Istio: whether a rule names callers or operations, and of these only what HTTP has."""
     sources = [each.source for each in rule.from_ or () if each.source is not None]
     operations = [item.operation for item in rule.to or () if item.operation is not None]
-    http = ("request_principals", "not_request_principals")
+    http = ("request_principals", "not_request_principals", "trust_domains", "not_trust_domains")
     tcp_from = any(getattr(source, name) for source in sources for name in source.__struct_fields__ if name not in http)
     tcp_to = any(operation.ports or operation.not_ports for operation in operations)
     return not tcp_to if operations else bool(sources) and not tcp_from

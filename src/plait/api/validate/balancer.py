@@ -47,9 +47,13 @@ def validate_load_balancer(path: str, balancer: LoadBalancer, findings: Findings
 
 
 def _utilization(path: str, given: BackendUtilization, findings: Findings) -> None:
-    findings.duration(f"{path}.weightStabilizationPeriod", given.weight_stabilization_period, minimum=timedelta())
-    findings.duration(f"{path}.weightExpirationPeriod", given.weight_expiration_period, minimum=timedelta())
-    findings.duration(f"{path}.weightUpdatePeriod", given.weight_update_period, minimum=timedelta(milliseconds=1))
+    findings.duration(
+        f"{path}.weightStabilizationPeriod", given.weight_stabilization_period, minimum=timedelta(), whole=False
+    )
+    findings.duration(
+        f"{path}.weightExpirationPeriod", given.weight_expiration_period, minimum=timedelta(), whole=False
+    )
+    findings.duration(f"{path}.weightUpdatePeriod", given.weight_update_period, whole=False)
     penalty = given.error_utilization_penalty_percent
     findings.integer(f"{path}.errorUtilizationPenaltyPercent", penalty, low=0, high=2**31 - 1)
 
@@ -59,7 +63,7 @@ def _warmup(path: str, balancer: LoadBalancer, findings: Findings) -> None:
         return
     if balancer.consistent_hash is not None or balancer.simple in {"RANDOM", "PASSTHROUGH"}:
         findings.warn(f"{path}.warmup", "has no effect with this load balancer", fix="ROUND_ROBIN or LEAST_REQUEST")
-    findings.duration(f"{path}.warmupDurationSecs", balancer.warmup_duration_secs)
+    findings.duration(f"{path}.warmupDurationSecs", balancer.warmup_duration_secs, whole=False)
     if balancer.warmup_duration_secs is not None:
         fix = f"warmup: {{duration: {balancer.warmup_duration_secs}}}"
         findings.warn(f"{path}.warmupDurationSecs", "is deprecated", fix=fix, value=balancer.warmup_duration_secs)
@@ -125,7 +129,7 @@ def _cookie(path: str, consistent: ConsistentHash, findings: Findings) -> None:
         findings.error(f"{path}.attributes", "an attribute is named twice", fix="each attribute once")
     if not cookie.name or not _is_token(cookie.name):
         findings.error(f"{path}.name", f"{cookie.name!r} is not the name of a cookie", value=cookie.name)
-    findings.duration(f"{path}.ttl", cookie.ttl, minimum=timedelta())
+    findings.duration(f"{path}.ttl", cookie.ttl, minimum=timedelta(), whole=False)
     texts = [("path", cookie.path)]
     for index, attribute in enumerate(cookie.attributes):
         if not attribute.name or not _is_token(attribute.name):

@@ -154,7 +154,7 @@ def _retry_budget(path: str, policy: TrafficPolicy | PortPolicy, findings: Findi
         return
     findings.percent(f"{path}.retryBudget.percent", budget.percent)
     findings.count(f"{path}.retryBudget.minRetryConcurrency", budget.min_retry_concurrency)
-    findings.duration(f"{path}.retryBudget.budgetInterval", budget.budget_interval, minimum=timedelta())
+    findings.duration(f"{path}.retryBudget.budgetInterval", budget.budget_interval, minimum=timedelta(), whole=False)
 
 
 def validate_connection_pool(path: str, pool: ConnectionPool, findings: Findings) -> None:
@@ -190,8 +190,8 @@ def validate_connection_pool(path: str, pool: ConnectionPool, findings: Findings
                 f"{path}.http.useClientProtocol", "h2UpgradePolicy UPGRADE contradicts it", fix="one of them"
             )
         if http.http2_keep_alive is not None:
-            findings.duration(f"{path}.http.http2KeepAlive.interval", http.http2_keep_alive.interval)
-            findings.duration(f"{path}.http.http2KeepAlive.timeout", http.http2_keep_alive.timeout)
+            findings.duration(f"{path}.http.http2KeepAlive.interval", http.http2_keep_alive.interval, whole=False)
+            findings.duration(f"{path}.http.http2KeepAlive.timeout", http.http2_keep_alive.timeout, whole=False)
 
 
 def _outlier_detection(path: str, outlier: OutlierDetection, findings: Findings) -> None:

@@ -45,9 +45,18 @@ class Findings:
             self.error(path, f"{number} is not a port", fix="1 to 65535", value=number)
 
     def duration(
-        self, path: str, text: str | None, *, minimum: timedelta = _SHORTEST, maximum: timedelta | None = None
+        self,
+        path: str,
+        text: str | None,
+        *,
+        minimum: timedelta = _SHORTEST,
+        maximum: timedelta | None = None,
+        whole: bool = True,
     ) -> None:
-        """A duration must be readable and between `minimum` and `maximum`; None is not set."""
+        """A duration must be readable and between `minimum` and `maximum`; None is not set.
+
+        `whole` asks for milliseconds and nothing finer, as Istio does of most.
+        """
         if text is None:
             return
         value = parse_duration(text)
@@ -57,7 +66,7 @@ class Findings:
             self.error(path, f"{text!r} is too short", fix=f"at least {minimum.total_seconds():g}s", value=text)
         elif maximum is not None and value > maximum:
             self.error(path, f"{text!r} is too long", fix=f"at most {maximum.total_seconds():g}s", value=text)
-        elif not is_whole_milliseconds(text):
+        elif whole and not is_whole_milliseconds(text):
             self.error(path, f"{text!r} is not whole milliseconds", fix="for example 1.5s or 20ms", value=text)
 
     def integer(self, path: str, number: int | None, *, low: int, high: int) -> None:

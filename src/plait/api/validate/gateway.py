@@ -82,6 +82,9 @@ def validate_host_entry(path: str, entry: str, findings: Findings, *, sidecar: b
 def _host_part(path: str, host: str, findings: Findings, *, address: bool) -> None:
     """Istio: a full name, or a wildcard for all of its first labels; `address` says that one may stand for a host."""
     if address and is_ip(host):
+        if "." not in host:
+            # Istio: a host has a dot.
+            findings.error(path, f"{host!r} is an IPv6 address, which no host here may be", fix="a name", value=host)
         return
     if not is_wildcard_host(host):
         findings.error(path, f"{host!r} is not a DNS name", fix="a name, *.domain or *", value=host)
@@ -127,7 +130,8 @@ def _port(path: str, port: GatewayPort, bind: str, findings: Findings) -> None:
     else:
         findings.port(f"{path}.number", port.number)
     if port.number in PROXY_PORTS and port.protocol.upper() not in _UNSERVED:
-        findings.error(f"{path}.number", f"{port.number} belongs to the proxy itself", fix="another port")
+        text = f"{port.number} belongs to the proxy itself: nothing is served there"
+        findings.warn(f"{path}.number", text, fix="another port", value=port.number)
     if port.protocol.upper() in _UNSERVED:
         findings.warn(
             f"{path}.protocol", f"no gateway serves {port.protocol}", fix=", ".join(_PROTOCOLS), value=port.protocol

@@ -44,13 +44,24 @@ def validate_headers(path: str, headers: Headers | None, findings: Findings) -> 
                     findings.error(where, f"{name!r} can be set on requests only", fix="request.set")
                 elif authority and kind == "add":
                     findings.warn(where, f"{name!r} is set, since there is one only", fix="request.set", value=name)
-                elif not authority and not is_header_name(name):
-                    findings.error(where, f"{name!r} is not the name of a header", value=name)
+                elif not authority:
+                    _header_name(where, name, findings)
                 if reason := header_format_error(value):
                     findings.error(where, reason, fix="%% for a per cent sign", value=value)
         for index, name in enumerate(operations.remove):
-            if not is_header_name(name) or name.lower() == "host":
-                findings.error(f"{path}.{direction}.remove[{index}]", f"{name!r} cannot be removed", value=name)
+            where = f"{path}.{direction}.remove[{index}]"
+            if name.lower() == "host" or name.startswith(":"):
+                findings.error(where, f"{name!r} cannot be removed", value=name)
+            else:
+                _header_name(where, name, findings)
+
+
+def _header_name(path: str, name: str, findings: Findings) -> None:
+    """Istio and Envoy take almost any name; what HTTP does not know as one is told."""
+    if not name or name.startswith(":") or not is_header_value(name):
+        findings.error(path, f"{name!r} is not the name of a header", fix="for example x-team", value=name)
+    elif not is_header_name(name):
+        findings.warn(path, f"{name!r} is no name of a header in HTTP", fix="letters, digits and -", value=name)
 
 
 def validate_retries(path: str, retries: HTTPRetry, findings: Findings) -> None:

@@ -8,7 +8,8 @@ from typing import Final
 from plait.api.selection import LabelSelector, TargetReference
 from plait.api.validate.findings import Findings
 
-_KEY: Final = re.compile(r"(?:[a-zA-Z0-9](?:[-a-zA-Z0-9.]*[a-zA-Z0-9])?/)?[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?")
+_LABEL: Final = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_KEY: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*/)?[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?")
 _VALUE: Final = re.compile(r"(?:[a-zA-Z0-9](?:[-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?")
 _MAX: Final = 63
 

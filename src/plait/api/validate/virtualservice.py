@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 from plait.api.names import (
-    claim_path,
     host_matches,
+    is_claim,
     is_dns_label,
     is_header_name,
     is_header_value,
@@ -48,8 +49,7 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
     """Add what is wrong with `rule` to `findings`."""
     spec = rule.spec
     findings.export_to("spec.exportTo", spec.export_to)
-    for index, gateway in enumerate(spec.gateways):
-        _gateway(f"spec.gateways[{index}]", gateway, findings)
+    _gateways("spec.gateways", spec.gateways, findings)
     mesh = not spec.gateways or "mesh" in spec.gateways
     if not spec.hosts:
         _delegated(spec, findings)
@@ -77,8 +77,7 @@ def validate_virtualservice(rule: VirtualService, findings: Findings) -> None:
     matches += [(f"spec.tls[{i}].match[{n}]", match.gateways) for i, r in enumerate(spec.tls) for n, match in
                 enumerate(r.match)]  # fmt: skip
     for path, gateways in matches:
-        for number, gateway in enumerate(gateways):
-            _gateway(f"{path}.gateways[{number}]", gateway, findings)
+        _gateways(f"{path}.gateways", gateways, findings)
     matches += [(f"spec.http[{i}].match[{n}]", match.gateways) for i, r in enumerate(spec.http) for n, match in
                 enumerate(r.match)]  # fmt: skip
     _bound(rule, matches, findings)
@@ -154,10 +153,12 @@ def _delegated(spec: VirtualServiceSpec, findings: Findings) -> None:
 
 
 def _overlaps(hosts: tuple[str, ...], findings: Findings) -> None:
-    """Istio: no host of a rule may include another."""
-    for index, host in enumerate(hosts):
-        for other in hosts[:index]:
-            if is_wildcard_host(host) and is_wildcard_host(other) and _overlap(host, other):
+    """Istio: no host of a rule may include another, addresses among them."""
+    valid = (is_wildcard_host, is_ip, is_mesh_sni)
+    named = [(index, host) for index, host in enumerate(hosts) if any(each(host) for each in valid)]
+    for place, (index, host) in enumerate(named):
+        for _, other in named[:place]:
+            if _overlap(host, other):
                 findings.error(
                     f"spec.hosts[{index}]", f"{host!r} and {other!r} overlap", fix="hosts that do not", value=host
                 )
@@ -169,7 +170,16 @@ def _overlap(one: str, other: str) -> bool:
     return host_matches(one, other) or one.lstrip("*").lower() == other.lstrip("*").lower()
 
 
-def _gateway(path: str, name: str, findings: Findings) -> None:
+def _gateways(path: str, names: tuple[str, ...], findings: Findings) -> None:
+    """Istio looks at none after the first name without a namespace, so what is wrong there is told only."""
+    tell = findings.error
+    for index, name in enumerate(names):
+        _gateway(f"{path}[{index}]", name, findings, tell)
+        if "/" not in name:
+            tell = findings.warn
+
+
+def _gateway(path: str, name: str, findings: Findings, tell: Callable[..., None]) -> None:
     namespace, slash, short = name.partition("/")
     if not slash:
         # Istio: a gateway's name without a namespace may be a DNS name, which is the form of old.
@@ -178,9 +188,10 @@ def _gateway(path: str, name: str, findings: Findings) -> None:
             first, second = name.split(".")[:2]
             findings.warn(path, f"{name!r} is the form of old", fix=f"{second}/{first}", value=name)
     else:
-        wrong = not is_dns_label(short) or (namespace != "." and not is_dns_label(namespace))
+        wrong = not is_dns_label(short) or not is_dns_label(namespace)
     if name != "mesh" and wrong:
-        findings.error(path, f"{name!r} does not name a gateway", fix="mesh, NAME or NAMESPACE/NAME", value=name)
+        fix = f"{short}, which is one of this namespace" if namespace == "." else "mesh, NAME or NAMESPACE/NAME"
+        tell(path, f"{name!r} does not name a gateway", fix=fix, value=name)
 
 
 def _by_sni(spec: VirtualServiceSpec) -> bool:
@@ -275,7 +286,7 @@ def _without_effect(path: str, route: HTTPRoute, findings: Findings) -> None:
 
 
 def _by_claims(match: HTTPMatchRequest) -> bool:
-    return any(claim_path(name) for name in (*match.headers, *match.without_headers))
+    return any(is_claim(name) for name in (*match.headers, *match.without_headers))
 
 
 def _mirrors(path: str, route: HTTPRoute, findings: Findings) -> None:
@@ -366,7 +377,7 @@ def _match(path: str, match: HTTPMatchRequest, findings: Findings) -> None:
     for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name, value in headers.items():
             where = f"{path}.{field}[{name}]"
-            if name not in _PSEUDO_HEADERS and not claim_path(name) and not is_header_name(name):
+            if name not in _PSEUDO_HEADERS and not is_claim(name) and not is_header_name(name):
                 findings.error(where, f"{name!r} is not the name of a header", value=name)
             _string_match(where, value, findings, star=field == "withoutHeaders")
     for name, value in match.query_params.items():
@@ -381,5 +392,4 @@ def _match(path: str, match: HTTPMatchRequest, findings: Findings) -> None:
         findings.error(f"{path}.sourceNamespace", f"{match.source_namespace!r} is not a namespace", fix="its name")
     if not is_header_value(match.stat_prefix):
         findings.error(f"{path}.statPrefix", "a line break", value=match.stat_prefix)
-    for index, gateway in enumerate(match.gateways):
-        _gateway(f"{path}.gateways[{index}]", gateway, findings)
+    _gateways(f"{path}.gateways", match.gateways, findings)
