@@ -90,6 +90,8 @@ _LOCAL: Final = {
     "connect_timeout": "1s",
     "eds_cluster_config": {"service_name": LOCAL_CLUSTER, "eds_config": _SOURCE},
 }
+#: Of clients, at one proxy at a time.
+_MAX_CONNECTIONS: Final = 100_000
 _PLACE: Final = ("region", "zone", "sub_zone")
 
 
@@ -102,11 +104,10 @@ class BootstrapConfig:
     """What the bootstrap needs beside the node.
 
     `token` is the pod's service account token, sent as `authorization: Bearer` on the ADS stream; it is left out of
-    `repr`. `discovery_address` is HOST:PORT. `service_cluster` becomes node.cluster, by default the pod's label `app`
-    and its namespace. `proxy_config` is Istio's ProxyConfig as shown in the node's metadata. `annotations` are the
-    pod's: those named `sidecar.istio.io/statsInclusion*` widen the kept statistics. With a `mark` Envoy sets it on all
-    its connections, for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy
-    itself, in place of those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
+    `repr`. `discovery_address` is HOST:PORT. `annotations` are the pod's: those named
+    `sidecar.istio.io/statsInclusion*` widen the kept statistics. With a `mark` Envoy sets it on all its connections,
+    for capture rules that tell them by it. `resolver` is a DNS server (ADDRESS:PORT) for Envoy itself, in place of
+    those of the pod. `locality` is where the proxy runs, as Envoy compares it with endpoints'.
     `registers_with` is the WorkloadGroup of a program in no pod, whose proxy has its WorkloadEntry made by coming.
     `certificates`: an agent gives it a certificate of the mesh, on a socket at Istio's place. A proxy without an agent
     knows istiod by `roots` (PEM); one without either speaks plain text, as all do to port 15010 (Istio's rule).
@@ -117,13 +118,10 @@ class BootstrapConfig:
     admin_port: int = 15000
     cluster_id: str = "Kubernetes"
     mesh_id: str = "cluster.local"
-    service_cluster: str | None = None
     node_name: str = "plait"
     workload_name: str | None = None
     owner: str | None = None
     annotations: Mapping[str, str] = field(default_factory=_no_config)
-    proxy_config: Mapping[str, Any] = field(default_factory=_no_config)
-    max_connections: int = 100_000
     mark: int | None = None
     resolver: str | None = None
     locality: Locality = NOWHERE
@@ -175,7 +173,7 @@ def bootstrap(node: ProxyNode, *, config: BootstrapConfig) -> dict[str, Any]:
                     "typed_config": {
                         "@type": _TYPE
                         + "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": config.max_connections,
+                        "max_active_downstream_connections": _MAX_CONNECTIONS,
                     },
                 }
             ]
@@ -228,23 +226,22 @@ def _node(node: ProxyNode, config: BootstrapConfig) -> dict[str, Any]:
         "PROXY_CONFIG": {
             "discoveryAddress": config.discovery_address,
             "proxyAdminPort": config.admin_port,
-            "serviceCluster": _service_cluster(node, config),
+            "serviceCluster": _service_cluster(node),
             "concurrency": 1,
-            **config.proxy_config,
         },
     }
     return {
         "id": node.id,
-        "cluster": _service_cluster(node, config),
+        "cluster": _service_cluster(node),
         "locality": {name: part for name, part in zip(_PLACE, config.locality, strict=True) if part},
         "metadata": {key: value for key, value in metadata.items() if value is not None},
     }
 
 
-def _service_cluster(node: ProxyNode, config: BootstrapConfig) -> str:
+def _service_cluster(node: ProxyNode) -> str:
     labels = dict(node.labels)
     app = labels.get("app") or labels.get("service.istio.io/canonical-name") or node.pod
-    return config.service_cluster or f"{app}.{node.namespace}"
+    return f"{app}.{node.namespace}"
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

@@ -28,7 +28,6 @@ class Body:
     """A decoded body; `repeated` are paths of keys its text gave twice."""
 
     value: Any
-    media: str
     repeated: tuple[str, ...] = ()
 
 
@@ -47,16 +46,16 @@ async def read_body(request: web.Request, schemas: Schemas) -> Body:
     raw = await read_raw(request)
     media = media_type(request)
     if not raw:
-        return Body(value=None, media=media)
+        return Body(value=None)
     if media == PROTOBUF:
         try:
-            return Body(value=schemas.decode_protobuf(raw), media=media)
+            return Body(value=schemas.decode_protobuf(raw))
         except ProtobufError as problem:
             raise bad_request(f"unable to decode the protobuf body: {problem}") from None
     if media in _YAML:
-        return Body(value=decode_yaml(raw), media=media)
+        return Body(value=decode_yaml(raw))
     if media in _JSON:
-        return Body(value=decode_json(raw), media=media, repeated=duplicate_keys(raw))
+        return Body(value=decode_json(raw), repeated=duplicate_keys(raw))
     raise unsupported_media(media, ["application/json", "application/yaml", PROTOBUF])
 
 
