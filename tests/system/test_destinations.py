@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
+from tests.serving import served
 
 from .conftest import Mesh, until
 
@@ -150,17 +150,11 @@ def text_of(kind: str, spec: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def running(outer: Mesh) -> Iterator[Fleet]:
-    with ExitStack() as stack:
-        endpoints = {name: stack.enter_context(Endpoint(name)) for name in ENDPOINTS}
-        threads = [threading.Thread(target=endpoint.serve_forever) for endpoint in endpoints.values()]
-        for thread in threads:
-            thread.start()
+    endpoints = {name: Endpoint(name) for name in ENDPOINTS}
+    with served(*endpoints.values()):
         outer.kubectl("apply", "-f", "-", given=text_of("ServiceEntry", entry(endpoints)))
         yield Fleet(outer, endpoints)
         outer.kubectl("-n", "shop", "delete", "serviceentry", "fleet")
-        for endpoint, thread in zip(endpoints.values(), threads, strict=True):
-            endpoint.shutdown()
-            thread.join()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import http.server
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plait.proxy.envoy import find_envoy
+from tests.serving import served
 
 from .conftest import BIN, Mesh, until
 
@@ -148,12 +148,9 @@ class Hello(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def host_program() -> Iterator[int]:
     """A program of the machine, in no pod; its port on loopback."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving.server_port
-        serving.shutdown()
-        thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    with served(server):
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")

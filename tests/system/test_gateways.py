@@ -7,7 +7,6 @@ import http.server
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from cryptography import x509
 
 from tests.certificates import Authority, Pair
+from tests.serving import served, with_tls
 
 from .conftest import Mesh, until
 
@@ -205,15 +205,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def outside(authority: Authority) -> Iterator[tuple[int, Pair]]:
     """An HTTPS server of this machine, outside of the mesh; its port and certificate."""
     pair = authority.pair("outside.example")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Outside) as serving:
-        serving.socket = context.wrap_socket(serving.socket, server_side=True)
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving.server_port, pair
-        serving.shutdown()
-        thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Outside)
+    with_tls(server, pair.certificate, pair.key)
+    with served(server):
+        yield server.server_port, pair
 
 
 @pytest.fixture(scope="module")

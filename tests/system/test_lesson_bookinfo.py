@@ -7,8 +7,6 @@ import http.client
 import http.server
 import json
 import re
-import ssl
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
+from tests.serving import served, with_tls
 
 from .conftest import LESSONS, Mesh, until
 
@@ -276,15 +275,10 @@ class Books(http.server.BaseHTTPRequestHandler):
 def outside(authority: Authority) -> Iterator[int]:
     """An HTTPS server of this machine with the certificate of the outside service; its port."""
     pair = authority.pair("www.googleapis.com")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Books) as serving:
-        serving.socket = context.wrap_socket(serving.socket, server_side=True)
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving.server_port
-        serving.shutdown()
-        thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Books)
+    with_tls(server, pair.certificate, pair.key)
+    with served(server):
+        yield server.server_port
 
 
 def test_a_service_outside_is_called_and_the_proxy_begins_tls(

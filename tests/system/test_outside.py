@@ -9,10 +9,11 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 
 import pytest
+
+from tests.serving import served
 
 from .conftest import Mesh, until
 from .programs import SERVER
@@ -42,12 +43,9 @@ def own_address() -> str | None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[int]:
     """An HTTP server of this machine, on all its addresses; its port."""
-    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Hello) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
-        thread.start()
-        yield serving.server_port
-        serving.shutdown()
-        thread.join()
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), Hello)
+    with served(server):
+        yield server.server_port
 
 
 @pytest.fixture(scope="module")

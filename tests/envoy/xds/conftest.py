@@ -37,6 +37,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsConte
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from google.protobuf.json_format import MessageToDict, MessageToJson
 from tests.envoy.xds.agents import GREETING, Agents
+from tests.serving import served
 
 from plait.mesh.config import MeshConfig
 from plait.mesh.locality import of_labels
@@ -334,13 +335,10 @@ def application() -> Iterator[dict[str, int]]:
                 connection.sendall(GREETING)
                 connection.recv(1)
 
-    threads = [threading.Thread(target=web.serve_forever), threading.Thread(target=greet)]
-    for thread in threads:
-        thread.start()
-    yield {"http": web.server_port, "tcp": first.getsockname()[1]}
-    web.shutdown()
-    web.server_close()
+    greeting = threading.Thread(target=greet)
+    greeting.start()
+    with served(web):
+        yield {"http": web.server_port, "tcp": first.getsockname()[1]}
     first.shutdown(socket.SHUT_RDWR)
     first.close()
-    for thread in threads:
-        thread.join(timeout=60)
+    greeting.join(timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests.envoy.xds.objects import endpoint, istio, pod, service
+from tests.serving import served
 
 pytestmark = pytest.mark.envoy
 
@@ -26,15 +26,8 @@ pytestmark = pytest.mark.envoy
 def versions() -> Iterator[dict[str, int]]:
     """Two applications on loopback: version -> port. They answer `version path host`."""
     servers = {name: ThreadingHTTPServer(("127.0.0.1", 0), application(name)) for name in ("v1", "v2")}
-    threads = [threading.Thread(target=server.serve_forever) for server in servers.values()]
-    for thread in threads:
-        thread.start()
-    yield {name: server.server_port for name, server in servers.items()}
-    for server in servers.values():
-        server.shutdown()
-        server.server_close()
-    for thread in threads:
-        thread.join()
+    with served(*servers.values()):
+        yield {name: server.server_port for name, server in servers.items()}
 
 
 def application(version: str) -> type[BaseHTTPRequestHandler]:

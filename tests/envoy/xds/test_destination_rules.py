@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.envoy.xds.objects import destination_rule, endpoint, istio, pod, service
+from tests.serving import served
 
 pytestmark = pytest.mark.envoy
 
@@ -67,20 +68,12 @@ class Application:
 @contextmanager
 def serving(*names: str, context: ssl.SSLContext | None = None) -> Iterator[list[Application]]:
     made = [Application(name, context) for name in names]
-    threads = [
-        threading.Thread(target=each.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True) for each in made
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield made
-    finally:
-        for each in made:
-            each.go.set()
-            each.server.shutdown()
-            each.server.server_close()
-        for thread in threads:
-            thread.join()
+    with served(*(each.server for each in made)):
+        try:
+            yield made
+        finally:
+            for each in made:
+                each.go.set()
 
 
 def world(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from tests.serving import served
 
 pytestmark = pytest.mark.envoy
 LISTENER = "0.0.0.0_80"
@@ -43,12 +44,9 @@ class Application(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def application() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Application) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    with served(server):
         yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 WORLD = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.envoy.xds.objects import destination_rule, endpoint, service
+from tests.serving import served
 
 pytestmark = pytest.mark.envoy
 NAMES = ("a", "b", "c", "d")
@@ -34,14 +34,8 @@ def serving(name: str) -> Iterator[int]:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Application)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with served(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import base64
 import hmac
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.envoy.xds.objects import endpoint, istio, service
+from tests.serving import served, with_tls
 
 pytestmark = pytest.mark.envoy
 
@@ -81,7 +82,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def application(authority: Authority) -> Iterator[Callable[[str, bool], int]]:
     """application(name, tls) -> the port of a server that says its name and the headers it got."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
     def start(name: str, tls: bool) -> int:
         class Handler(BaseHTTPRequestHandler):
@@ -98,19 +98,12 @@ def application(authority: Authority) -> Iterator[Callable[[str, bool], int]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(authority.path("server.pem"), authority.path("server-key.pem"))
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
+            with_tls(server, authority.path("server.pem"), authority.path("server-key.pem"))
+        stack.enter_context(served(server))
         return int(server.server_port)
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with ExitStack() as stack:
+        yield start
 
 
 def serving(name: str, port: int, target: int, port_name: str) -> list[dict[str, Any]]:

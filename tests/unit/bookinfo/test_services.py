@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from tests.serving import served
 
 from bookinfo import web
 from bookinfo.details import Details
@@ -31,18 +32,14 @@ def value(reply: web.Reply) -> Any:
 @pytest.fixture
 def run() -> Iterator[Run]:
     """Serves on a free port of loopback; returns the port."""
-    servers: list[web.Server] = []
 
     def start(service: web.Service) -> str:
         server = web.Server(service, 0)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        stack.enter_context(served(server))
         return str(server.server_port)
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield start
 
 
 def place(name: str, port: str) -> dict[str, str]:

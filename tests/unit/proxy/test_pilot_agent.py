@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.serving import served
 
 from plait.proxy.pilot_agent import main
 
@@ -36,12 +36,8 @@ class Admin(BaseHTTPRequestHandler):
 def admin() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Admin)
     server.ready = [503, 503, 200]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(server):
+        yield server
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "stats?filter=over"), ("post", "/logging?level=debug")])
