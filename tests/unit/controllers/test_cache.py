@@ -62,12 +62,14 @@ def test_an_own_write_is_unconfirmed_until_a_watch_tells_of_it(cache):
     cache.on_unconfirmed = lambda _, ref: expected.append(ref)
     cache.learn(POD, pod(5))
     assert expected == [REF]
-    assert cache.is_unconfirmed(POD, REF)
-    cache.confirm(POD, REF, None)
+    assert cache.unconfirmed(POD, REF) == "u1"
+    cache.lost(POD, REF, "u1")
     assert cache.get(POD, REF) is None
     cache.learn(POD, pod(6))
     cache.apply(batch(pod(6)))
-    assert not cache.is_unconfirmed(POD, REF)
+    assert cache.unconfirmed(POD, REF) is None
+    cache.lost(POD, REF, "u1")
+    assert cache.get(POD, REF), "a watch has told of it meanwhile"
 
 
 def test_pods_are_found_by_all_of_their_labels_as_they_are_now(cache):

@@ -6,7 +6,7 @@ another. So the answer to each own write goes into the cache at once, and rules 
 - an object is replaced only by one with a higher resourceVersion (one counter for all writes of the machine's API);
 - an object we saw deleted stays deleted, however many older states of it are still on their way;
 - the answer to a write is dropped if the watch told of the object's deletion while that answer was under way;
-- an object that the cache owes to a write alone and that no watch confirms is asked for again (`Unconfirmed`).
+- an object that the cache owes to a write alone is asked for again until a watch confirms it, or it is gone (`confirm`).
 
 Objects in the cache are shared: nobody changes them.
 """
@@ -170,17 +170,17 @@ class Cache:
         self._buried[kind, ref] = uid
         self._set(kind, ref, None)
 
-    def is_unconfirmed(self, kind: Kind, ref: Ref) -> bool:
-        """Whether only an own write, and no watch yet, told of the object."""
-        return (kind, ref) in self._unconfirmed
+    def unconfirmed(self, kind: Kind, ref: Ref) -> str | None:
+        """The uid of the object if only an own write, and no watch yet, told of it."""
+        return self._unconfirmed.get((kind, ref))
 
-    def confirm(self, kind: Kind, ref: Ref, obj: Object | None) -> None:
-        """The result of asking for an unconfirmed object."""
-        uid = self._unconfirmed.pop((kind, ref), None)
+    def lost(self, kind: Kind, ref: Ref, uid: str) -> None:
+        """The unconfirmed object with this uid is no more; nothing, if a watch has told of the name meanwhile."""
+        if self._unconfirmed.get((kind, ref)) != uid:
+            return
+        del self._unconfirmed[kind, ref]
         known = self._objects[kind].get(ref)
-        if obj is not None:
-            self._put(kind, ref, obj)
-        elif known is not None and known["metadata"]["uid"] == uid:
+        if known is not None and known["metadata"]["uid"] == uid:
             self._set(kind, ref, None)
 
     def _put(self, kind: Kind, ref: Ref, obj: Object) -> None:

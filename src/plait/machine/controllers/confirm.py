@@ -1,6 +1,8 @@
 """Objects that the cache knows from an own write alone, and that no watch confirmed in time, are asked for again.
 
-It takes a write, a lost watch and a deletion in one moment for such an object to stay for ever; then this removes it.
+It takes a write, a lost watch and a deletion before the next list for such an object to stay for ever: no watch ever
+tells of the end of what it never told of. So it is asked for until a watch tells of it, however long that takes, or it
+is gone.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ class Confirmer(WritingController):
     async def reconcile(self, key: tuple[Kind, Ref]) -> float | None:
         """Ask for it, unless a watch has told of it meanwhile."""
         kind, ref = key
-        if not self._cache.is_unconfirmed(kind, ref):
+        uid = self._cache.unconfirmed(kind, ref)
+        if uid is None:
             return None
         try:
-            found = await self._writes.api.get(kind, ref.name, ref.namespace or None)
+            await self._writes.fetch(kind, ref.name, ref.namespace or None)
         except NotFound:
-            self._cache.confirm(kind, ref, None)
-        else:
-            self._cache.confirm(kind, ref, found)
-        return None
+            self._cache.lost(kind, ref, uid)
+            return None
+        return self._patience

@@ -66,7 +66,7 @@ class Writes:
         self.api = api
         self._cache = cache
 
-    async def fetch(self, kind: Kind, name: str, namespace: str) -> Object:
+    async def fetch(self, kind: Kind, name: str, namespace: str | None) -> Object:
         """Read past the cache, into it; raises NotFound."""
         with self._cache.writing(kind) as flight:
             found = await self.api.get(kind, name, namespace)
