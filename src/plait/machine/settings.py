@@ -1,6 +1,6 @@
 """What every process of the one-machine cluster is told: one frozen value, read once from a file.
 
-The launcher writes it, init places it at `MachineSettings.FILE` inside the node namespace, each process reads it in
+The launcher writes it, init places it in `RUN` inside the node namespace, each process reads it in
 `plait.app` and passes on the fields a part needs.
 """
 
