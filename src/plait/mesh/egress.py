@@ -18,7 +18,7 @@ from plait.api.sidecar import EgressListener, Sidecar
 from plait.mesh.scope import Scope
 from plait.snapshot.hosts import complete_host, host_matches, is_wildcard
 from plait.snapshot.indexes import MESH
-from plait.snapshot.keys import HostPort, RuleEntry
+from plait.snapshot.keys import Alias, HostPort, RuleEntry
 from plait.snapshot.owners import undisputed
 from plait.snapshot.reader import Reader
 from plait.snapshot.visibility import EVERYBODY
@@ -101,6 +101,25 @@ def _imports_rule(wanted: Import, entry: RuleEntry) -> bool:
     if wanted.namespace not in {EVERYBODY, entry.namespace}:
         return False
     return any(host_matches(wanted.host, host) or host_matches(host, wanted.host) for host in entry.hosts)
+
+
+def scope_aliases(reader: Reader, scope: Scope) -> tuple[tuple[Alias, str], ...]:
+    """The ExternalNames that a scope imports, each with the host it means.
+
+    Istio: they are other names of that host, imported from where that is.
+    """
+    found = tuple((alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace))
+    if scope.sidecar is None or not found:
+        return found
+    wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
+    return tuple(
+        (alias, meant)
+        for alias, meant in found
+        if (service := reader.host(meant, viewer=scope.namespace)) is not None
+        and any(
+            item.namespace in {EVERYBODY, service.namespace} and host_matches(item.host, alias.host) for item in wanted
+        )
+    )
 
 
 def targets(reader: Reader, rules: Iterable[RuleEntry]) -> frozenset[tuple[str, int]]:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from itertools import product
+from typing import Final
 
 from plait.api.meta import ObjectKey
 from plait.api.virtualservice import L4Match, RouteDestination, VirtualService
 from plait.mesh.origin import Origin
 from plait.mesh.routes import ClusterRef, RouteContext, applies_to_caller, destination_cluster
 from plait.snapshot.reader import Reader
+
+_EVERYWHERE: Final = {"0.0.0.0/0", "::/0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,8 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
             way = TCPWay(
                 destinations=destinations,
                 origin=Origin(key, f"spec.tcp[{index}]"),
-                subnets=() if context.at_gateway else tuple(sorted(set(match.destination_subnets))),
-                sources=(match.source_subnet,) if match.source_subnet and not context.at_gateway else (),
+                subnets=() if context.at_gateway else subnets(match.destination_subnets),
+                sources=() if context.at_gateway else subnets(filter(None, (match.source_subnet,))),
             )
             result.setdefault((way.subnets, way.sources), way)
             if way.takes_all:
@@ -66,19 +71,30 @@ def tcp_ways(reader: Reader, key: ObjectKey, rule: VirtualService, context: Rout
 def distinct(ways: Iterable[TCPWay]) -> tuple[TCPWay, ...]:
     """`ways` up to the first that takes every connection, each condition once: the first holds, as a proxy refuses two.
 
-    Of names that a way before it has for the same addresses a way keeps the others.
+    Of names that a way before it has for the same addresses a way keeps the others, else of the addresses.
     """
     result: list[TCPWay] = []
-    taken: set[tuple[str, tuple[str, ...], tuple[str, ...]]] = set()
+    taken: set[tuple[str, str, str]] = set()
     for way in ways:
-        left = tuple(name for name in way.names or ("",) if (name, way.subnets, way.sources) not in taken)
-        if not left:
+        names, nets, sources = (each or ("",) for each in (way.names, way.subnets, way.sources))
+        left = tuple(name for name in names if taken.isdisjoint(product((name,), nets, sources)))
+        kept = nets if left else tuple(net for net in nets if taken.isdisjoint(product(names, (net,), sources)))
+        if not kept:
             continue
-        taken.update((name, way.subnets, way.sources) for name in left)
-        result.append(way if len(left) == len(way.names or ("",)) else replace(way, names=left))
+        left = left or names
+        taken.update(product(left, kept, sources))
+        whole = (left, kept) == (names, nets)
+        rest = replace(way, names=left if way.names else (), subnets=kept if way.subnets else ())
+        result.append(way if whole else rest)
         if way.takes_all:
             break
     return tuple(result)
+
+
+def subnets(written: Iterable[str]) -> tuple[str, ...]:
+    """Ranges of addresses, each once and in one form; none: every address is in one of them."""
+    found = {str(ip_network(text, strict=False)) for text in written}
+    return () if found & _EVERYWHERE else tuple(sorted(found))
 
 
 def weighted(

@@ -9,7 +9,7 @@ from plait.api.names import within_label
 from plait.api.virtualservice import L4Match, TLSMatch, VirtualService
 from plait.mesh.origin import Origin
 from plait.mesh.routes import RouteContext, applies_to_caller
-from plait.mesh.tcp_routes import TCPWay, weighted
+from plait.mesh.tcp_routes import TCPWay, subnets, weighted
 from plait.snapshot.hosts import narrower
 from plait.snapshot.reader import Reader
 
@@ -41,7 +41,7 @@ def tls_ways(
                 destinations=destinations,
                 origin=Origin(key, f"spec.tls[{index}]"),
                 names=() if "*" in common else tuple(sorted(common)),
-                subnets=() if context.at_gateway else tuple(sorted(set(match.destination_subnets))),
+                subnets=() if context.at_gateway else subnets(match.destination_subnets),
             )
             result.append(way)
     return tuple(result)

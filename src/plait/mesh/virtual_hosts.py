@@ -48,15 +48,20 @@ def _is_local(port: HostPort, namespace: str, domain: str) -> bool:
     return port.host.partition(".")[2] == f"{namespace}.svc.{domain}"
 
 
+def _pods_have_names(port: HostPort) -> bool:
+    return port.headless and port.kind == SERVICE
+
+
 @lru_cache(maxsize=16384)
-def service_domains(host: str, addresses: tuple[str, ...], domain: str, local: bool, headless: bool) -> tuple[str, ...]:
+def service_domains(host: str, addresses: tuple[str, ...], domain: str, local: bool, pods: bool) -> tuple[str, ...]:
     """The full name of a Service and the others that callers may use, those of its own namespace (`local`) one more.
+    `pods`: each pod has a name of its own under them.
 
     Remembered: they are the same for every port and every view.
     """
     names = [*short_forms(host, domain, local=local)]
     names += [f"[{address}]" if ":" in address else address for address in addresses if "/" not in address]
-    if headless:
+    if pods:
         # A pod of a headless Service is called by a name of its own in front.
         names += [f"*.{name}" for name in (host, *names)]
     return (host, *names)
@@ -72,7 +77,7 @@ def _each(ports: tuple[HostPort, ...], make: Callable[[HostPort], HostClaim]) ->
 def _claim(port: HostPort, rules: MeshRules, namespace: str, domain: str) -> HostClaim:
     """The virtual host of a port that shares no name with others, where no rule is for hosts by a wildcard."""
     local = _is_local(port, namespace, domain)
-    domains = service_domains(port.host, port.addresses, domain, local, port.headless)
+    domains = service_domains(port.host, port.addresses, domain, local, _pods_have_names(port))
     viewer = namespace if port.kind != SERVICE and port.namespace == namespace else ""
     return HostClaim(port.host, domains, rules.exact.get(port.host, ()), viewer)
 
@@ -99,7 +104,9 @@ def claims(
             # Nearly always: nobody wants what another has.
             return found
     domains = {
-        port.host: service_domains(port.host, port.addresses, domain, _is_local(port, namespace, domain), port.headless)
+        port.host: service_domains(
+            port.host, port.addresses, domain, _is_local(port, namespace, domain), _pods_have_names(port)
+        )
         for port in ports
     }
     others = [host for host in foreign if host not in domains]
@@ -110,7 +117,7 @@ def claims(
             kept = tuple(dict.fromkeys(name for name in names[1:] if name not in taken))
             taken.update(kept)
             domains[host] = (host, *kept)
-    domains.update((host, (host,)) for host in others)
+    domains.update((host, (f"[{host}]" if ":" in host else host,)) for host in others)
     for alias, meant in aliases:
         # A rule for the other name itself takes it.
         target = alias.host if alias.host in domains else meant

@@ -35,19 +35,23 @@ def service_entry(entry: ServiceEntry, default: tuple[str, ...], result: Contrib
     resolution = _RESOLUTIONS[spec.resolution]
     known = {port.number: (protocol_named(port.protocol, port.number), port.name) for port in reversed(spec.ports)}
     ports = tuple((n, *known[n]) for n in dict.fromkeys(p.number for p in spec.ports) if known[n][0] != Protocol.UDP)
+    # Istio: callers of what is selected know its addresses, as those of a headless Service do.
+    selects = spec.workload_selector is not None and bool(spec.workload_selector.labels)
+    headless = selects and resolution is Resolution.NONE
     for name in dict.fromkeys(host.lower() for host in spec.hosts):
+        addresses = host_addresses(entry, name)
         facts = keys.ServiceHost(
             meta.namespace,
             meta.name,
             ports,
-            headless=False,
+            headless=headless and not addresses,
             kind=keys.SERVICE_ENTRY,
             resolution=resolution,
             external=spec.location == "MESH_EXTERNAL",
             entries=(meta.name,),
         )
         place = (1, meta.creation_timestamp, meta.namespace, meta.name, tuple(sorted(visible)))
-        provide(name, keys.HostProvider(*place, facts, host_addresses(entry, name)), result)
+        provide(name, keys.HostProvider(*place, facts, addresses), result)
     if spec.workload_selector is not None and spec.workload_selector.labels:
         label, value = min(spec.workload_selector.labels.items())
         result.members.add((keys.entries_selecting(meta.namespace, label, value), meta.name))

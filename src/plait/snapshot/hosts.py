@@ -13,10 +13,14 @@ def service_host(name: str, namespace: str, domain: str) -> str:
 def complete_host(host: str, namespace: str, domain: str) -> str:
     """`host` as written in an object of `namespace`, in full and in lower case.
 
-    Istio completes only names without a dot: `reviews.default` is taken as it stands.
+    Istio completes only names without a dot: `reviews.default` is taken as it stands, an address too.
     """
     host = host.lower().removesuffix(".")
-    return host if "." in host or host.startswith("*") or not host else service_host(host, namespace, domain)
+    return (
+        host
+        if "." in host or ":" in host or host.startswith("*") or not host
+        else service_host(host, namespace, domain)
+    )
 
 
 def is_wildcard(host: str) -> bool:

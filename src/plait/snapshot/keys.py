@@ -42,7 +42,8 @@ SERVICE, SERVICE_ENTRY = "Service", "ServiceEntry"
 class HostPort(NamedTuple):
     """Member of `ports`: one port of one host, with all that listing needs.
 
-    `service` names the object behind it, of kind `kind`. Without `addresses` (and not headless) it has none of its own.
+    `service` names the object behind it, of kind `kind`. Without `addresses` (and not headless) it has none of its own;
+    a headless one is called at those of its endpoints.
     """
 
     host: str

@@ -179,16 +179,16 @@ def connections_to(listener: Listener, to: Connections, unknown: str) -> None:
 
 
 def sniffing_listener(to: Connections, *, routes: str, detection_timeout: timedelta) -> Listener:
-    """One service whose protocol nobody declared: HTTP gets routes, anything else is passed on as bytes."""
+    """One service whose protocol nobody declared: HTTP gets routes, anything else is passed on as bytes.
+
+    Istio: HTTP to addresses that a rule of connections is for is passed on as that says, as addresses are looked at
+    before the protocol.
+    """
     listener = unbound(to.address, to.port)
     *narrow, rest = bytes_of_unknown(to)
-    # Addresses are looked at before the protocol, so a range that has a chain needs one for HTTP too.
-    for subnets in dict.fromkeys(((), *(way.subnets for way, _ in to.ways))):
-        http = http_chain(listener.name, routes, to.manners)
-        http.metadata.CopyFrom(origin_metadata(to.origin))
-        http.filter_chain_match.prefix_ranges.extend(address_range(text) for text in subnets)
-        listener.filter_chains.append(http)
-    listener.filter_chains.extend(narrow)
+    http = http_chain(listener.name, routes, to.manners)
+    http.metadata.CopyFrom(origin_metadata(to.origin))
+    listener.filter_chains.extend((http, *narrow))
     listener.default_filter_chain.CopyFrom(rest)
     sniff(listener, detection_timeout)
     return listener

@@ -95,7 +95,7 @@ def secure_gateway_routes(port: int, port_name: str, gateway: str, namespace: st
 
 def virtual_host(host: str, port: int) -> str:
     """A service's or a rule's host on a port."""
-    return f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def blackhole_host(port: int) -> str:

@@ -1,16 +1,20 @@
 """`0.0.0.0_PORT`: HTTP services of a port beside services that have no address to tell them by.
 
-Istio's rules. HTTP goes by the port's routes, that of services whose protocol nobody declared too. A TLS service is
+Istio's rules. HTTP goes by the port's routes, that of services whose protocol nobody declared too; in their ranges of
+addresses all is bytes. A TLS service is
 told by the name that clients ask for (SNI), a range of addresses by the address; of other services without an address
 the first takes every connection. What is left goes on as unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
+from typing import Final
 
-from envoy.config.listener.v3.listener_components_pb2 import FilterChain
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
 
 from plait.api.names import within_label
@@ -34,7 +38,7 @@ from plait.xds.resolving import resolve_what_is_asked_for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedService:
-    """One service without an address.
+    """One service without an address; `aliases` are further names of its host.
 
     `bytes`: it takes connections that are no HTTP. `dynamic`: whatever name was asked for is resolved.
     """
@@ -43,26 +47,55 @@ class SharedService:
     protocol: Protocol
     ranges: tuple[str, ...]
     to: Connections
+    aliases: tuple[str, ...] = ()
     bytes: bool = True
     dynamic: bool = False
 
 
 class _Chains:
-    """Filter chains, each match once: the first holds, since a proxy refuses a listener with two alike."""
+    """Filter chains, each condition once: the first holds, since a proxy refuses a listener with two alike."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.rest: FilterChain | None = None
-        self._seen: set[bytes] = set()
+        self._taken: set[tuple[bytes, str, tuple[str, int]]] = set()
 
     def add(self, chain: FilterChain) -> None:
-        match = chain.filter_chain_match.SerializeToString(deterministic=True)
-        if not match:
+        """Add a chain for what is left of its names and addresses, if anything is."""
+        match = chain.filter_chain_match
+        if not match.ByteSize():
             # Without conditions it is the chain of last resort.
             self.rest = self.rest or chain
-        elif match not in self._seen:
-            self._seen.add(match)
-            self.listener.filter_chains.append(chain)
+            return
+        other = FilterChainMatch()
+        other.CopyFrom(match)
+        other.ClearField("server_names")
+        other.ClearField("prefix_ranges")
+        more = other.SerializeToString(deterministic=True)
+        asked = list(match.server_names) or [""]
+        places = {(each.address_prefix, each.prefix_len.value): each for each in match.prefix_ranges} or {_ANY: None}
+
+        def free(names: Iterable[str], where: Iterable[tuple[str, int]]) -> bool:
+            return self._taken.isdisjoint(product((more,), names, where))
+
+        names_left = [name for name in asked if free((name,), places)]
+        places_left = places if names_left else {at: each for at, each in places.items() if free(asked, (at,))}
+        if not places_left:
+            return
+        names_left = names_left or asked
+        self._taken.update(product((more,), names_left, places_left))
+        if match.server_names and names_left != asked:
+            del match.server_names[:]
+            match.server_names.extend(names_left)
+        if match.prefix_ranges and len(places_left) < len(match.prefix_ranges):
+            kept = [each for each in places_left.values() if each is not None]
+            del match.prefix_ranges[:]
+            match.prefix_ranges.extend(kept)
+        self.listener.filter_chains.append(chain)
+
+
+#: Instead of a range: every address.
+_ANY: Final = ("", 0)
 
 
 def shared_listener(
@@ -85,7 +118,7 @@ def shared_listener(
             resolve_what_is_asked_for(chain, port, mesh)
         chains.add(chain)
     for service in services:
-        _add(chains, service, mesh, manners)
+        _add(chains, service, mesh)
     listener.default_filter_chain.CopyFrom(chains.rest or rest_chain(unknown, manners))
     # A listener without chains is refused: what is left over can be the only one.
     if not listener.filter_chains:
@@ -99,14 +132,7 @@ def shared_listener(
     return listener
 
 
-def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Manners) -> None:
-    if service.protocol is Protocol.AUTO and service.ranges:
-        # Addresses are looked at before the protocol, so a range that has a chain needs one for HTTP too.
-        chain = http_chain(chains.listener.name, names.sidecar_routes(service.to.port), manners)
-        chain.filter_chain_match.prefix_ranges.extend(address_range(text) for text in service.ranges)
-        if service.dynamic:
-            resolve_what_is_asked_for(chain, service.to.port, mesh)
-        chains.add(chain)
+def _add(chains: _Chains, service: SharedService, mesh: MeshConfig) -> None:
     if not service.bytes:
         return
     for chain in bytes_of_unknown(service.to) if service.protocol is Protocol.AUTO else tcp_chains(service.to):
@@ -116,7 +142,7 @@ def _add(chains: _Chains, service: SharedService, mesh: MeshConfig, manners: Man
                 # Envoy would refuse the listener of all services on the port.
                 continue
             # `*` is every name, though only of clients that ask for one.
-            match.server_names.extend([service.host] if service.host != "*" else [])
+            match.server_names.extend([service.host, *service.aliases] if service.host != "*" else [])
             match.transport_protocol = "" if match.server_names else "tls"
         if not match.prefix_ranges:
             match.prefix_ranges.extend(address_range(text) for text in service.ranges)

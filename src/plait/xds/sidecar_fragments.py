@@ -22,6 +22,7 @@ from plait.mesh.egress import (
     own_listeners,
     private_ports,
     routed_ports,
+    scope_aliases,
     scope_ports,
     scope_rules,
     targets,
@@ -30,7 +31,7 @@ from plait.mesh.rules import MeshRules, mesh_rules
 from plait.mesh.scope import Scope
 from plait.mesh.unknown import UnknownPolicy, unknown_policy
 from plait.mesh.virtual_hosts import foreign_hosts
-from plait.snapshot.keys import HostPort, Labels, Resolution, RuleEntry
+from plait.snapshot.keys import Alias, HostPort, Labels, Resolution, RuleEntry
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import names
@@ -121,6 +122,7 @@ class SidecarFragments:
             "scope-rules": self.scope_rules,
             "scope-targets": self.scope_targets,
             "scope-ports": self.scope_ports,
+            "scope-aliases": self.scope_aliases,
             "public-ports": self.public_ports,
             "private-ports": self.private_ports,
             "routed-ports": self.routed_ports,
@@ -161,6 +163,10 @@ class SidecarFragments:
             return tuple(sorted({*found, *private})) if private else found
 
         return scope_ports(reader, scope, ports_in, lambda parts: self._ports.get(scope, parts))
+
+    def scope_aliases(self, _tracker: Tracker, reader: Reader, scope: Scope) -> tuple[tuple[Alias, str], ...]:
+        """The ExternalNames that a scope imports, each with the host it means."""
+        return scope_aliases(reader, scope)
 
     def public_ports(self, _tracker: Tracker, reader: Reader, owner: str) -> tuple[HostPort, ...]:
         """The ports of hosts of a namespace that everybody sees."""

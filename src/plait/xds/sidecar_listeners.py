@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from plait.api.destinationrule import TrafficPolicy
 from plait.api.meta import ObjectKey
+from plait.api.names import is_ip
 from plait.kit.memo import Tracker
 from plait.mesh import endpoints as mesh_endpoints
 from plait.mesh.config import MeshConfig
@@ -18,8 +19,9 @@ from plait.mesh.rules import MeshRules, Source
 from plait.mesh.scope import Scope
 from plait.mesh.tcp_routes import TCPWay, distinct, tcp_ways
 from plait.mesh.tls_routes import tls_ways
+from plait.mesh.virtual_hosts import short_forms
 from plait.snapshot.indexes import MESH
-from plait.snapshot.keys import HostPort, Labels, Resolution
+from plait.snapshot.keys import SERVICE, Alias, HostPort, Labels, Resolution
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import listener as xds_listener
@@ -55,12 +57,16 @@ class RulesOfService(NamedTuple):
 
 
 class SharedPart(NamedTuple):
-    """One service on a shared listener; only connections to `ranges`, if any are set. `bytes`: see `_takes_bytes`."""
+    """One service on a shared listener; only connections to `ranges`, if any are set. `bytes`: see `_takes_bytes`.
+
+    `aliases` are further names that clients of TLS may ask for.
+    """
 
     port: HostPort
     rules: RulesOfService
     ranges: tuple[str, ...] = ()
     bytes: bool = True
+    aliases: tuple[str, ...] = ()
 
 
 class SidecarListeners:
@@ -84,9 +90,10 @@ class SidecarListeners:
         """By side of the view and type."""
         return {("out", LDS): self._listeners}
 
-    def headless(self, _tracker: Tracker, reader: Reader, host: str, port: int) -> tuple[str, ...]:
-        """The addresses of a headless service."""
-        return tuple(sorted({item.address for item in mesh_endpoints.endpoints(reader, host, port)}))
+    def headless(self, _tracker: Tracker, reader: Reader, host: str, port: int, owner: str) -> tuple[str, ...]:
+        """The addresses of a headless service; of a ServiceEntry, that of the namespace `owner`."""
+        found = mesh_endpoints.endpoints(reader, host, port, owner=owner)
+        return tuple(sorted({item.address for item in found if is_ip(item.address)}))
 
     def listener_outbound(self, tracker: Tracker, _reader: Reader, unknown: str) -> Resource:
         """`virtualOutbound`."""
@@ -119,6 +126,7 @@ class SidecarListeners:
                 protocol=part.port.protocol,
                 ranges=part.ranges,
                 bytes=part.bytes,
+                aliases=part.aliases,
                 to=self._connections(tracker, reader, part.port, names.ANY_ADDRESS, part.rules),
                 dynamic=part.port.resolution is Resolution.DYNAMIC,
             )
@@ -225,17 +233,32 @@ class SidecarListeners:
             rules = _rules_of(reader, view, port, own, find)
             if port.shares:
                 parts = shared.setdefault(port.port, [])
-                parts.append(SharedPart(port, rules, port.ranges, _takes_bytes(port, parts, listening)))
+                aliases = self._aliases(tracker, scope, port.host) if port.protocol is Protocol.TLS else ()
+                parts.append(SharedPart(port, rules, port.ranges, _takes_bytes(port, parts, listening), aliases))
             leaves = unknown if port.protocol is Protocol.TLS and rules.connections else ""
             for address in self._addresses(tracker, port):
                 yield names.listener(address, port.port), ("listener-service", port, address, rules, leaves)
         yield from _shared(shared, dict(listening.http), unknown)
 
+    def _aliases(self, tracker: Tracker, scope: Scope, host: str) -> tuple[str, ...]:
+        """Istio: a host of TLS is asked for by the names of ExternalNames that mean it, too."""
+        found: tuple[tuple[Alias, str], ...] = tracker.need(("scope-aliases", scope))
+        return tuple(
+            name
+            for alias, meant in found
+            if meant == host
+            for name in (
+                alias.host,
+                *short_forms(alias.host, self.mesh.domain, local=alias.namespace == scope.namespace),
+            )
+        )
+
     @staticmethod
     def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:
         if not port.headless:
             return tuple(address for address in port.addresses if "/" not in address)
-        found: tuple[str, ...] = tracker.need(("headless", port.host, port.port))
+        owner = "" if port.kind == SERVICE else port.namespace
+        found: tuple[str, ...] = tracker.need(("headless", port.host, port.port, owner))
         return found
 
 

@@ -82,7 +82,7 @@ class SidecarRoutes:
             foreign,
             namespace=scope.namespace,
             domain=self.mesh.domain,
-            aliases=[(alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace)],
+            aliases=tracker.need(("scope-aliases", scope)),
             each=lambda each, make: self._claims.get((scope, port), each, make, rules),
         )
 

@@ -136,13 +136,28 @@ class Draw:
         )
 
     def connections(self) -> dict[str, Any]:
-        subnet = lambda: self.one(["10.0.0.0/8", "10.42.128.1", "::/0", "0.0.0.0/0", self.text()])  # noqa: E731
-        match = self.some(destinationSubnets=lambda: [subnet()], sourceSubnet=subnet, port=lambda: self.one([3306, 81]))
+        ranges = ["10.0.0.0/8", "10.1.2.3/8", "10.42.128.1", "::/0", "0.0.0.0/0", self.text()]
+        subnet = lambda: self.one(ranges)  # noqa: E731
+        match = self.some(
+            destinationSubnets=lambda: [subnet() for _ in range(self.one([1, 2]))],
+            sourceSubnet=subnet,
+            port=lambda: self.one([3306, 81]),
+        )
+        return self.sent() | {"match": [match]}
+
+    def names(self, hosts: list[str]) -> dict[str, Any]:
+        asked = hosts[: self.one([1, 2])]
+        subnets = lambda: [self.one(["10.0.0.0/8", "10.42.0.0/16"])]  # noqa: E731
+        match = {"sniHosts": asked} | self.some(port=lambda: 443, destinationSubnets=subnets)
+        return self.sent() | {"match": [match]}
+
+    def sent(self) -> dict[str, Any]:
         shares = [{"destination": self.destination()} for _ in range(self.one([1, 2]))]
-        return {"route": [share | self.some(weight=lambda: self.one([1, 99])) for share in shares], "match": [match]}
+        return {"route": [share | self.some(weight=lambda: self.one([1, 99])) for share in shares]}
 
     def rule(self) -> dict[str, Any]:
-        hosts = [self.one(["web", "db", "out.example", "*.example", self.text()])]
+        several = ["out.example", "b.example"]
+        hosts = self.one([["web"], ["db"], ["out.example"], ["*.example"], several, several[::-1], [self.text()]])
         http = [
             self.action()
             | self.some(
@@ -155,7 +170,10 @@ class Draw:
             for _ in range(self.one([1, 2]))
         ]
         gateways = self.one([["mesh"], ["edge"], ["mesh", "edge"]])
-        return {"hosts": hosts, "http": http, "gateways": gateways} | self.some(tcp=lambda: [self.connections()])
+        return {"hosts": hosts, "http": http, "gateways": gateways} | self.some(
+            tcp=lambda: [self.connections() for _ in range(self.one([1, 2]))],
+            tls=lambda: [self.names(hosts) for _ in range(self.one([1, 2]))],
+        )
 
     def policy(self) -> dict[str, Any]:
         number, duration = self.number, self.duration

@@ -335,13 +335,76 @@ AT_SIDECARS = {
             (tcp(82), "c.com 82"),
         ],
     ),
+    "of names and ranges that overlap the first rule has what both name": (
+        service("w", "{name: tcp, port: 90}", "1.2.3.4") + service("v", "{name: tcp, port: 90}", "11.0.0.1")
+        + istio(
+            "VirtualService", "r", "hosts: [w, v], tcp: ["
+            "{match: [{destinationSubnets: [1.0.0.0/8]}], route: [{destination: {host: one.example}}]}, "
+            "{match: [{destinationSubnets: [1.2.3.4/8, 11.0.0.0/8]}], route: [{destination: {host: two.example}}]}]",
+        )
+        + entry("a", "a.com", "{number: 443, name: tls, protocol: TLS}")
+        + entry("b", "b.com", "{number: 443, name: tls, protocol: TLS}")
+        + sni_rule("s", "a.com", "one.example", "mesh") + sni_rule("t", "a.com, b.com", "two.example", "mesh"),
+        [
+            (tcp(90, "1.2.3.4"), "one.example 90"),
+            (tcp(90, "11.0.0.1"), "two.example 90"),
+            (secure("a.com"), "one.example 443"),
+            (secure("b.com"), "two.example 443"),
+        ],
+    ),
+    "a rule of connections for all addresses": (
+        service("w", "{name: tcp, port: 90}, {name: some, port: 91}", "1.2.3.4")
+        + tcp_rule("r", "w", "one.example", "match: [{destinationSubnets: [0.0.0.0/0]}], "),
+        [(tcp(90, "1.2.3.4"), "one.example 90"), (tcp(91, "1.2.3.4"), "one.example 91")],
+    ),
+    "addresses come before the protocol where nobody declared one": (
+        service("w", "{name: some, port: 91}", "1.2.3.4")
+        + tcp_rule("r", "w", "one.example", "match: [{destinationSubnets: [1.0.0.0/8]}], "),
+        [(tcp(91, "1.2.3.4"), "one.example 91"), (request("w", 91, address="1.2.3.4"), "one.example 91")],
+    ),
+    "what selects workloads is called at their addresses": (
+        entry(
+            "e", "sel.example", "{number: 70, name: tcp, protocol: TCP}, {number: 81, name: some}, "
+            "{number: 82, name: tls, protocol: TLS}, {number: 80, name: http, protocol: HTTP}",
+            "resolution: NONE, workloadSelector: {labels: {app: old}}",
+        )
+        + istio("WorkloadEntry", "old", "address: 1.2.3.4, labels: {app: old}")
+        + istio("WorkloadEntry", "named", "address: name.example, labels: {app: old}"),
+        [
+            (tcp(70, "1.2.3.4"), "sel.example 70"),
+            (tcp(70, "1.2.3.5"), "passthrough"),
+            (request("any", 81, address="1.2.3.4"), "sel.example 81"),
+            (secure("any", 82, address="1.2.3.4"), "sel.example 82"),
+            (secure("sel.example", 82), "passthrough"),
+            (request("sel.example", 80), "sel.example 80"),
+        ],
+    ),
+    "a host of TLS is asked for by its other names too": (
+        external("alias", "b.com") + entry("b", "b.com", "{number: 443, name: tls, protocol: TLS}"),
+        [
+            (secure("alias"), "b.com 443"),
+            (secure(f"alias.{LOCAL}"), "b.com 443"),
+            (secure("other"), "passthrough"),
+        ],
+    ),
+    "another name is there if the Sidecar imports it": (
+        istio("Sidecar", "s", f"egress: [{{hosts: [./w.{LOCAL}, ./one.{LOCAL}]}}]")
+        + external("one", f"w.{LOCAL}") + external("two", f"w.{LOCAL}")
+        + service("w", "{name: http, port: 80}", "1.2.3.4"),
+        [(request("one"), f"w.{LOCAL} 80"), (request("two"), "passthrough")],
+    ),
+    "a rule for an address": (
+        service("w", "{name: http, port: 80}", "1.2.3.4") + rule("r", "'2001:db8::1'", f"w.{LOCAL}"),
+        [(request("[2001:db8::1]"), f"w.{LOCAL} 80")],
+    ),
     "ranges of undeclared ports": (
         entry("a", "a.com", "{number: 81, name: some}", "addresses: [10.1.0.0/16], resolution: NONE")
         + entry("b", "b.com", "{number: 81, name: http, protocol: HTTP}"),
         [
-            (request("a.com", 81, address="10.1.0.1"), "a.com 81"),
-            (request("b.com", 81, address="10.1.0.1"), "b.com 81"),
+            (request("a.com", 81), "a.com 81"),
             (request("b.com", 81), "b.com 81"),
+            (request("b.com", 81, address="10.1.0.1"), "a.com 81"),
+            (tcp(81, "10.1.0.1"), "a.com 81"),
             (tcp(81, "10.2.0.1"), "passthrough"),
         ],
     ),
