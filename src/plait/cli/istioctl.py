@@ -7,19 +7,22 @@ from pathlib import Path
 
 import click
 
-from plait.analyze.tls_check import COLUMNS, tls_rows
+from plait.analyze.tls_check import COLUMNS as TLS_COLUMNS
+from plait.analyze.tls_check import tls_rows
 from plait.analyze.world import World
 from plait.cli.analyze import mesh_objects
 from plait.cli.context import FAILED, Mesh, mesh, state_of, stop
 from plait.cli.istioctl_analyze import analyze
 from plait.cli.kube_inject import kube_inject
 from plait.cli.objects import apply, create, delete, get, replace
-from plait.cli.proxy_config import proxy_config
+from plait.cli.proxy_config import config_dump, proxy_config
 from plait.cli.proxy_status import proxy_status
 from plait.cli.proxy_target import table
 from plait.cli.status import version
 from plait.cli.workload import workload
 from plait.kube.access import Access
+from plait.proxy.authorization import COLUMNS, policy_rows
+from plait.proxy.dump import listeners
 
 _ALIASES = {"ps": "proxy-status", "pc": "proxy-config", "x": "experimental", "exp": "experimental"}
 
@@ -88,12 +91,34 @@ def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | No
     rows = tuple(tls_rows(world, place, host))
     if not rows:
         stop(f"no Service has the host {host!r}; write NAME.NAMESPACE, or say nothing to see all", FAILED)
-    click.echo(table(COLUMNS, [row.cells for row in rows]))
+    click.echo(table(TLS_COLUMNS, [row.cells for row in rows]))
 
 
 @click.group()
 def experimental() -> None:
     """What Istio's tool has under `x`."""
+
+
+@experimental.group()
+def authz() -> None:
+    """Authorization of workloads."""
+
+
+@authz.command(
+    "check",
+    epilog="""\b
+Examples:
+  istioctl x authz check deploy/front-end -n sock-shop
+  istioctl x authz check front-end-5b8c.sock-shop
+""",
+)
+@click.argument("target", metavar="POD|KIND/NAME[.NAMESPACE]")
+@click.option("-n", "--namespace", help="Namespace of the pod; usual is that of the current context.")
+@click.pass_context
+def authz_check(ctx: click.Context, *, target: str, namespace: str | None) -> None:
+    """Show which AuthorizationPolicies the Envoy in a pod has, and how many of their rules."""
+    rows = policy_rows(each.resource for each in listeners(config_dump(ctx, target, namespace)))
+    click.echo(table(COLUMNS, [row.cells for row in rows]))
 
 
 experimental.add_command(workload)

@@ -62,7 +62,8 @@ def _ask(
     return run(work())
 
 
-def _dump(ctx: click.Context, target: str, namespace: str | None, *, endpoints: bool = False) -> dict[str, Any]:
+def config_dump(ctx: click.Context, target: str, namespace: str | None, *, endpoints: bool = False) -> dict[str, Any]:
+    """What the Envoy in a pod holds, as it says itself; ends the command where that cannot be asked."""
     return _ask(ctx, target, namespace, lambda envoy: envoy.config_dump(endpoints=endpoints))
 
 
@@ -132,7 +133,7 @@ def listener(
     """Listeners: what each filter chain matches and where it leads."""
     found = [
         entry.resource
-        for entry in dumps.listeners(_dump(ctx, target, namespace))
+        for entry in dumps.listeners(config_dump(ctx, target, namespace))
         if listener_matches(entry.resource, port=port, address=address, kind=kind)
     ]
     if output == "table":
@@ -148,7 +149,7 @@ def route(ctx: click.Context, *, target: str, namespace: str | None, output: str
     """Routes, in the order in which Envoy tries them, with the VirtualService each comes from."""
     found = [
         entry.resource
-        for entry in dumps.routes(_dump(ctx, target, namespace))
+        for entry in dumps.routes(config_dump(ctx, target, namespace))
         if name is None or entry.resource.get("name") == name
     ]
     if output == "table":
@@ -177,7 +178,7 @@ def cluster(
     """Clusters, with the DestinationRule each is shaped by."""
     found = [
         entry.resource
-        for entry in dumps.clusters(_dump(ctx, target, namespace))
+        for entry in dumps.clusters(config_dump(ctx, target, namespace))
         if cluster_matches(entry.resource, fqdn=fqdn, port=port, subset=subset, direction=direction)
     ]
     if output == "table":
@@ -220,7 +221,7 @@ def secret(ctx: click.Context, *, target: str, namespace: str | None, output: st
     # Reading certificates takes a library that no other command here has a use for.
     from plait.proxy.secrets import secret_rows, secrets  # noqa: PLC0415
 
-    found = _dump(ctx, target, namespace)
+    found = config_dump(ctx, target, namespace)
     if output != "table":
         print_data(secrets(found), output)
     elif rows := secret_rows(found, dt.datetime.now(dt.UTC)):
@@ -233,7 +234,7 @@ def secret(ctx: click.Context, *, target: str, namespace: str | None, output: st
 @_common(default="json")
 def bootstrap(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
     """The bootstrap Envoy was started with."""
-    found = dumps.bootstrap(_dump(ctx, target, namespace))
+    found = dumps.bootstrap(config_dump(ctx, target, namespace))
     if output != "table":
         print_data({"bootstrap": found}, output)
         return
@@ -260,7 +261,7 @@ def _envoy_version(node: dict[str, Any]) -> str:
 def everything(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
     """Clusters, listeners, routes and endpoints one after the other; with -o the whole dump."""
     if output != "table":
-        print_data(_dump(ctx, target, namespace, endpoints=True), output)
+        print_data(config_dump(ctx, target, namespace, endpoints=True), output)
         return
 
     async def both(envoy: Admin) -> dict[str, Any]:

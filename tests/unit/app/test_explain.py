@@ -309,3 +309,77 @@ def test_who_arrives_in_mutual_tls_and_who_does_not() -> None:
     answer = ask(mesh, "http://reviews:8080/", mutual=True, **more)
     assert (answer.outcome.error, answer.outcome.cluster) == (None, "inbound|8080||")
     assert answer.demanded["reviews.shop"].mode == "STRICT"
+
+
+MUTUAL = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: shop, labels: {app: caller}}
+spec:
+  serviceAccountName: front
+  containers: [{name: istio-proxy, args: [proxy, sidecar]}]
+status: {podIP: 10.42.0.4}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers, namespace: shop}
+spec:
+  selector: {matchLabels: {app: reviews}}
+  rules: [{to: [{operation: {methods: [GET], paths: [/public/*]}}]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nothing, namespace: shop}
+spec: {}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: eve, namespace: shop}
+spec:
+  action: DENY
+  selector: {matchLabels: {app: reviews}}
+  rules:
+  - {when: [{key: "request.headers[x-user]", values: [eve]}]}
+  - {from: [{source: {ipBlocks: [192.0.2.0/24]}}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: tried, namespace: shop, annotations: {istio.io/dry-run: "true"}}
+spec: {action: DENY, selector: {matchLabels: {app: reviews}}, rules: [{}]}
+"""
+
+
+def test_who_is_refused_is_told_by_which_policy_and_rule() -> None:
+    mesh = Mesh(objects(read_yaml(WORLD + MUTUAL, "world")))
+    _, arrival = ask(mesh, "http://reviews/public/x").arrivals[0]
+    assert (arrival.denied, arrival.cluster) == (None, "inbound|8080||")
+    answer = ask(mesh, "http://reviews/private")
+    assert answer.arrivals[0][1].status == 403
+    assert answer.allowing == {"reviews.shop": ("AuthorizationPolicy/shop/nothing", "AuthorizationPolicy/shop/readers")}
+    json = answer.as_json()
+    assert json["allowing"] == [{"pod": "reviews.shop", "policies": [*answer.allowing["reviews.shop"]]}]
+    assert json["arrivals"][0]["authorization"] == [
+        {"action": "DENY", "allowed": False, "origin": "AuthorizationPolicy/shop/tried spec.rules[0]", "dryRun": True,
+         "asks": None},
+        {"action": "DENY", "allowed": True, "origin": None, "dryRun": False, "asks": None},
+        {"action": "ALLOW", "allowed": False, "origin": None, "dryRun": False, "asks": None},
+    ]  # fmt: skip
+    denied = ask(mesh, "http://reviews/public/x", headers=(("x-user", "eve"),)).arrivals[0][1].denied
+    assert denied is not None
+    assert denied.rule == "ns[shop]-policy[eve]-rule[0]"
+    # Into the workload, from an address.
+    found = ask(mesh, "http://reviews:8080/public/x", "reviews", inbound=True, source="192.0.2.1").outcome.denied
+    assert found is not None
+    assert found.rule == "ns[shop]-policy[eve]-rule[1]"
+
+
+def test_a_caller_is_an_account_or_an_identity(mesh: Mesh) -> None:
+    for caller, peer in (
+        ("shop/front", "spiffe://cluster.local/ns/shop/sa/front"),
+        ("spiffe://other/ns/a/sa/b", "spiffe://other/ns/a/sa/b"),
+    ):
+        question = {"inbound": True, "mutual": True, "caller": caller}
+        assert ask(mesh, "http://reviews:8080/", "reviews", **question).call.peer == peer
+    with pytest.raises(ExplainError, match="NAMESPACE/SERVICEACCOUNT"):
+        ask(mesh, "http://reviews:8080/", "reviews", inbound=True, caller="front")
