@@ -7,15 +7,17 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 
 #: Fixtures of the whole session that bring up a mesh.
 SHARED_MESHES = frozenset({"sock_shop", "outer"})
 
-settings.register_profile("default", deadline=None, max_examples=60, derandomize=True)
-settings.register_profile("fuzz", deadline=None, max_examples=5000)
+# A machine that is busy with something else makes no input too slow.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", patient, max_examples=60, derandomize=True)
+settings.register_profile("fuzz", patient, max_examples=5000)
 settings.load_profile("default")
 
 

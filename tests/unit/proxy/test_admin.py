@@ -25,7 +25,7 @@ async def serve(tmp_path):
 
         path = str(tmp_path / f"s{len(servers)}")
         servers.append(await asyncio.start_unix_server(handle, path))
-        return Admin(unix(path), name="pod a", timeout=2), asked
+        return Admin(unix(path), name="pod a", timeout=60), asked
 
     yield start
     for server in servers:

@@ -76,8 +76,8 @@ def pictures(sock):
 
 
 @pytest.fixture
-def other_port(unused_tcp_port_factory):
-    return unused_tcp_port_factory()
+def other_port(free_port):
+    return free_port()
 
 
 @pytest.fixture
