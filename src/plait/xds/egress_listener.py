@@ -85,7 +85,10 @@ def egress_places(reader: Reader, scope: Scope, mesh: MeshConfig) -> list[tuple[
 def egress_listener(
     place: Place, to: Connections | None, *, mesh: MeshConfig, unknown: str, manners: Manners
 ) -> Listener | None:
-    """HTTP by routes, or connections to one service; None when there is none."""
+    """HTTP by routes, or connections to one service; None when there is none.
+
+    Istio: at an address of its own a listener that is declared to be HTTP takes nothing else.
+    """
     listener = Listener(name=place.name, traffic_direction=OUTBOUND)
     if place.address.startswith(UNIX):
         listener.address.pipe.path = place.address.removeprefix(UNIX)
@@ -95,6 +98,9 @@ def egress_listener(
         listener.bind_to_port.value = place.bound
     if place.http:
         listener.filter_chains.append(http_chain(listener.name, place.routes, manners))
+        if place.address != names.ANY_ADDRESS and (place.proxy or place.protocol.is_http):
+            listener.filter_chains[0].ClearField("filter_chain_match")
+            return listener
         listener.default_filter_chain.CopyFrom(rest_chain(unknown, manners))
         sniff(listener, mesh.detection_timeout)
         return listener

@@ -345,10 +345,14 @@ class Draw:
         hosts = self.one([["*"], ["*.example", "web.shop.svc.cluster.local"]])
         server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": hosts}
         tcp = {"port": {"number": 81, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]}
+        names = {"port": {"number": 443, "name": "tls", "protocol": "TLS"}, "hosts": [self.one(["*", "./*.example"])]}
+        ending = {"mode": "SIMPLE", "serverCertificate": "/c.pem", "privateKey": "/k.pem"}
+        https = {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["b.example"], "tls": ending}
+        servers = [server, tcp, names | {"tls": {"mode": "PASSTHROUGH"}}, *([https] if self.one([0, 1]) else [])]
         return [
             service("web", web, "10.42.128.1"),
             service("db", databases, self.one(["None", "10.42.128.2"])),
-            istio("Gateway", "edge", {"selector": {}, "servers": [server, tcp]}),
+            istio("Gateway", "edge", {"selector": {}, "servers": servers}),
             self.settings(),
             *(self.accepted("VirtualService", f"rule-{n}", self.rule) for n in range(8)),
             *(self.accepted("DestinationRule", f"policy-{n}", self.destination_rule) for n in range(3)),

@@ -270,6 +270,15 @@ AT_GATEWAYS = {
             (secure("c.com"), "four.default 443"),
         ],
     ),
+    "mutual TLS that passes goes by the names of clusters": (
+        gateway("g", tls("'*.local'", "AUTO_PASSTHROUGH").replace("HTTPS", "TLS"))
+        + service("w", "{name: http, port: 80}", "1.2.3.4"),
+        [
+            (request("w", 443, tls="mtls", sni=f"outbound_.80_._.w.{LOCAL}"), f"w.{LOCAL} 80"),
+            (request("w", 443, tls="tls", sni=f"outbound_.80_._.w.{LOCAL}"), "no filter chain"),
+            (request("w", 443, tls="mtls", sni=f"outbound_.81_._.w.{LOCAL}"), "no filter chain"),
+        ],
+    ),
     "addresses are apart": (
         gateway("g", http(80, "a.com", ", bind: 10.0.0.1"))
         + gateway("h", "{bind: 10.0.0.2, port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
@@ -392,6 +401,21 @@ AT_SIDECARS = {
         + external("one", f"w.{LOCAL}") + external("two", f"w.{LOCAL}")
         + service("w", "{name: http, port: 80}", "1.2.3.4"),
         [(request("one"), f"w.{LOCAL} 80"), (request("two"), "passthrough")],
+    ),
+    "a bound listener of HTTP takes nothing else, a captured one leaves the rest": (
+        istio(
+            "Sidecar", "s",
+            "egress: [{port: {number: 90, protocol: HTTP, name: a}, bind: 127.0.0.1, captureMode: NONE, hosts: [./*]}, "
+            "{port: {number: 91, protocol: HTTP, name: b}, hosts: [./*]}]",
+        )
+        + service("w", "{name: http, port: 90}, {name: http-more, port: 91}", "1.2.3.4"),
+        [
+            (request("w", 90, address="127.0.0.1"), f"w.{LOCAL} 90"),
+            (tcp(90, "127.0.0.1"), "protocol error"),
+            (secure("w", 90, address="127.0.0.1"), "protocol error"),
+            (request("w", 91), f"w.{LOCAL} 91"),
+            (tcp(91), "passthrough"),
+        ],
     ),
     "a rule for an address": (
         service("w", "{name: http, port: 80}", "1.2.3.4") + rule("r", "'2001:db8::1'", f"w.{LOCAL}"),

@@ -146,7 +146,9 @@ def _destination(engine: Engine, outcome: Outcome) -> Any:
 def _target(engine: Engine, cluster: str) -> Any:
     if cluster in _BESIDE:
         return _BESIDE[cluster]
-    direction, port, subset, host = (*cluster.split("|"), "", "", "", "")[:4]
+    # Where mutual TLS goes by its names, clusters are called by these.
+    parts = cluster.split("_.", 3) if cluster.startswith("outbound_.") else cluster.split("|")
+    direction, port, subset, host = (*parts, "", "", "", "")[:4]
     number = int(port) if port.isdigit() else None
     return {"direction": direction, "port": number, "subset": subset or None, "host": _host(engine, host) or None}
 
