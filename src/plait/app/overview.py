@@ -13,8 +13,9 @@ from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import AccessError, ApiError
 from plait.kube.kinds import POD
-from plait.kube.portforward import pod_http
+from plait.kube.portforward import port_forward
 from plait.machine.init.client import InitClient, InitError
+from plait.proxy.admin import Admin, AdminError
 
 SYNCZ_PORT = 15014
 #: Init goes on with the processes that it was started with.
@@ -52,7 +53,7 @@ async def overview(state: State) -> Overview:
                 result["problem"] = WITHOUT_AGENT
             result["processes"] = await processes(state, launcher, pods)
             result["proxies"] = await _proxies(client, pods)
-    except (AccessError, ApiError) as error:
+    except (AccessError, ApiError, AdminError) as error:
         result["problem"] = str(error)
         result["processes"] = await processes(state, launcher, [])
     return result
@@ -168,9 +169,9 @@ async def _proxies(client: Client, pods: list[dict[str, Any]]) -> dict[str, int]
     ]
     if not istiod:
         return {"total": 0, "synced": 0}
-    metadata = istiod[0]["metadata"]
-    answer = await pod_http(client, metadata["namespace"], metadata["name"], SYNCZ_PORT, "/debug/syncz")
-    proxies = json.loads(answer.body)
+    namespace, name = (istiod[0]["metadata"][key] for key in ("namespace", "name"))
+    debug = Admin(lambda: port_forward(client, namespace, name, SYNCZ_PORT), name=f"pod {name}", timeout=10.0)
+    proxies = json.loads(await debug.get("/debug/syncz"))
     return {"total": len(proxies), "synced": sum(1 for proxy in proxies if _synced(proxy))}
 
 

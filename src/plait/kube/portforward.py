@@ -7,11 +7,8 @@ errors; the first message on each names the port, little-endian. It works on eve
 from __future__ import annotations
 
 import asyncio
-import http.client
-import io
 import socket
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -19,23 +16,13 @@ import aiohttp
 from plait.kube.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from plait.kube.client import Client
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _PIECE = 1 << 15
-_PATIENCE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class PodResponse:
-    """What an HTTP server inside a pod answered; header names are lower-case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @asynccontextmanager
@@ -77,25 +64,6 @@ async def port_forward(
             theirs.close()
 
 
-async def pod_http(client: Client, namespace: str, pod: str, port: int, path: str) -> PodResponse:
-    """GET with `Connection: close`; raises Unreachable when the pod does not answer in time or in HTTP."""
-    where = f"pod {namespace}/{pod} port {port}"
-    head = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    try:
-        async with asyncio.timeout(_PATIENCE), port_forward(client, namespace, pod, port) as (reader, writer):
-            writer.write(head.encode("latin-1"))
-            await writer.drain()
-            raw = await reader.read()
-        response = http.client.HTTPResponse(_Bytes(raw))  # type: ignore[arg-type]
-        response.begin()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return PodResponse(response.status, headers, response.read())
-    except TimeoutError as error:
-        raise Unreachable.because(where, TimeoutError(f"no answer in {_PATIENCE:g} s"), sent=True) from error
-    except (http.client.HTTPException, OSError) as error:
-        raise Unreachable.because(where, error, sent=True) from error
-
-
 async def _outward(ours: socket.socket, stream: aiohttp.ClientWebSocketResponse) -> None:
     loop = asyncio.get_running_loop()
     while data := await loop.sock_recv(ours, _PIECE):
@@ -126,13 +94,3 @@ async def _inward(ours: socket.socket, stream: aiohttp.ClientWebSocketResponse, 
 class _Said(Exception):  # noqa: N818
     def __init__(self, lines: list[str]) -> None:
         super().__init__("; ".join(lines))
-
-
-class _Bytes:
-    """What `http.client` reads an answer from."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    def makefile(self, _mode: str) -> io.BytesIO:
-        return io.BytesIO(self._raw)

@@ -27,7 +27,7 @@ from plait.kube.kinds import (
     SECRET,
     SERVICE,
 )
-from plait.kube.portforward import pod_http, port_forward
+from plait.kube.portforward import port_forward
 from plait.kube.reflect import reflect
 from plait.machine.controllers.run import run
 
@@ -232,10 +232,10 @@ async def test_logs_and_ports_of_pods_go_through_the_real_server(client, tmp_pat
             writer.write(b"x" * 300_000)
             await writer.drain()
             assert await reader.readexactly(300_000) == b"x" * 300_000
-        with pytest.raises(Unreachable, match="refused"):
-            await pod_http(client, "default", "a", 9, "/")
-        with pytest.raises(NotFound):
-            await pod_http(client, "default", "absent", 9, "/")
+        for pod, error, words in (("a", Unreachable, "refused"), ("absent", NotFound, "absent")):
+            with pytest.raises(error, match=words):
+                async with port_forward(client, "default", pod, 9) as (reader, _):
+                    await reader.read()
 
 
 async def test_a_quota_counts_secrets_too_of_which_controllers_know_the_names_alone(client):

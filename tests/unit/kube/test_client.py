@@ -21,7 +21,8 @@ from plait.kube.errors import (
     Unreachable,
 )
 from plait.kube.kinds import CONFIGMAP, DEPLOYMENT, NODE, POD, VIRTUALSERVICE
-from plait.kube.portforward import pod_http, port_forward
+from plait.kube.portforward import port_forward
+from plait.proxy.admin import Admin
 
 
 def config(name: str, **meta: str) -> dict:
@@ -192,9 +193,8 @@ async def test_a_refused_port_forward_says_so(client):
         async with port_forward(client, "a", "b", 9) as (reader, _):
             await reader.readexactly(1)
     with pytest.raises(Unreachable, match="connection refused"):
-        await pod_http(client, "a", "b", 9, "/")
+        await Admin(lambda: port_forward(client, "a", "b", 9)).get("/")
 
 
 async def test_http_inside_a_pod(client):
-    answer = await pod_http(client, "a", "b", 15014, "/debug/syncz")
-    assert (answer.status, answer.body, answer.headers["x-a"]) == (200, b"abc", "b")
+    assert await Admin(lambda: port_forward(client, "a", "b", 15014)).get("/debug/syncz") == b"abc"

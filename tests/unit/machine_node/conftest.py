@@ -22,7 +22,9 @@ from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import ApiError, NotFound
 from plait.kube.kinds import EVENT, NODE, POD
+from plait.kube.portforward import port_forward
 from plait.machine import host_sockets
+from plait.proxy.admin import Admin
 
 PATIENCE = 60.0
 _NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
@@ -87,6 +89,11 @@ class Cluster:
                     return value
             await asyncio.sleep(0.03)
         pytest.fail(f"not within {PATIENCE:.0f} s: {what}\n{self.machine.evidence()}")
+
+    async def http(self, pod: str, port: int) -> int:
+        """The status with which a server in a pod answers."""
+        server = Admin(lambda: port_forward(self.client, "default", pod, port), name=f"pod {pod}")
+        return (await server.request("/"))[0]
 
     async def start(self, name: str, *containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
         """Create a pod."""

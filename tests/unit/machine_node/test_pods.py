@@ -11,7 +11,7 @@ import pytest
 
 from plait.kube.errors import Unreachable
 from plait.kube.kinds import CONFIGMAP, POD, SECRET
-from plait.kube.portforward import pod_http, port_forward
+from plait.kube.portforward import port_forward
 from plait.kube.reflect import reflect
 
 from .conftest import condition, container
@@ -50,8 +50,7 @@ async def test_a_pod_becomes_ready_when_its_probe_says_so(cluster):
     assert pod["spec"]["nodeName"] == "plait"
     assert pod["status"]["podIP"].startswith("10.42.0.")
     assert container(pod)["restartCount"] == 0
-    answer = await pod_http(cluster.client, "default", "web", 80, "/")
-    assert answer.status == 200
+    assert await cluster.http("web", 80) == 200
     assert "GET / HTTP/1.1" in await cluster.log("web")
 
     async def told():
@@ -369,7 +368,7 @@ async def test_pods_survive_the_death_of_the_node(cluster, sign):
     assert after["status"]["podIP"] == before["status"]["podIP"]
 
     async def answers():
-        return (await pod_http(cluster.client, "default", "survivor", 8080, "/")).status == 200
+        return await cluster.http("survivor", 8080) == 200
 
     await cluster.until("port-forward works again", answers)
 

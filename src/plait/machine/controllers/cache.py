@@ -6,7 +6,7 @@ another. So the answer to each own write goes into the cache at once, and rules 
 - an object is replaced only by one with a higher resourceVersion (one counter for all writes of the machine's API);
 - an object we saw deleted stays deleted, however many older states of it are still on their way;
 - the answer to a write is dropped if the watch told of the object's deletion while that answer was under way;
-- an object that the cache owes to a write alone is asked for again until a watch confirms it, or it is gone (`confirm`).
+- an object that the cache owes to a write alone is asked for again until a watch confirms it or it is gone (`confirm`).
 
 Objects in the cache are shared: nobody changes them.
 """
