@@ -12,6 +12,9 @@ from plait.api.validate.selection import is_label_name, validate_labels, validat
 from plait.api.workloadentry import ReadinessProbe, WorkloadEntry, WorkloadEntrySpec, WorkloadGroup
 
 _DATABASES: Final = ("MONGO", "REDIS", "MYSQL")
+#: Whose calls tell the proxy a name that it can look up.
+_ASKED_FOR: Final = ("HTTP", "HTTP2", "GRPC", "TLS")
+_WAYPOINT: Final = "istio.io/use-waypoint"
 
 
 def validate_serviceentry(entry: ServiceEntry, findings: Findings) -> None:
@@ -42,6 +45,12 @@ def validate_serviceentry(entry: ServiceEntry, findings: Findings) -> None:
     _ports(entry, findings)
     _many_hosts(spec, findings)
     _resolution(spec, findings)
+    waypoint = entry.metadata.labels.get(_WAYPOINT, "")
+    if spec.resolution == "DYNAMIC_DNS" and spec.location == "MESH_INTERNAL" and waypoint.lower() not in {"", "none"}:
+        findings.error(
+            "spec.location", "a waypoint resolves names of outside the mesh only", fix="MESH_EXTERNAL, or no label "
+            f"{_WAYPOINT}", value=spec.location,
+        )  # fmt: skip
 
 
 def _hosts(spec: ServiceEntrySpec, findings: Findings) -> None:
@@ -127,8 +136,8 @@ def _resolution(spec: ServiceEntrySpec, findings: Findings) -> None:
     resolution = spec.resolution
     if spec.endpoints and resolution in {"NONE", "DYNAMIC_DNS"}:
         findings.error("spec.endpoints", f"resolution {resolution} has no endpoints", fix="STATIC or DNS")
-    if resolution == "DYNAMIC_DNS" and spec.addresses:
-        findings.error("spec.addresses", "resolution DYNAMIC_DNS has no addresses", fix="STATIC or DNS")
+    if resolution == "DYNAMIC_DNS":
+        _asked_for(spec, findings)
     if resolution in {"DNS", "DNS_ROUND_ROBIN"} and not spec.endpoints:
         for index, host in enumerate(spec.hosts):
             if host != "*" and not is_hostname(host):
@@ -152,6 +161,24 @@ def _resolution(spec: ServiceEntrySpec, findings: Findings) -> None:
         validate_workload(path, endpoint, findings, ports=names, names=resolution != "STATIC")
     if sockets and len(spec.ports) != 1:
         findings.error("spec.ports", "an endpoint that is a socket serves one port", fix="exactly one port")
+
+
+def _asked_for(spec: ServiceEntrySpec, findings: Findings) -> None:
+    """Istio: resolved is the name that a call asks for, so a host stands for many, and a port tells the name."""
+    if spec.addresses:
+        findings.error("spec.addresses", "resolution DYNAMIC_DNS has no addresses", fix="STATIC or DNS")
+    for index, host in enumerate(spec.hosts):
+        if host and not host.startswith("*"):
+            findings.error(
+                f"spec.hosts[{index}]", f"with DYNAMIC_DNS {host!r} is not looked up, but what calls ask for",
+                fix="*.domain, or resolution DNS", value=host,
+            )  # fmt: skip
+    for index, port in enumerate(spec.ports):
+        if port.protocol.upper() not in _ASKED_FOR:
+            findings.error(
+                f"spec.ports[{index}].protocol", f"{port.protocol or 'no protocol'!r} does not tell what name is asked "
+                "for", fix=", ".join(_ASKED_FOR), value=port.protocol,
+            )  # fmt: skip
 
 
 def validate_workloadentry(entry: WorkloadEntry, findings: Findings) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from plait.api.extensions import TrafficExtension, Wasm, WasmPlugin
+from plait.api.urls import url_scheme
 from plait.api.validate.findings import Findings
 from plait.api.validate.selection import validate_targets
 
@@ -39,15 +39,18 @@ def validate_trafficextension(extension: TrafficExtension, findings: Findings) -
 
 
 def _wasm(path: str, wasm: Wasm, findings: Findings) -> None:
-    url = wasm.url
-    try:
-        scheme = urlsplit(url).scheme if "://" in url else urlsplit(f"oci://{url}").scheme and ""
-    except ValueError:
-        scheme = "?"
+    url, fix = wasm.url, "oci://HOST/IMAGE:TAG, https://HOST/PATH or file:///PATH"
+    # Istio: what is no URL by itself is one without its beginning.
+    whole = url if url_scheme(url, request=True) is not None else f"http://{url}"
+    scheme = url_scheme(whole, request=True)
     if not url:
-        findings.error(f"{path}.url", "a URL is missing", fix="oci://HOST/IMAGE:TAG, https://… or file:///…")
+        findings.error(f"{path}.url", "a URL is missing", fix=fix)
+    elif scheme is None or url_scheme(whole) is None:
+        findings.error(f"{path}.url", f"{url!r} is not a URL", fix=fix, value=url)
     elif scheme not in _SCHEMES:
-        findings.error(f"{path}.url", f"{url!r} has a scheme that is not known", fix="http, https, oci or file")
+        # A host with a port reads like a scheme.
+        fix = f"oci://{url}" if "." in scheme or scheme == "localhost" else "http, https, oci or file"
+        findings.error(f"{path}.url", f"{url!r} has a scheme that is not known: {scheme}", fix=fix, value=url)
     if wasm.sha256 and not _SHA256.fullmatch(wasm.sha256):
         findings.error(f"{path}.sha256", "is 64 hexadecimal digits", fix="what sha256sum prints", value=wasm.sha256)
     seen: set[str] = set()

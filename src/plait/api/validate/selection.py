@@ -85,10 +85,11 @@ def validate_targets(
                 value=each.namespace,
             )  # fmt: skip
         if (each.group, each.kind) not in _TARGETS:
-            findings.error(
+            tell = findings.warn if named else findings.error
+            tell(
                 f"{path}.kind",
                 f"{'/'.join(part for part in (each.group, each.kind) if part)!r} cannot be a target",
-                fix="Gateway, GatewayClass, XBackend or Service",
+                fix="Gateway or GatewayClass of gateway.networking.k8s.io, Service, or ServiceEntry",
                 value=each.kind,
             )
 

@@ -7,15 +7,12 @@ so that an object costs what its rules cost.
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from plait.kit.cel import CelError, compile_cel, native
 from plait.machine.api.schema.fields import FORBIDDEN, INVALID, FieldError, child, invalid, item, key
 
 if TYPE_CHECKING:
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
 
 _TRANSITION: Final = re.compile(r"\boldSelf\b")
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
-
-
-class CelError(ValueError):
-    """A rule that is no CEL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +48,7 @@ def rule_fault(rule: Any) -> str | None:
     if not isinstance(rule, dict) or not rule.get("rule"):
         return "must be CEL"
     try:
-        _program(str(rule["rule"]))
+        compile_cel(str(rule["rule"]))
     except CelError as error:
         return f"is no CEL: {error}"
     return None
@@ -98,7 +91,7 @@ def _broken(rule: Rule, value: Any, old: Any, path: str) -> FieldError | None:
         return None
     try:
         # Values that CEL has no form for, such as text that is not Unicode, are refused here.
-        context = _native().Context({"self": value, "oldSelf": old} if rule.transition else {"self": value})
+        context = native().Context({"self": value, "oldSelf": old} if rule.transition else {"self": value})
         for name, function in _KUBERNETES.items():
             if name in rule.text:
                 context.add_function(name, function)
@@ -113,42 +106,15 @@ def _broken(rule: Rule, value: Any, old: Any, path: str) -> FieldError | None:
     return fault
 
 
-@lru_cache(maxsize=1024)
-def _program(text: str) -> Any:
-    try:
-        return _native().compile(text)
-    except ValueError as error:
-        raise CelError(str(error).partition("\n")[0]) from error
-
-
 def _rule(given: Mapping[str, Any]) -> Rule:
     text = str(given.get("rule") or "")
     return Rule(
         text=text,
         message=str(given.get("message") or f"must satisfy {text}"),
         reason=str(given.get("reason") or INVALID),
-        program=_program(text),
+        program=compile_cel(text),
         transition=_TRANSITION.search(text) is not None,
     )
-
-
-@lru_cache(maxsize=1)
-def _native() -> Any:
-    """The library's extension module by itself.
-
-    Its package imports its command line as well: 190 ms and 25 MB that no process here has a use for.
-    """
-    # It logs each function that raises; here that is a user's mistake, told as such.
-    logging.getLogger("cel").setLevel(logging.CRITICAL)
-    package = find_spec("cel")
-    for folder in package.submodule_search_locations or () if package is not None else ():
-        for file in sorted(Path(folder).glob("cel.*so")):
-            spec = spec_from_file_location("cel.cel", file)
-            if spec is not None and spec.loader is not None:
-                module = module_from_spec(spec)
-                spec.loader.exec_module(module)
-                return module
-    raise ImportError("the package common-expression-language is incomplete: it has no module cel.cel")
 
 
 def _url(text: str) -> str:
