@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from plait.proxy.flags import DETAILS, FLAGS
+from plait.proxy.flags import DETAILS, FLAGS, RBAC
+from plait.xds.authorization.filters import origin_of_rule
 
 _HEAD: Final = re.compile(
     r'^\[(?P<time>\d{4}-\d\d-\d\dT[^\]]*)\] "(?P<request>.*?)" (?P<code>\d{1,3}|-) (?P<flags>[A-Za-z0-9_,]+|-)'
@@ -155,10 +156,20 @@ class Explainer:
                 return []
             who = f" of {record.host}" if record.host else ""
             return [f"{record.code} came from the application{who} itself; the mesh only passed it on"]
+        if record.details.startswith(RBAC):
+            return [self._refused(record.details)]
         for start, words in DETAILS.items():
             if record.details.startswith(start):
                 return [f"{start}: {words}"] if self._first(start) else [start]
         return []
+
+    def _refused(self, details: str) -> str:
+        """By which policy; the details name the rule that denied, or none."""
+        origin = origin_of_rule(details)
+        if origin is not None:
+            return f"{RBAC}: refused by {origin}"
+        pod = self._pod or "POD"
+        return f"{RBAC}: no AuthorizationPolicy allows it; those that could: istioctl x authz check {pod}"
 
     def _first(self, what: str) -> bool:
         if what in self._told:

@@ -243,9 +243,10 @@ _FLAGS: Final = (
 
 FLAGS: Final = {flag.name: flag for flag in _FLAGS}
 
+#: The beginning of those of AuthorizationPolicies.
+RBAC: Final = "rbac_access_denied"
 #: Beginnings of %RESPONSE_CODE_DETAILS% that say something no flag says.
 DETAILS: Final = {
-    "rbac_access_denied": "refused by an AuthorizationPolicy; the policy's name follows in brackets if one denied it",
     "jwt_authn_access_denied": "refused by a RequestAuthentication: the token is missing, expired or not valid",
     "ext_authz_denied": "refused by the external authorization service",
     "ext_authz_error": "the external authorization service could not be asked",

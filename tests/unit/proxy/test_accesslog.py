@@ -87,8 +87,13 @@ def test_connections_without_http() -> None:
 
 
 def test_refusals_by_policy_have_no_flag_but_details() -> None:
-    line = PASSED.replace("500 - via_upstream", "403 - rbac_access_denied_matched_policy[none]")
-    assert Explainer("a.b").explain(line)[0].startswith("rbac_access_denied: refused by an AuthorizationPolicy")
+    explainer = Explainer("a.b")
+    for rule, says in (
+        ("none", "no AuthorizationPolicy allows it; those that could: istioctl x authz check a.b"),
+        ("ns[shop]-policy[writes]-rule[2]", "refused by AuthorizationPolicy/shop/writes spec.rules[2]"),
+    ):
+        line = PASSED.replace("500 - via_upstream", f"403 - rbac_access_denied_matched_policy[{rule}]")
+        assert explainer.explain(line)[0] == f"rbac_access_denied: {says}"
 
 
 def test_json_lines() -> None:
