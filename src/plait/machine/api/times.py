@@ -46,24 +46,24 @@ def human_duration(seconds: float) -> str:
         return f"{total}s"
     minutes = total // 60
     if minutes < 10:
-        rest = total % 60
-        return f"{minutes}m{rest}s" if rest else f"{minutes}m"
+        return _two(minutes, "m", total % 60, "s")
     if minutes < 180:
         return f"{minutes}m"
     hours = total // 3600
     if hours < 8:
-        rest = minutes % 60
-        return f"{hours}h{rest}m" if rest else f"{hours}h"
+        return _two(hours, "h", minutes % 60, "m")
     if hours < 48:
         return f"{hours}h"
     if hours < 192:
-        rest = hours % 24
-        return f"{hours // 24}d{rest}h" if rest else f"{hours // 24}d"
+        return _two(hours // 24, "d", hours % 24, "h")
     days = total // _DAY
     if total < 2 * _YEAR:
         return f"{days}d"
     years = total // _YEAR
     if total < 8 * _YEAR:
-        rest = days % 365
-        return f"{years}y{rest}d" if rest else f"{years}y"
+        return _two(years, "y", days % 365, "d")
     return f"{years}y"
+
+
+def _two(large: int, unit: str, rest: int, small: str) -> str:
+    return f"{large}{unit}{rest}{small}" if rest else f"{large}{unit}"

@@ -72,6 +72,18 @@ class _Entry:
         mine = (self.manager, self.operation, self.api_version, self.subresource)
         return mine == (other.manager, other.operation, other.api_version, other.subresource)
 
+    @classmethod
+    def of(cls, writer: Writer, operation: str, fields: FieldSet) -> _Entry:
+        """What a writer has now set."""
+        return cls(
+            manager=writer.manager,
+            operation=operation,
+            api_version=writer.api_version,
+            subresource=writer.subresource,
+            time=writer.now,
+            fields=fields,
+        )
+
 
 def track_update(kind: Type, old: dict[str, Any] | None, new: dict[str, Any], writer: Writer) -> dict[str, Any]:
     """`new` with managedFields as they are after this write of anything but an apply.
@@ -87,14 +99,7 @@ def track_update(kind: Type, old: dict[str, Any] | None, new: dict[str, Any], wr
     added, removed = _in_scope(added, writer), _in_scope(removed, writer)
     if not added and not removed:
         return _with_entries(new, entries)
-    mine = _Entry(
-        manager=writer.manager,
-        operation=_UPDATE,
-        api_version=writer.api_version,
-        subresource=writer.subresource,
-        time=writer.now,
-        fields=added,
-    )
+    mine = _Entry.of(writer, _UPDATE, added)
     kept: list[_Entry] = []
     for entry in entries:
         left = entry.fields - removed
@@ -123,14 +128,7 @@ def server_side_apply(
         entries = [_first_entry(kind, live, writer)]
     merged = _merged(Field(type=kind), live, wanted)
     fields = _in_scope(managed.field_set(kind, wanted), writer)
-    mine = _Entry(
-        manager=writer.manager,
-        operation=_APPLY,
-        api_version=writer.api_version,
-        subresource=writer.subresource,
-        time=writer.now,
-        fields=fields,
-    )
+    mine = _Entry.of(writer, _APPLY, fields)
     before = next((entry for entry in entries if entry.same_as(mine)), None)
     others = [entry for entry in entries if entry is not before]
     changed = _leaf_paths(managed.compare(kind, live, merged)[0] & fields) if old is not None else frozenset()
