@@ -10,6 +10,7 @@ from plait.analyze.destinations import SUBSETS, destinations_of, failing, served
 from plait.analyze.fields import at, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import DESTINATION_RULE, GATEWAY, VIRTUAL_SERVICE
+from plait.analyze.known_hosts import find_host
 from plait.analyze.messages import (
     DEAD_ROUTE,
     GATEWAY_PORT_CONFLICT,
@@ -163,8 +164,9 @@ def _check_at_gateways(world: World, item: Item) -> Iterator[Finding]:
 
 
 def _unserved(world: World, item: Item, gateway: Item) -> Iterator[Finding]:
-    """Istio speaks only when none of the hosts is served; each that is not, is dead."""
+    """Istio speaks only when none of the hosts is served; each that is not, is dead, but for what sidecars call."""
     hosts, served = texts(item.spec, "hosts"), served_to(gateway, item.namespace)
+    inside = MESH in texts(item.spec, "gateways")
     missing = [
         (index, host)
         for index, host in enumerate(hosts)
@@ -175,6 +177,8 @@ def _unserved(world: World, item: Item, gateway: Item) -> Iterator[Finding]:
     if len(missing) == len(hosts) or several:
         return
     for index, host in missing:
+        if inside and find_host(world, host, item.namespace) is not None:
+            continue
         fix = f"one of {', '.join(served)}"
         yield found(
             HOST_NOT_SERVED,

@@ -584,6 +584,12 @@ CASES: tuple[Case, ...] = (
         SERVICE + EDGE + GATEWAY + rule("r", ROUTE, hosts="web.example.com, other.example.com", gateways="edge"),
         ((", other.example.com", ""),),
     ),
+    Case(  # sidecars use the rule for a host of the mesh, whatever the gateway serves
+        "PLT0011",
+        EDGE_NAMED,
+        SERVICE + EDGE + GATEWAY + rule("r", ROUTE, hosts="web.example.com, web", gateways="edge"),
+        (("gateways: [edge]", "gateways: [edge, mesh]"),),
+    ),
     Case(
         "PLT0012",
         "DestinationRule shop/d",
