@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from plait.cli.up import STOP_SECONDS
+
 from .conftest import BIN, Mesh, until
 from .test_lifecycle import below, left_behind, network_namespaces
 
@@ -55,6 +57,19 @@ def attempt(mesh: Mesh, *arguments: str) -> Iterator[Attempt]:
         yield Attempt(mesh, process)
 
 
+def init_begins(attempt: Attempt) -> None:
+    """Until init has begun, which takes a while before it hears of anything: PID 1 misses signals until it listens."""
+
+    def begun() -> bool:
+        try:
+            pids = below(attempt.launcher())
+            return any(b"plait.machine.init" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids)
+        except (OSError, ValueError):
+            return False
+
+    until("init begins", begun)
+
+
 def packages(attempt: Attempt) -> None:
     """Until Debian packages for an image are being fetched or unpacked."""
 
@@ -72,6 +87,7 @@ def packages(attempt: Attempt) -> None:
 
 
 MOMENTS: dict[str, Callable[[Attempt], None]] = {
+    "init begins": init_begins,
     "the API server starts": lambda up: up.until_it_says("Kubernetes API: starting"),
     "the control plane starts": lambda up: up.until_it_says("control plane: 0 of"),
     "packages are installed": packages,
@@ -91,7 +107,8 @@ def test_nothing_is_left_of_an_up_that_was_interrupted(mesh: Mesh, moment: str, 
         if how == "twice":
             up.until_it_says("interrupted")
             up.interrupt()
-        _, said = up.process.communicate(timeout=60)
+        # Less than the time after which a mesh that does not stop is killed.
+        _, said = up.process.communicate(timeout=STOP_SECONDS - 5)
     assert up.process.returncode == 130, said
     assert "Traceback" not in said
     ports = [port for port in mesh.status()["ports"].values() if port]

@@ -26,6 +26,9 @@ from plait.machine.init.plan import Plan
 
 #: Debian policy: names of source and binary packages.
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+#: Seconds after which init is asked to stop once more. PID 1 of a namespace hears no signal that it has no handler
+#: for, and while init is being started it has none yet.
+_ASK_AGAIN = 0.2
 #: Seconds a client of the socket has to say what it wants.
 _PATIENCE = 2.0
 
@@ -50,6 +53,7 @@ class Launcher:
         self._node = rungs.start(rung, command, env=environment, pass_fds=inherited, start_new_session=True)
         for number in inherited:
             os.close(number)
+        self._stopping = False
         self._ground = machine.ground
         self._keeper = keeper.start(self._ground, self._node.pid) if self._ground.places else None
 
@@ -64,13 +68,15 @@ class Launcher:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(reader, selectors.EVENT_READ)
         while (code := self._node.poll()) is None:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_ASK_AGAIN if self._stopping else None):
                 if key.fileobj is reader:
                     reader.recv(4096)
                 else:
                     key.data(key.fileobj)
             self._fetches = [fetch for fetch in self._fetches if fetch.poll() is None]
             self._keep_keeper()
+            if self._stopping:
+                self._ask_to_stop()
         for fetch in self._fetches:
             fetch.kill()
             fetch.wait()
@@ -110,6 +116,9 @@ class Launcher:
             channel.close()
 
     def _stop(self) -> None:
+        self._stopping = True
+
+    def _ask_to_stop(self) -> None:
         """Ask init to stop: `unshare` itself ignores SIGTERM while it waits, or would leave init without one."""
         outer = self._node.pid
         try:
