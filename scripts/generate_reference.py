@@ -57,7 +57,7 @@ _EXIT_CODES = (
     ("3", "the mesh is not running"),
     ("4", "the machine lacks something a mesh needs; `plait doctor` says what"),
     ("5", "not ready in time; the mesh is left running for a look"),
-    ("130", "`plait up` was interrupted, and has stopped what it had begun"),
+    ("130", "interrupted by Ctrl-C; `plait up` has stopped what it had begun"),
 )
 
 

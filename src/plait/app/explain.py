@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
@@ -22,6 +23,8 @@ from plait.trial.trial import Place, trial
 from plait.xds.authorization.filters import origin_of_rule
 from plait.xds.mesh_tls import OFFER_BYTES, OFFER_HTTP1, OFFER_HTTP2
 
+#: RFC 9110, 5.6.2: a token.
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: How often Envoy is asked where dice decide.
 _THROWS = 20
 #: As many proxies are followed, lest gateways that send to each other be followed for ever.
@@ -196,16 +199,19 @@ async def ask_envoy(mesh: Mesh, node: ProxyNode, answer: Answer) -> Answer:
 
 def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
     url = question.url
+    nonsense = (
+        f"{url!r} is not the address of a call; write for example http://reviews:9080/path, https://shop.example/, "
+        "tcp://mysql:3306 or tls://db.example:5432"
+    )
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port if parts.port is not None else {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError as error:
-        raise ExplainError(f"{url!r}: {error}") from error
+    except ValueError as error:  # a port that is no number, or none of 0 to 65535; half a bracket
+        raise ExplainError(nonsense) from error
     if parts.scheme not in {"http", "https", "tcp", "tls"} or not parts.hostname:
-        raise ExplainError(
-            f"{url!r} is not the address of a call; write for example http://reviews:9080/path, https://shop.example/, "
-            "tcp://mysql:3306 or tls://db.example:5432"
-        )
+        raise ExplainError(nonsense)
+    if _METHOD.fullmatch(question.method) is None:
+        raise ExplainError(f"{question.method!r} is not a method of HTTP; write for example GET")
     if not port:
         raise ExplainError(f"{url!r} has no port; write for example {parts.scheme}://{parts.hostname}:3306")
     given: dict[str, tuple[str, ...]] = {}

@@ -133,7 +133,7 @@ def analyze(
         mesh_config=read_settings(mesh_config),
     )
     reported = tuple(one for one in answer(question) if reaches(one.finding.level, LEVELS[output_threshold]))
-    show(reported, output)
+    show(reported, output, whole=whole)
     ctx.exit(0 if whole and not fails(reported, failure_threshold) else FAILED)
 
 
@@ -182,17 +182,17 @@ def mesh_objects(ctx: click.Context, *, files: bool, use_mesh: bool | None) -> A
     return run(work())
 
 
-def show(reported: Sequence[Reported], output: str) -> None:
-    """Print findings."""
+def show(reported: Sequence[Reported], output: str, *, whole: bool) -> None:
+    """Print findings; `whole` says that all files could be read."""
     if output == "sarif":
         print_data(sarif(reported, __version__), "json")
     elif output in {"json", "yaml"}:
         print_data([plain(one) for one in reported], output)
     else:
-        _show_text(reported)
+        _show_text(reported, whole=whole)
 
 
-def _show_text(reported: Sequence[Reported]) -> None:
+def _show_text(reported: Sequence[Reported], *, whole: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for one in reported:
         finding = one.finding
@@ -207,8 +207,10 @@ def _show_text(reported: Sequence[Reported]) -> None:
     told = [f"{count} {_noun(level, count)}" for level, count in counts.items() if count]
     if told:
         console.print(", ".join(told))
-    else:
+    elif whole:
         console.print(Text("✔ nothing found", style="green"))
+    else:
+        console.print("nothing found in what could be read")
 
 
 def _noun(level: Level, count: int) -> str:

@@ -7,9 +7,10 @@ import sys
 import click
 
 from plait.app.conformance.run import SETS, answers
+from plait.cli.group import CommandGroup
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def dev() -> None:
     """Commands for those who build plait."""
 

@@ -9,12 +9,13 @@ import click
 
 from plait.app.images import table_paths
 from plait.cli.context import FAILED, mesh, stop
+from plait.cli.group import CommandGroup
 from plait.cli.proxy_target import table
 from plait.machine.images.table import Image, TableError, read_table
 from plait.machine.images.user_table import UserTable
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def image() -> None:
     """Manage the image table: which program runs for which image name.
 

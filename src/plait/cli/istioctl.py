@@ -12,6 +12,7 @@ from plait.analyze.tls_check import tls_rows
 from plait.analyze.world import World
 from plait.cli.analyze import mesh_objects
 from plait.cli.context import FAILED, Mesh, mesh, state_of, stop
+from plait.cli.group import CommandGroup
 from plait.cli.istioctl_analyze import analyze
 from plait.cli.kube_inject import kube_inject
 from plait.cli.objects import apply, create, delete, get, replace
@@ -27,15 +28,9 @@ from plait.proxy.dump import listeners
 _ALIASES = {"ps": "proxy-status", "pc": "proxy-config", "x": "experimental", "exp": "experimental"}
 
 
-class _Group(click.Group):
-    """Knows Istio's short names, without listing them twice."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
-
-
 @click.group(
-    cls=_Group,
+    cls=CommandGroup,
+    aliases=_ALIASES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:
@@ -62,7 +57,7 @@ def main(ctx: click.Context, *, name: str, kubeconfig: Path | None) -> None:
     ctx.obj = Mesh(state, chosen or state.kubeconfig)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def authn() -> None:
     """Authentication between workloads."""
 
@@ -94,7 +89,7 @@ def tls_check(ctx: click.Context, *, names: tuple[str, ...], namespace: str | No
     click.echo(table(TLS_COLUMNS, [row.cells for row in rows]))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def experimental() -> None:
     """What Istio's tool has under `x`."""
 

@@ -101,7 +101,7 @@ def analyze(
     reported = tuple(one for one in answer(question) if reaches(one.finding.level, LEVELS[output_threshold]))
     if verbose:
         click.echo(f"{sum(analyzer.usual for analyzer in ANALYZERS)} analyzers ran", err=True)
-    show(reported, "text" if output == "log" else output)
+    show(reported, "text" if output == "log" else output, whole=whole)
     ctx.exit(0 if whole and not fails(reported, failure_threshold) else FAILED)
 
 

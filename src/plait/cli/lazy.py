@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import io
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
+
+from plait.cli.group import CommandGroup
 
 
 class Entry(NamedTuple):
@@ -20,7 +19,7 @@ class Entry(NamedTuple):
     says: str
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """`sections` are commands by name, below headings."""
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
@@ -28,28 +27,13 @@ class LazyGroup(click.Group):
         self.sections = sections
         self._lazy = {name: entry.place for section in sections.values() for name, entry in section.items()}
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command line. That its output cannot be written, or some file, is no fault of the program."""
-        for stream in (sys.stdout, sys.stderr):
-            # A terminal, or a locale, that lacks a letter gets its number.
-            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-                stream.reconfigure(errors="backslashreplace")
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"plait: {where}{error.strerror or error}", err=True)
-            # What is still in a buffer would be tried again at the end.
-            if sys.stdout is sys.__stdout__:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(1)
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, without importing anything."""
         return sorted({*super().list_commands(ctx), *self._lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the one that is asked for."""
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.commands and (place := self._lazy.get(cmd_name)) is not None:
             module, _, attribute = place.partition(":")
             self.add_command(getattr(importlib.import_module(module), attribute), cmd_name)

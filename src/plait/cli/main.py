@@ -53,6 +53,7 @@ _SECTIONS: Final = {
 @click.group(
     cls=LazyGroup,
     sections=_SECTIONS,
+    aliases={"ps": "proxy-status", "pc": "proxy-config"},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="""\b
 Examples:

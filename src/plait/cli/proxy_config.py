@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from plait.cli.context import run, stop
-from plait.cli.proxy_target import admin, client_from, find_pod, print_data, table
+from plait.cli.group import CommandGroup
+from plait.cli.proxy_target import admin, client_from, find_pod, has_proxy, print_data, table
+from plait.kube.errors import ApiError
 from plait.proxy import dump as dumps
 from plait.proxy.admin import Admin, AdminError
 from plait.proxy.clusters import cluster_matches, cluster_rows, endpoint_rows
@@ -56,8 +58,10 @@ def _ask(
             pod = await find_pod(client, target, namespace)
             try:
                 return await question(admin(client, pod))
-            except AdminError as error:
-                stop(f"{error}\nDoes pod {pod.id} have a sidecar? See: kubectl get pod -n {pod.namespace} {pod.name}")
+            except (AdminError, ApiError) as error:
+                if not await has_proxy(client, pod):
+                    stop(f"pod {pod.id} has no proxy; those that have one: plait proxy-status")
+                stop(str(error))
 
     return run(work())
 
@@ -84,17 +88,10 @@ _ALIASES = {
 }
 
 
-class _Aliased(click.Group):
-    """A group whose commands have short names too."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """By name or alias."""
-        return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
-
-
 @click.group(
     "proxy-config",
-    cls=_Aliased,
+    cls=CommandGroup,
+    aliases=_ALIASES,
     short_help="Show the configuration of an Envoy.",
     epilog="""\b
 Examples:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ADMIN_PORT, MONITORING_PORT = 15000, 15014
 SYSTEM = "istio-system"
+PROXY = "istio-proxy"
 _WORKLOADS = {
     "deploy": DEPLOYMENT,
     "deployment": DEPLOYMENT,
@@ -97,6 +98,13 @@ async def running_pods(client: Client, namespace: str, labels: dict[str, str]) -
         if (item.get("status") or {}).get("phase") == "Running" and not item["metadata"].get("deletionTimestamp")
     )
     return [Pod(namespace, name) for name in names]
+
+
+async def has_proxy(client: Client, pod: Pod) -> bool:
+    """Whether the pod has a sidecar, or is a gateway."""
+    spec = (await client.get(POD, pod.name, pod.namespace)).get("spec") or {}
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    return any(container.get("name") == PROXY for container in containers)
 
 
 def admin(client: Client, pod: Pod) -> Admin:

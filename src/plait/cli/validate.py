@@ -37,6 +37,8 @@ def validate(*, files: tuple[str, ...], recursive: bool, output: str, strict: bo
     All findings are told at once, each with its place in the file. Needs no mesh. Exits with 1 if an object would be
     refused. What objects mean to each other is the part of plait analyze.
     """
+    if not files:
+        raise click.UsageError("say what to check: -f FILE, -f DIR or -f -")
     try:
         texts = list(texts_of(files, stdin=sys.stdin.read, recursive=recursive))
     except ObjectsError as error:

@@ -19,6 +19,7 @@ from plait.app.objects.given import ObjectsError, read_given
 from plait.app.objects.show import as_yaml
 from plait.cli.context import FAILED, mesh, run, stop
 from plait.cli.manifests import refuse
+from plait.cli.group import CommandGroup
 from plait.inject.outside import API_VERSION, Joining, default_istiod, files, service_account
 from plait.kube.access import Access
 from plait.kube.client import Client
@@ -29,17 +30,17 @@ from plait.kube.kinds import CONFIGMAP, WORKLOADGROUP
 _MACHINE = "10.42.0.2"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def workload() -> None:
     """Programs that are in no pod: their WorkloadGroups, and what they need to join."""
 
 
-@workload.group("group")
+@workload.group("group", cls=CommandGroup)
 def group_() -> None:
     """WorkloadGroups: templates for the programs of one kind."""
 
 
-@workload.group("entry")
+@workload.group("entry", cls=CommandGroup)
 def entry_() -> None:
     """WorkloadEntries: one program each."""
 

@@ -40,8 +40,10 @@ class Access:
         file = Path(path)
         try:
             config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise AccessError(f"cannot read kubeconfig {file}: {error}") from error
+        except OSError as error:
+            raise AccessError(f"the kubeconfig {file} cannot be read: {error.strerror}") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise AccessError(f"{file} is not a kubeconfig: {error}") from error
         if not isinstance(config, dict):
             raise AccessError(f"{file} is not a kubeconfig: expected a mapping with clusters, users and contexts")
         name = context or config.get("current-context")

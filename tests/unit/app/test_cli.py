@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from plait.cli.context import seconds
+from plait.cli.group import CommandGroup
 from plait.cli.istioctl import main as istioctl
 from plait.cli.main import main
 
@@ -101,6 +102,63 @@ def test_wrong_usage_is_2(run, arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert "Usage: plait" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("upp",), "no command 'upp'; did you mean 'up'?"),
+        (("proxy",), "no command 'proxy'; did you mean 'proxy-config' or 'proxy-status'?"),
+        (("proxy-config", "rout", "a"), "no command 'rout'; did you mean 'route'?"),
+        (("image", "zzz"), "no command 'zzz'; there are add, list, remove"),
+        (("validate",), "say what to check: -f FILE, -f DIR or -f -"),
+    ],
+)
+def test_wrong_usage_says_what_to_write(run, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_the_short_names_of_istios_tool_are_known(run) -> None:
+    assert run("ps", "--help").output == run("proxy-status", "--help").output.replace("proxy-status ", "ps ", 1)
+    assert "Usage: plait pc" in run("pc", "--help").output
+
+
+def test_ctrl_c_is_130_in_every_command() -> None:
+    @click.command()
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    group = CommandGroup(commands={"wait": wait})
+    done = CliRunner().invoke(group, ["wait"])
+    assert (done.exit_code, done.output) == (130, "plait: interrupted\n")
+
+
+def test_ctrl_c_among_the_imports_is_130_too() -> None:
+    program = (
+        "import builtins\n"
+        "from plait.cli import entry\n"
+        "import_ = builtins.__import__\n"
+        "def interrupted(name, *rest):\n"
+        "    if name == 'plait.cli.main': raise KeyboardInterrupt\n"
+        "    return import_(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "entry.plait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_kubeconfig_that_cannot_be_read_is_said(run, tmp_path: Path) -> None:
+    done = run("--kubeconfig", str(tmp_path / "none"), "proxy-status")
+    assert done.stderr == f"plait: the kubeconfig {tmp_path / 'none'} cannot be read: No such file or directory\n"
+
+
+def test_nothing_is_ticked_off_that_could_not_be_read(run, tmp_path: Path) -> None:
+    done = run("analyze", "--files-only", "-f", str(tmp_path / "none.yaml"))
+    assert done.exit_code == 1
+    assert done.stdout == "nothing found in what could be read\n"
 
 
 def test_down_without_a_mesh_is_fine(run) -> None:
