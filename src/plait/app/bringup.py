@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import shutil
@@ -35,6 +36,8 @@ from plait.machine.images.table import Table
 #: Seconds between two looks at something that cannot tell by itself (a socket that does not answer yet).
 _LOOK = 0.05
 _SHOWN_LINES = 15
+#: Bytes of room below which no mesh is begun: its store, keys and logs take as much in the first minutes.
+ROOM = 4 * 1024 * 1024
 #: Seconds that large volumes may take to be deleted.
 _WIPE = 300.0
 
@@ -60,6 +63,7 @@ def start(
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}
     state.make()
+    examine_room(state.root, ROOM)
     machine = plan.settings(state, actual, envoy=envoy, outside=outside, rung=rung.name, ground=_ground(state))
     Table.load(images.ordered(map(Path, machine.image_tables), state.images))
     service = "kubernetes.default.svc"
@@ -93,10 +97,24 @@ def start(
     # The launcher goes on after this process: nobody waits for it here.
     launcher.returncode = 0
     until_known(launcher.pid)
-    state.pid_file.write_text(f"{launcher.pid}\n")
+    try:
+        state.pid_file.write_text(f"{launcher.pid}\n")
+    except OSError:
+        # Nobody would find it again.
+        os.kill(launcher.pid, signal.SIGKILL)
+        raise
     for opened in (*sockets.values(), *(end for ends in channels.values() for end in ends)):
         opened.close()
     return launcher.pid
+
+
+def examine_room(folder: Path, least: int) -> None:
+    """Raise OSError where the folder's file system has fewer bytes left: a mesh that ends then cannot log why."""
+    found = os.statvfs(folder)
+    free = found.f_bavail * found.f_frsize
+    if free < least:
+        words = f"{free // 1024} KiB are left, and a mesh begins with {least // 1024} KiB"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {words}")
 
 
 def until_known(pid: int) -> None:

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from plait.app.bringup import until_known
+import pytest
+
+from plait.app.bringup import examine_room, until_known
 
 
 def test_a_launcher_is_known_by_its_command_line_once_a_start_has_returned() -> None:
@@ -21,3 +23,9 @@ def test_one_that_has_ended_is_not_waited_for() -> None:
         until_known(process.pid)
     with subprocess.Popen(["true"]) as process:
         until_known(process.pid)
+
+
+def test_a_mesh_begins_where_there_is_room_for_it(tmp_path: Path) -> None:
+    examine_room(tmp_path, 1)
+    with pytest.raises(OSError, match=r"No space left on device: \d+ KiB are left, and a mesh begins with"):
+        examine_room(tmp_path, 1 << 60)
