@@ -94,7 +94,7 @@ def experimental() -> None:
     """What Istio's tool has under `x`."""
 
 
-@experimental.group()
+@experimental.group(cls=CommandGroup)
 def authz() -> None:
     """Authorization of workloads."""
 

@@ -18,8 +18,8 @@ from plait.api.yaml import read_yaml
 from plait.app.objects.given import ObjectsError, read_given
 from plait.app.objects.show import as_yaml
 from plait.cli.context import FAILED, mesh, run, stop
-from plait.cli.manifests import refuse
 from plait.cli.group import CommandGroup
+from plait.cli.manifests import refuse
 from plait.inject.outside import API_VERSION, Joining, default_istiod, files, service_account
 from plait.kube.access import Access
 from plait.kube.client import Client
