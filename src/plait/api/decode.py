@@ -182,18 +182,18 @@ def _convert(obj: dict[str, Any], kind: type[Any]) -> Any:
     try:
         return msgspec.convert(obj, kind)
     except msgspec.ValidationError:
-        # Protobuf JSON takes null for "not set" and numbers as text; rare enough to cost a second attempt.
-        return msgspec.convert(_without_nulls(obj), kind, strict=False)
+        # Protobuf JSON takes null for "not set", numbers as text and 1.0 for 1; rare enough to cost a second attempt.
+        return msgspec.convert(_as_go_reads(obj), kind, strict=False)
 
 
-def _without_nulls(value: Any, depth: int = 0) -> Any:
+def _as_go_reads(value: Any, depth: int = 0) -> Any:
     if depth > 100:
         return value
     if isinstance(value, dict):
-        return {key: _without_nulls(item, depth + 1) for key, item in value.items() if item is not None}
+        return {key: _as_go_reads(item, depth + 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item, depth + 1) for item in value]
-    return value
+        return [_as_go_reads(item, depth + 1) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -122,6 +122,15 @@ def test_a_deployment_of_an_old_group_may_have_its_old_fields(schemas, deploymen
     assert strict(deployment) == [("spec.rollbackTo", UNKNOWN)]
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written(schemas, deployment):
+    kind = schemas.kind("apps/v1", "Deployment")
+    deployment["spec"]["replicas"] = 3.0
+    deployment["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 1.0}}
+    assert strict(deployment) == []
+    spec = schemas.normalise(kind, deployment)["spec"]
+    assert json.dumps([spec["replicas"], spec["strategy"]["rollingUpdate"]["maxSurge"]]) == "[3, 1]"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -108,7 +108,9 @@ def _is_base64(text: str) -> bool:
 
 
 def _integer(kind: Type, value: Any, path: str) -> list[FieldError]:
-    if isinstance(value, bool) or not isinstance(value, int):
+    # A number without a fraction is one, however it is written; kubectl and Go write it without a point.
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
         hint = ""
         if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
             hint = f"write it without quotes: {value}"
@@ -127,7 +129,7 @@ def _other_scalar(form: str, value: Any, path: str) -> list[FieldError]:
             return [wrong_type(path, value, "a boolean", "write true or false, without quotes")]
         case "number" if not is_number:
             return [wrong_type(path, value, "a number")]
-        case "int-or-string" if not isinstance(value, int | str) or isinstance(value, bool):
+        case "int-or-string" if not (isinstance(value, str) or (is_number and value == value // 1)):
             return [wrong_type(path, value, "an integer or a string")]
         case "quantity" if not (is_number or (isinstance(value, str) and _QUANTITY.fullmatch(value))):
             return [wrong_type(path, value, "a quantity", "write it like 100m, 0.5, 64Mi or 2Gi")]

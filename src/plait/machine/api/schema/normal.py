@@ -1,7 +1,7 @@
 """The form in which objects are kept: what decoding into Go structs and encoding again would make of them.
 
-Unknown fields and nulls go; empty fields that Go leaves out go; quantities are written in their shortest form. So an
-object sent as JSON and the same one sent as protobuf are equal, and so are their hashes.
+Unknown fields and nulls go; empty fields that Go leaves out go; quantities are written in their shortest form, whole
+numbers without a point. So an object sent as JSON and the same one sent as protobuf are equal, and so are their hashes.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _value(kind: Type, value: Any) -> Any:
             return [_value(inner, one) for one in value if one is not None or inner.nullable]
         case "quantity":
             return canonical_quantity(value)
-        case "any":
-            return copied(value)
+        case "integer" | "int-or-string" if isinstance(value, float) and value.is_integer():
+            return int(value)
         case _:
             return copied(value)
 
