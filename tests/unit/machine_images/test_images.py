@@ -227,3 +227,17 @@ def test_the_load_generators_image_has_its_program_where_scripts_call_it(builtin
     programs = builtin.find("istio/fortio:latest_release").programs
     assert programs["/usr/local/bin/fortio"] == ("python", "-m", "plait.load.fortio")
     assert programs["/usr/bin/fortio"] == programs["/usr/local/bin/fortio"]
+
+
+def test_a_table_that_came_with_plait_holds_when_a_newer_plait_has_moved_it_and_the_users_does_not(write):
+    ours = write("images: [{match: a, command: [x]}]", "ours.yaml")
+    users = write("images: [{match: b, command: [y]}]", "table.yaml")
+    table = Table.load([ours, users])
+    ours.unlink()
+    assert table.reloaded() is table
+    users.unlink()
+    left = table.reloaded()
+    assert left.find("a").command == ("x",)
+    assert left.find("b") is None
+    ours.write_text("images: [{match: a, command: [z]}]")
+    assert left.reloaded().find("a").command == ("z",)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import yaml
 
@@ -131,30 +131,49 @@ def expand(word: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, word)
 
 
+class _File(NamedTuple):
+    path: Path
+    #: Tells whether it has changed; None where it is not there.
+    stamp: tuple[int, int, int] | None
+    images: tuple[Image, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> _File:
+        # The stamp comes first: a file that changes meanwhile is read again next time.
+        stamp = _stamp(path)
+        return cls(path, stamp, read_table(path) if stamp is not None else ())
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Entries of several tables, frozen at the moment they were read. `stamps` tell whether a file has changed."""
+    """Entries of several tables, frozen at the moment they were read."""
 
     images: tuple[Image, ...]
-    stamps: tuple[tuple[Path, tuple[int, int, int] | None], ...] = ()
+    files: tuple[_File, ...] = ()
 
     @classmethod
     def load(cls, paths: Iterable[Path | str]) -> Table:
         """Read the tables in order; a file that is not there is an empty table. Raises TableError and OSError."""
-        images: list[Image] = []
-        stamps = []
-        for path in map(Path, paths):
-            # Before reading: a file that changes meanwhile is read again next time.
-            stamps.append((path, _stamp(path)))
-            if stamps[-1][1] is not None:
-                images += read_table(path)
-        return cls(tuple(images), tuple(stamps))
+        return cls._of([_File.read(path) for path in map(Path, paths)])
+
+    @classmethod
+    def _of(cls, files: Sequence[_File]) -> Table:
+        return cls(tuple(image for file in files for image in file.images), tuple(files))
 
     def reloaded(self) -> Table:
-        """The same table, or a new one where a file has changed since. Raises what `load` raises."""
-        if all(_stamp(path) == stamp for path, stamp in self.stamps):
-            return self
-        return Table.load(path for path, _ in self.stamps)
+        """The same table, or a new one where a file has changed since. Raises what `load` raises.
+
+        The last file is the user's. The others come with plait and never go for good: one that has gone was moved by a
+        newer plait, installed over the one that runs, and what it said holds until that is started.
+        """
+        last = len(self.files) - 1
+        now = [
+            file
+            if (stamp := _stamp(file.path)) == file.stamp or (stamp is None and index != last)
+            else _File.read(file.path)
+            for index, file in enumerate(self.files)
+        ]
+        return self if tuple(now) == self.files else self._of(now)
 
     def find(self, reference: str) -> Image | None:
         """The entry for an image reference, or None where no pattern matches."""
