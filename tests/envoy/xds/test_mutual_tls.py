@@ -91,9 +91,18 @@ Start = Callable[..., Pair]
 
 @pytest.fixture
 def pair(mesh: SimpleNamespace, run_envoy: Any, agents: Agents, application: dict[str, int]) -> Start:
-    def start(mode: str, *rules: dict[str, Any], account: str = "web", label: bool = True, **more: Any) -> Pair:
+    def start(
+        mode: str,
+        *rules: dict[str, Any],
+        account: str = "web",
+        label: bool = True,
+        policies: tuple[dict[str, Any], ...] = (),
+        **more: Any,
+    ) -> Pair:
         node = {"kind": "sidecar", "ip": "127.0.0.1", "namespace": "shop", "certificates": True}
-        server = mesh.proxy(serving(application, mode), mesh.node(pod="web-1", labels=(("app", "web"),), **node))
+        server = mesh.proxy(
+            [*serving(application, mode), *policies], mesh.node(pod="web-1", labels=(("app", "web"),), **node)
+        )
         names = {kind: f"0.0.0.0_{number}" for kind, number in PORTS.items()}
         found = run_envoy(server, list(names.values()), agents.socket(account))
         there = {"admin": found["admin"], **{kind: found[name] for kind, name in names.items()}}
@@ -255,3 +264,42 @@ def test_from_permissive_to_strict_connections_live_on(
         chains.append(kept)
     assert chains[0] == chains[1]
     assert len(chains[0]) > 8
+
+
+def allowing(*accounts: str, port: str = "") -> dict[str, Any]:
+    """Only these accounts, and only at this port."""
+    rule: dict[str, Any] = {"from": [{"source": {"serviceAccounts": list(accounts)}}]}
+    if port:
+        rule["to"] = [{"operation": {"ports": [port]}}]
+    return obj("security.istio.io/v1", "AuthorizationPolicy", f"only-{'-'.join(accounts)}", {"rules": [rule]})
+
+
+def first_words(port: int, tls: ssl.SSLContext | None = None) -> bytes:
+    """All that a caller hears who says something before it listens, whether it is let through or not."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
+        connection = tls.wrap_socket(plain, server_hostname="x") if tls is not None else plain
+        try:
+            connection.sendall(b"hello\n")
+            return connection.recv(100)
+        except OSError:
+            return b""
+        finally:
+            connection.close()
+
+
+def test_a_server_that_speaks_first_does_not_speak_to_whom_no_policy_allows(pair: Start) -> None:
+    both = pair("PERMISSIVE", policies=(allowing("caller"),))
+    assert greeting(both.here["tcp"]) == GREETING
+    assert get(both.here["http"])[0] == 200
+    # A plain caller has no identity, so nobody is called for it.
+    assert first_words(both.there["tcp"]) == b""
+    assert get(both.there["http"]) == (403, b"RBAC: access denied")
+
+
+@pytest.mark.parametrize("mode", ["PERMISSIVE", "STRICT"])
+def test_mutual_tls_of_bytes_ends_before_the_server_is_asked(pair: Start, mode: str) -> None:
+    both = pair(mode, policies=(allowing("other"), allowing("caller", port=str(PORTS["odd"]))))
+    assert greeting(both.here["tcp"]) == b""
+    assert both.stat("ssl.fail_verify_san") == 1
+    # What can be read is answered.
+    assert get(both.here["http"]) == (403, b"RBAC: access denied")
