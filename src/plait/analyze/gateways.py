@@ -77,8 +77,12 @@ _CERTIFICATES: Final = Index(
 )
 
 
-def _certificate(tls: dict[str, Any]) -> tuple[str, str, str]:
-    return text(tls, "credentialName"), text(tls, "serverCertificate"), text(tls, "privateKey")
+def _certificate(tls: dict[str, Any]) -> tuple[str, ...]:
+    """What servers with one certificate have in common: a Secret, beside which files do not count, or both files."""
+    secret, files = text(tls, "credentialName"), (text(tls, "serverCertificate"), text(tls, "privateKey"))
+    if secret:
+        return (secret,)
+    return files if all(files) else ()
 
 
 def _check_certificates(world: World, item: Item) -> Iterator[Finding]:
@@ -87,7 +91,7 @@ def _check_certificates(world: World, item: Item) -> Iterator[Finding]:
         if not isinstance(server.get("tls"), dict):
             continue
         certificate = _certificate(mapping(server, "tls"))
-        if not any(certificate):
+        if not certificate:
             continue
         for other in world.find(_CERTIFICATES, certificate):
             # Istio: the other one must serve on at least the pods of this one.

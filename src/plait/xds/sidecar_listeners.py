@@ -21,7 +21,7 @@ from plait.mesh.tcp_routes import TCPWay, distinct, tcp_ways
 from plait.mesh.tls_routes import tls_ways
 from plait.mesh.virtual_hosts import short_forms
 from plait.snapshot.indexes import MESH
-from plait.snapshot.keys import SERVICE, Alias, HostPort, Labels, Resolution
+from plait.snapshot.keys import SERVICE, HostPort, Labels, Resolution
 from plait.snapshot.protocols import Protocol
 from plait.snapshot.reader import Reader
 from plait.xds import listener as xds_listener
@@ -229,29 +229,26 @@ class SidecarListeners:
         find = rules_of(tracker, self.mesh, scope.namespace, view.labels)
         own: MeshRules = tracker.need(("mesh-rules", scope))
         shared: dict[int, list[SharedPart]] = {}
+        by_name = any(port.shares and port.protocol is Protocol.TLS for port in listening.others)
+        aliases = self._aliases(tracker, scope) if by_name else {}
         for port in listening.others:
             rules = _rules_of(reader, view, port, own, find)
             if port.shares:
                 parts = shared.setdefault(port.port, [])
-                aliases = self._aliases(tracker, scope, port.host) if port.protocol is Protocol.TLS else ()
-                parts.append(SharedPart(port, rules, port.ranges, _takes_bytes(port, parts, listening), aliases))
+                names_too = aliases.get(port.host, ()) if port.protocol is Protocol.TLS else ()
+                parts.append(SharedPart(port, rules, port.ranges, _takes_bytes(port, parts, listening), names_too))
             leaves = unknown if port.protocol is Protocol.TLS and rules.connections else ""
             for address in self._addresses(tracker, port):
                 yield names.listener(address, port.port), ("listener-service", port, address, rules, leaves)
         yield from _shared(shared, dict(listening.http), unknown)
 
-    def _aliases(self, tracker: Tracker, scope: Scope, host: str) -> tuple[str, ...]:
+    def _aliases(self, tracker: Tracker, scope: Scope) -> dict[str, tuple[str, ...]]:
         """Istio: a host of TLS is asked for by the names of ExternalNames that mean it, too."""
-        found: tuple[tuple[Alias, str], ...] = tracker.need(("scope-aliases", scope))
-        return tuple(
-            name
-            for alias, meant in found
-            if meant == host
-            for name in (
-                alias.host,
-                *short_forms(alias.host, self.mesh.domain, local=alias.namespace == scope.namespace),
-            )
-        )
+        found: dict[str, tuple[str, ...]] = {}
+        for alias, meant in tracker.need(("scope-aliases", scope)):
+            forms = short_forms(alias.host, self.mesh.domain, local=alias.namespace == scope.namespace)
+            found[meant] = (*found.get(meant, ()), alias.host, *forms)
+        return found
 
     @staticmethod
     def _addresses(tracker: Tracker, port: HostPort) -> tuple[str, ...]:

@@ -282,8 +282,9 @@ class Draw:
             )
 
         kinds = ["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
-        hosts = [one(["out.example", "*.out.example", "b.example", text()])]
+        hosts = one([["out.example"], ["*.out.example"], ["b.example"], ["out.example", "b.example"], [text()]])
         return {"hosts": hosts, "ports": ports, "resolution": one(kinds)} | self.some(
+            workloadSelector=lambda: {"labels": {"app": "old"}},
             addresses=lambda: [one(["240.0.0.1", "10.0.0.0/8", "::1", text()])],
             endpoints=lambda: [place() for _ in range(one([1, 2]))],
             location=lambda: one(["MESH_INTERNAL", "MESH_EXTERNAL"]),
@@ -353,17 +354,24 @@ class Draw:
             service("web", web, "10.42.128.1"),
             service("db", databases, self.one(["None", "10.42.128.2"])),
             istio("Gateway", "edge", {"selector": {}, "servers": servers}),
+            istio("WorkloadEntry", "old", {"address": "10.0.0.7", "labels": {"app": "old"}}),
+            external("other", self.one(["out.example", "b.example", "web.shop.svc.cluster.local"])),
             self.settings(),
             *(self.accepted("VirtualService", f"rule-{n}", self.rule) for n in range(8)),
             *(self.accepted("DestinationRule", f"policy-{n}", self.destination_rule) for n in range(3)),
             *(self.accepted("Gateway", f"gate-{n}", self.gateway) for n in range(2)),
-            *(self.accepted("ServiceEntry", f"out-{n}", self.service_entry) for n in range(2)),
+            *(self.accepted("ServiceEntry", f"out-{n}", self.service_entry) for n in range(4)),
             *(self.accepted("Sidecar", "default", self.sidecar) for _ in range(self.one([0, 1]))),
         ]
 
 
 def service(name: str, ports: Any, address: str) -> dict[str, Any]:
     spec = {"clusterIP": address, "selector": {"app": name}, "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+def external(name: str, target: str) -> dict[str, Any]:
+    spec = {"type": "ExternalName", "externalName": target}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
 
 

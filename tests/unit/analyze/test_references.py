@@ -172,6 +172,28 @@ def test_a_server_that_is_passed_over_for_one_of_its_hosts_is_told() -> None:
     assert [place for code, place in findings(one, again) if code == "PLT0008"] == ["spec.servers[1].hosts"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"credentialName": "c"}, {"credentialName": "c"}, True),
+        ({"credentialName": "c"}, {"credentialName": "c", "serverCertificate": "a"}, True),
+        ({"credentialName": "c"}, {"credentialName": "d"}, False),
+        ({"serverCertificate": "a", "privateKey": "b"}, {"serverCertificate": "a", "privateKey": "b"}, True),
+        ({"serverCertificate": "a", "privateKey": "b"}, {"serverCertificate": "a", "privateKey": "c"}, False),
+        ({"serverCertificate": "a"}, {"serverCertificate": "a"}, False),
+        ({"mode": "PASSTHROUGH"}, {"mode": "PASSTHROUGH"}, False),
+    ],
+)
+def test_what_is_one_certificate(one: dict[str, str], other: dict[str, str], same: bool) -> None:
+    def edge(name: str, tls: dict[str, str]) -> dict[str, Any]:
+        port = {"number": 443, "name": "https", "protocol": "HTTPS"}
+        server = {"port": port, "hosts": [f"{name}.example"], "tls": {"mode": "SIMPLE"} | tls}
+        return istio("Gateway", name, selector={"a": "b"}, servers=[server])
+
+    told = [code for code, _ in findings(edge("a", one), edge("b", other))].count("IST0138")
+    assert told == (2 if same else 0)
+
+
 def test_a_mirror_that_cannot_read_http_loses_its_copies_and_nothing_else() -> None:
     http = [{"route": [{"destination": {"host": "web"}}], "mirrors": [{"destination": {"host": "db"}}]}]
     (only,) = told(istio("VirtualService", "r", hosts=["web"], http=http))
