@@ -74,8 +74,9 @@ def _warmup(path: str, balancer: LoadBalancer, findings: Findings) -> None:
         findings.error(f"{path}.warmup.duration", "a duration is missing", fix="for example 60s")
     findings.duration(f"{path}.warmup.duration", warmup.duration)
     findings.percent(f"{path}.warmup.minimumPercent", warmup.minimum_percent)
-    if warmup.aggression is not None and not (math.isfinite(warmup.aggression) and warmup.aggression >= 1):
-        findings.error(f"{path}.warmup.aggression", f"{warmup.aggression:g} is less than 1", fix="1 or more")
+    aggression = warmup.aggression
+    if aggression is not None and not (math.isfinite(aggression) and aggression > 0):
+        findings.error(f"{path}.warmup.aggression", f"{aggression:g} is no pace", fix="more than 0; 1 is an even pace")
 
 
 def _consistent_hash(path: str, consistent: ConsistentHash, findings: Findings) -> None:

@@ -64,7 +64,7 @@ def _redirecting(path: str, protocol: str, findings: Findings) -> None:
 def validate_host_entry(path: str, entry: str, findings: Findings, *, sidecar: bool = False) -> None:
     """A host with the namespace whose objects it is about: `./host`, `*/host`, `ns/host`.
 
-    Istio: a gateway's host may lack the namespace; a Sidecar's may not, and `~` there is no namespace at all.
+    Istio: a gateway's host may lack the namespace; a Sidecar's may not, and `~` before it takes the host out again.
     """
     namespace, slash, host = entry.partition("/")
     if not slash:
@@ -73,7 +73,10 @@ def validate_host_entry(path: str, entry: str, findings: Findings, *, sidecar: b
         else:
             _host_part(path, entry, findings, address=True)
         return
-    scopes = {"*", ".", "~"} if sidecar else {"*", "."}
+    scopes = {"*", "."}
+    if sidecar and namespace.startswith("~"):
+        # Istio 1.31: what is not imported; of ~ alone it is said of every namespace.
+        scopes, namespace = scopes | {""}, namespace[1:]
     if namespace not in scopes and not is_dns_label(namespace):
         findings.error(path, f"{namespace!r} is not a namespace", fix="NAMESPACE/HOST, ./HOST or */HOST", value=entry)
     _host_part(path, host, findings, address=not sidecar)

@@ -151,6 +151,11 @@ def _egress(path: str, listener: EgressListener, findings: Findings) -> None:
         findings.error(f"{path}.hosts", "a host is missing", fix='for example ["./*", "istio-system/*"]')
     for index, host in enumerate(listener.hosts):
         validate_host_entry(f"{path}.hosts[{index}]", host, findings, sidecar=True)
+        if host.startswith("~") and not host.startswith("~/"):
+            findings.warn(
+                f"{path}.hosts[{index}]", f"{host!r} takes nothing out in this version", fix="name what is imported",
+                value=host,
+            )  # fmt: skip
 
 
 def _egress_hosts(listeners: tuple[EgressListener, ...], own: str, findings: Findings) -> None:
@@ -164,6 +169,8 @@ def _egress_hosts(listeners: tuple[EgressListener, ...], own: str, findings: Fin
             path = f"spec.egress[{index}].hosts[{number}]"
             if host in seen:
                 findings.warn(path, f"{host!r} is named twice", fix="remove one", value=host)
-            elif (name != "*" and {namespace, "*"} & wide) or (name == "*" and namespace != "*" and "*" in wide):
+            elif not host.startswith("~") and (
+                (name != "*" and {namespace, "*"} & wide) or (name == "*" and namespace != "*" and "*" in wide)
+            ):
                 findings.warn(path, f"{host!r} is included already", fix="remove it, or the wider one", value=host)
             seen.add(host)
