@@ -32,6 +32,28 @@ class TableError(ValueError):
     """An image table cannot be used; says which file and entry, and what to write."""
 
 
+class Images:
+    """The image table in its newest state."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.problem: str | None = None
+
+    def find(self, reference: str) -> Image | None:
+        """The entry for a reference. A table that cannot be read leaves the last good one in use, and `problem`."""
+        try:
+            self._table = self._table.reloaded()
+            self.problem = None
+        except (TableError, OSError) as error:
+            self.problem = str(error)
+        return self._table.find(reference)
+
+    def role(self, container: Mapping[str, Any]) -> Role | None:
+        """What a container of a pod does; None while nothing is known of its image."""
+        image = self.find(container.get("image", ""))
+        return role_of(image, tuple(container.get("args") or ())) if image is not None else None
+
+
 def _no_env() -> Mapping[str, str]:
     return MappingProxyType({})
 

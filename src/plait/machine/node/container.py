@@ -78,8 +78,7 @@ class Container:
     @property
     def role(self) -> Role:
         """What the image table says this container does; `app` while the image is unknown."""
-        image = self._host.images.find(self.record.image)
-        return role_of(image, tuple(self.spec.get("args") or ())) if image else "app"
+        return self._host.images.role(self.spec) or "app"
 
     @property
     def image_id(self) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from plait.machine.images.table import TableError
 from plait.machine.node.backoff import RestartBackoff
 
 if TYPE_CHECKING:
     from plait.kube.client import Client
-    from plait.machine.images.table import Image, Table
+    from plait.machine.images.table import Images
     from plait.machine.node.addresses import Addresses
+    from plait.machine.node.capturing import Capturing
     from plait.machine.node.events import Events
     from plait.machine.node.objects import Objects
     from plait.machine.node.persist import Holder
@@ -61,23 +61,6 @@ class Identities(Protocol):
         ...
 
 
-class Images:
-    """The image table in its newest state."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self.problem: str | None = None
-
-    def find(self, reference: str) -> Image | None:
-        """The entry for a reference. A table that cannot be read leaves the last good one in use, and `problem`."""
-        try:
-            self._table = self._table.reloaded()
-            self.problem = None
-        except (TableError, OSError) as error:
-            self.problem = str(error)
-        return self._table.find(reference)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
     """Where the node keeps things: `pods` on a tmpfs, `logs` and `volumes` in the mesh's state folder.
@@ -100,9 +83,7 @@ class Folders:
 class Host:
     """See the module. `holder` tells whether a pod lives, by uid; `starts` bounds how many processes start at once.
 
-    `refused` are folders that no hostPath may show. `captured` says whether a pod's
-    sidecar translates VIPs for it, `sandbox_rules` gives the text for nft of a new pod. Without `identities` no proxy
-    gets a certificate.
+    `refused` are folders that no hostPath may show. Without `identities` no proxy gets a certificate.
     """
 
     settings: MachineSettings
@@ -119,7 +100,6 @@ class Host:
     holder: Callable[[str], Holder]
     starts: asyncio.Semaphore
     refused: tuple[Path, ...]
-    captured: Callable[[Mapping[str, Any]], bool]
-    sandbox_rules: Callable[[Mapping[str, Any]], str]
+    capturing: Capturing
     identities: Identities | None = None
     backoff: RestartBackoff = field(default_factory=RestartBackoff)

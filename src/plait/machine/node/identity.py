@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plait.api.durations import parse_duration
-from plait.machine.images.table import role_of
 from plait.machine.node.roots import Mount
 from plait.machine.node.tokens import PROXY_SECONDS, request_token
 
@@ -80,8 +79,7 @@ class PodIdentity:
         spec, images = self._pod.object["spec"], self._pod.host.images
         containers: tuple[Mapping[str, Any], ...] = (*spec["containers"], *(spec.get("initContainers") or ()))
         for container in containers:
-            image = images.find(container.get("image", ""))
-            if image is not None and role_of(image, tuple(container.get("args") or ())) == "proxy":
+            if images.role(container) == "proxy":
                 return container
         return None
 

@@ -5,36 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from plait.inject import AnnotationError, capture_rules, closed_ipv6
-from plait.kube.errors import ApiError, Conflict, NotFound
+from plait.kube.errors import ApiError, NotFound
 from plait.kube.kinds import DEPLOYMENT, POD
 from plait.kube.reflect import reflect
-from plait.machine.images.table import role_of
+from plait.machine.images.table import Images
 from plait.machine.init.protocol import Process
 from plait.machine.node.addresses import Addresses
-from plait.machine.node.entering import attach_to, place_in
+from plait.machine.node.capturing import Capturing
 from plait.machine.node.events import Events
-from plait.machine.node.host import NODE_NAME, Folders, Host, Images
+from plait.machine.node.host import NODE_NAME, Folders, Host
 from plait.machine.node.identity import ROOTS, ROOTS_KEY
 from plait.machine.node.objects import KINDS, Objects
-from plait.machine.node.persist import Holder, discard, owner_of
+from plait.machine.node.persist import discard, owner_of
 from plait.machine.node.pod import Pod
+from plait.machine.node.pods import Pods
 from plait.machine.node.processes import Processes
-from plait.machine.node.record import PodRecord, process_name
-from plait.machine.node.registration import Registration, node_labels
+from plait.machine.node.record import PodRecord
+from plait.machine.node.registration import Registration
 from plait.machine.node.release import release_pod
 from plait.machine.node.roots import make_base, python_folders
 from plait.machine.node.sandbox import SandboxError, Sandboxes
-from plait.machine.node.scheduler import refusal
-from plait.machine.node.status import unscheduled_status
+from plait.machine.node.scheduler import Scheduler
 from plait.machine.node.storage import prepare_folders
-from plait.machine.node.stream import LogFile, StreamServer
-from plait.machine.node.usage import Root, Usage, measure
+from plait.machine.node.stream import StreamServer
 from plait.machine.settings import RUN
 
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from plait.kube.reflect import Batch
     from plait.machine.images.table import Table
     from plait.machine.init.client import InitClient
-    from plait.machine.node.actions import Place
     from plait.machine.node.host import Identities, LayerSource
     from plait.machine.settings import MachineSettings
 
@@ -68,25 +65,26 @@ class Node:
         table: Table,
         layers: LayerSource,
         *,
-        run_folder: Path = RUN,
         visible: tuple[Path, ...] = (),
         plain_rules: Callable[[Mapping[str, Any]], str] | None = None,
         identities: Identities | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
-        self._run_folder = run_folder
         self._visible = visible
         self._identities = identities
-        self._plain_rules = plain_rules or (lambda _: closed_ipv6())
-        self._pods: dict[str, Pod] = {}
         self._found: dict[str, Process] = {}
         self._truthful = asyncio.Event()
         self._processes = Processes(init)
         self._sandboxes = Sandboxes(self._processes, network=settings.pod_network, gateway=settings.bridge_ip)
+        self._pods = Pods(self._processes)
         self._images = Images(table)
         self._layers = layers
         self._events = Events(client, node=NODE_NAME)
+        self._scheduler = Scheduler(client, self._events)
+        self._capturing = Capturing(
+            self._images, self._events, by="mark" if settings.one_uid else "uid", plain=plain_rules
+        )
         self._objects = Objects(client)
 
     async def run(self, *, started: Callable[[], None] = lambda: None) -> None:
@@ -96,18 +94,14 @@ class Node:
         registration = Registration(
             self._client, self._events, address=address, pod_cidr=cidr, boot=self._settings.boot
         )
-        stream = StreamServer(self)
+        stream = StreamServer(self._pods)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._processes.run(), name="processes")
             tasks.create_task(self._events.run(), name="events")
             tasks.create_task(registration.run(self._truthful), name="registration")
-            tasks.create_task(stream.run(self._run_folder / "node.sock", uid=self._settings.api_uid), name="stream")
+            tasks.create_task(stream.run(RUN / "node.sock", uid=self._settings.api_uid), name="stream")
             self._found = await self._processes.adopt("pod/")
             await self._reconcile(host, tasks, started)
-
-    def running(self) -> tuple[Pod, ...]:
-        """The pods that this node knows."""
-        return tuple(self._pods.values())
 
     def uncertified(self, uid: str, problem: str) -> None:
         """Why a pod's proxy has no certificate, or cannot renew it; nothing once it has one."""
@@ -116,72 +110,12 @@ class Node:
 
     async def load_plain(self, rules: str) -> None:
         """Load a change of what `plain_rules` gives into every pod without a sidecar."""
-        loads = [pod.sandbox.load_plain(rules) for pod in self.running()]
+        loads = [pod.sandbox.load_plain(rules) for pod in self._pods]
         for result in await asyncio.gather(*loads, return_exceptions=True):
             if isinstance(result, SandboxError):
                 log.warning("rules of a pod: %s", result)  # it is ending, or will be made anew
             elif isinstance(result, BaseException):
                 raise result
-
-    # stream.PodsView
-
-    def log_file(self, namespace: str, pod: str, container: str, *, previous: bool) -> LogFile:
-        """See `stream.PodsView`."""
-        found = self._by_name(namespace, pod)
-        record = found.record.containers.get(container)
-        if record is None:
-            raise LookupError(f"container {container} is not valid for pod {pod}")
-        attempt = record.attempt - 1 if previous else record.attempt
-        if attempt < 0 and previous:
-            raise LookupError(f'previous terminated container "{container}" in pod "{pod}" not found')
-        if attempt < 0:
-            reason = getattr(record.state, "reason", "ContainerCreating")
-            raise LookupError(f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
-        name = process_name(found.record.uid, container, attempt)
-        return LogFile(found.context.log(container, attempt), lambda: not self._processes.running(name))
-
-    def network_of(self, namespace: str, pod: str) -> int:
-        """See `stream.PodsView`."""
-        found = self._by_name(namespace, pod)
-        if found.sandbox.pause is None or not found.record.network:
-            raise LookupError(f"pod {namespace}/{pod} has no network (yet)")
-        return found.sandbox.pause
-
-    async def place_of(self, namespace: str, pod: str, container: str) -> Place:
-        """See `stream.PodsView`."""
-        return await place_in(self._by_name(namespace, pod), container)
-
-    async def attach(
-        self, namespace: str, pod: str, container: str, *, stdin: bool
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """See `stream.PodsView`."""
-        return await attach_to(self._by_name(namespace, pod), container, stdin=stdin)
-
-    async def usage(self) -> Usage:
-        """See `stream.PodsView`."""
-        running = {
-            process.name: process for process in await self._processes.list("pod/") if process.state == "running"
-        }
-        return measure(tuple(self._roots(running)))
-
-    def _roots(self, running: Mapping[str, Process]) -> Iterator[Root]:
-        for pod in self._pods.values():
-            for name, container in pod.record.containers.items():
-                process = running.get(process_name(pod.record.uid, name, container.attempt))
-                if process is not None:
-                    yield Root(
-                        namespace=pod.record.namespace,
-                        pod=pod.record.name,
-                        container=name,
-                        started_at=process.started_at,
-                        pid=process.pid,
-                    )
-
-    def _by_name(self, namespace: str, name: str) -> Pod:
-        found = [p for p in self._pods.values() if (p.record.namespace, p.record.name) == (namespace, name)]
-        if not found:
-            raise LookupError(f"pod {namespace}/{name} does not run on node {NODE_NAME}")
-        return max(found, key=lambda pod: pod.record.created_at)
 
     # pods
 
@@ -190,7 +124,7 @@ class Node:
             async for batch in batches:
                 if batch.kind != POD:
                     changed = self._objects.apply(batch)
-                    for pod in self._pods.values():
+                    for pod in self._pods:
                         pod.sandbox.objects_changed(changed)
                     self._trust(changed)
                     continue
@@ -199,12 +133,11 @@ class Node:
                 for obj in batch.upserts:
                     self._upsert(host, tasks, obj)
                 for ref in batch.deletes:
-                    for pod in self._pods.values():
-                        if (pod.record.namespace, pod.record.name) == ref:
-                            pod.vanish()
+                    for pod in self._pods.named(*ref):
+                        pod.vanish()
                 if batch.synced:
                     if self._identities is not None:
-                        self._identities.only({obj["metadata"]["uid"] for obj in batch.upserts} | self._pods.keys())
+                        self._identities.only({obj["metadata"]["uid"] for obj in batch.upserts} | self._pods.uids())
                     tasks.create_task(self._end_strangers(host, batch), name="strangers")
                     tasks.create_task(self._first_word(), name="first word on every pod")
                     started()
@@ -219,9 +152,8 @@ class Node:
 
     def _upsert(self, host: Host, tasks: asyncio.TaskGroup, obj: dict[str, Any]) -> None:
         meta = obj["metadata"]
-        for other in self._pods.values():
-            same_name = (other.record.namespace, other.record.name) == (meta["namespace"], meta["name"])
-            if same_name and other.record.uid != meta["uid"]:
+        for other in self._pods.named(meta["namespace"], meta["name"]):
+            if other.record.uid != meta["uid"]:
                 other.vanish()
         if (known := self._pods.get(meta["uid"])) is not None:
             known.update(obj)
@@ -229,7 +161,7 @@ class Node:
         node_name = obj["spec"].get("nodeName")
         if not node_name:
             if not meta.get("deletionTimestamp"):
-                tasks.create_task(self._schedule(obj), name=f"schedule {meta['name']}")
+                tasks.create_task(self._scheduler.schedule(obj), name=f"schedule {meta['name']}")
             return
         if node_name != NODE_NAME:
             return
@@ -238,7 +170,7 @@ class Node:
         )
         mine = {name: process for name, process in self._found.items() if name.startswith(f"pod/{meta['uid']}/")}
         pod = Pod(host, obj, record, mine)
-        self._pods[record.uid] = pod
+        self._pods.add(pod)
         pod.update(obj)
         tasks.create_task(self._care(pod), name=f"pod {record.namespace}/{record.name}")
 
@@ -251,35 +183,12 @@ class Node:
             except Exception:
                 log.exception("pod %s/%s: begin again", pod.record.namespace, pod.record.name)
                 await asyncio.sleep(_RETRY)
-        self._pods.pop(pod.record.uid, None)
+        self._pods.remove(pod)
         await self._forget_data(pod.object)
-
-    async def _schedule(self, obj: dict[str, Any]) -> None:
-        """The scheduler's part: give the pod this node, or say why not."""
-        meta = obj["metadata"]
-        name, namespace = meta["name"], meta["namespace"]
-        try:
-            if (why := refusal(obj["spec"], node_labels(), name=NODE_NAME)) is not None:
-                status = unscheduled_status(obj, why, time.time())
-                if (obj.get("status") or {}).get("conditions") != status["conditions"]:
-                    await self._client.patch(POD, name, namespace, {"status": status}, subresource="status")
-                    self._events.pod(obj, "FailedScheduling", why, kind="Warning", component="default-scheduler")
-                return
-            body = {"metadata": {"uid": meta["uid"]}, "spec": {"nodeName": NODE_NAME}}
-            await self._client.patch(POD, name, namespace, body)
-        except (NotFound, Conflict):
-            return  # it is gone or another one by now: the watch brings what is to be done
-        except ApiError as error:
-            log.warning("cannot schedule pod %s/%s: %s", namespace, name, error)
-            await asyncio.sleep(_RETRY)
-            await self._schedule(obj)
-            return
-        text = f"Successfully assigned {namespace}/{name} to {NODE_NAME}"
-        self._events.pod(obj, "Scheduled", text, component="default-scheduler")
 
     async def _first_word(self) -> None:
         """After a new start of the machine the API still says what was true of the last: wait until it does not."""
-        for pod in self.running():
+        for pod in self._pods:
             await pod.announced()
         self._truthful.set()
 
@@ -299,7 +208,7 @@ class Node:
         strangers = {name.split("/")[1] for name in self._found} - known
         folders = [folder.name for folder in host.folders.pods.iterdir() if not folder.name.startswith(".")]
         for uid in strangers | (set(folders) - known):
-            if uid in self._pods:
+            if self._pods.get(uid) is not None:
                 continue
             record = PodRecord.load(host.folders.pods / uid) or PodRecord(
                 uid=uid, namespace="", name="", created_at=0.0
@@ -311,7 +220,7 @@ class Node:
         """`persist:` data goes with its owner: the Deployment, or a pod of its own."""
         owner, namespace = owner_of(obj), obj["metadata"]["namespace"]
         kind, _, name = owner.partition(".")
-        if any(owner_of(p.object) == owner and p.record.namespace == namespace for p in self._pods.values()):
+        if any(owner_of(p.object) == owner and p.record.namespace == namespace for p in self._pods):
             return
         folder = Path(self._settings.state) / "volumes"
         if not (folder / namespace / owner).is_dir():
@@ -335,10 +244,10 @@ class Node:
         settings = self._settings
         state = Path(settings.state)
         folders = Folders(
-            pods=self._run_folder / "pods",
+            pods=RUN / "pods",
             logs=state / "logs" / "pods",
             volumes=state / "volumes",
-            agent=self._run_folder / "agent",
+            agent=RUN / "agent",
         )
         prepare_folders(folders)
         python = Path(settings.python)
@@ -355,40 +264,16 @@ class Node:
             objects=self._objects,
             events=self._events,
             folders=folders,
-            holder=self._holder,
+            holder=self._pods.holder,
             starts=asyncio.Semaphore(_STARTS_AT_ONCE),
-            refused=(state, self._run_folder),
-            captured=self._captured,
-            sandbox_rules=self._rules,
+            refused=(state, RUN),
+            capturing=self._capturing,
             identities=self._identities,
         )
 
-    def _holder(self, uid: str) -> Holder:
-        pod = self._pods.get(uid)
-        return "gone" if pod is None else "ending" if pod.ending else "living"
-
     def behind_sidecar(self, address: str) -> str | None:
         """The namespace of the pod at an address if its traffic is captured, else None."""
-        for pod in self._pods.values():
+        for pod in self._pods:
             if pod.record.ip == address:
-                return pod.record.namespace if self._captured(pod.object) else None
+                return pod.record.namespace if self._capturing.captured(pod.object) else None
         return None
-
-    def _captured(self, pod: Mapping[str, Any]) -> bool:
-        """Whether an init container of the pod loads the capture rules."""
-        return any(
-            image is not None and role_of(image, tuple(container.get("args") or ())) == "proxy-init"
-            for container in pod["spec"].get("initContainers") or ()
-            for image in [self._images.find(container.get("image", ""))]
-        )
-
-    def _rules(self, pod: Mapping[str, Any]) -> str:
-        """Nft for a new pod: capture by its sidecar, or what pods without one have."""
-        if not self._captured(pod):
-            return self._plain_rules(pod)
-        by: Literal["uid", "mark"] = "mark" if self._settings.one_uid else "uid"
-        try:
-            return capture_rules(pod, by=by)
-        except AnnotationError as error:
-            self._events.pod(pod, "InvalidAnnotation", str(error), kind="Warning")
-            return capture_rules({**pod, "metadata": {**pod["metadata"], "annotations": {}}}, by=by)

@@ -57,13 +57,13 @@ class PodSandbox:
 
     async def load_plain(self, rules: str) -> None:
         """Load a change of the VIPs' rules, if this pod has no sidecar; all of them where the change does not fit."""
-        if self.pause is None or not self._record.network or self._host.captured(self._pod.object):
+        if self.pause is None or not self._record.network or self._host.capturing.captured(self._pod.object):
             return
         try:
             await self._host.sandboxes.load(self.pause, rules)
         except SandboxError as error:
             log.warning("pod %s/%s gets all rules anew: %s", self._record.namespace, self._record.name, error)
-            await self._host.sandboxes.load(self.pause, self._host.sandbox_rules(self._pod.object))
+            await self._host.sandboxes.load(self.pause, self._host.capturing.rules(self._pod.object))
 
     # making and keeping it
 
@@ -97,15 +97,15 @@ class PodSandbox:
             record.network = False
         self.pause = await host.sandboxes.hold(record.uid)
         if record.network:
-            await self.load_plain(host.sandbox_rules(pod.object))  # they may have changed while no node was there
+            await self.load_plain(host.capturing.rules(pod.object))  # they may have changed while no node was there
             return
         if record.ip is None:
             record.ip = host.addresses.take()
         nameserver = str(host.settings.bridge_ip)
         write_pod_files(pod.folder, pod.object, ip=record.ip, hostname=pod.hostname, nameserver=nameserver)
-        rules = host.sandbox_rules(pod.object)
+        rules = host.capturing.rules(pod.object)
         await host.sandboxes.connect(record, self.pause, folder=pod.folder, hostname=pod.hostname, rules=rules)
-        while (newest := host.sandbox_rules(pod.object)) != rules:  # a Service has changed meanwhile
+        while (newest := host.capturing.rules(pod.object)) != rules:  # a Service has changed meanwhile
             rules = newest
             await host.sandboxes.load(self.pause, rules)
         record.network = True
