@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from plait.machine.node.logs import LogOptions, read_log, since_of
+from plait.machine.node.streams.logs import LogOptions, read_log, since_of
 
 
 def line(second, text, *, tag="F", stream="stdout"):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from plait.machine import frames
-from plait.machine.node import remote
 from plait.machine.node.actions import Place
-from plait.machine.node.remote import RemoteOptions, remote_options, run_attach, run_exec
 from plait.machine.node.security import Identity
-from plait.machine.node.session import session_members
+from plait.machine.node.streams import remote
+from plait.machine.node.streams.remote import RemoteOptions, remote_options, run_attach, run_exec
+from plait.machine.node.streams.session import session_members
 from plait.machine.settings import TOOLS
 
 pytestmark = pytest.mark.usefixtures("as_root")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from plait.machine.node.stream import LogFile, StreamServer
+from plait.machine.node.streams.server import LogFile, StreamServer
 
 
 class Pods:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.machine.node.usage import Root, measure
+from plait.machine.node.streams.usage import Root, measure
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

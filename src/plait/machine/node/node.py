@@ -32,7 +32,7 @@ from plait.machine.node.roots import make_base, python_folders
 from plait.machine.node.sandbox import SandboxError, Sandboxes
 from plait.machine.node.scheduler import Scheduler
 from plait.machine.node.storage import prepare_folders
-from plait.machine.node.stream import StreamServer
+from plait.machine.node.streams.server import StreamServer
 from plait.machine.settings import RUN
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from plait.machine.init.client import InitError
 from plait.machine.node.creation import StartError
 from plait.machine.node.host import NODE_NAME
 from plait.machine.node.record import process_name
-from plait.machine.node.stream import LogFile
-from plait.machine.node.usage import Root, Usage, measure
+from plait.machine.node.streams.server import LogFile
+from plait.machine.node.streams.usage import Root, Usage, measure
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,10 +59,10 @@ class Pods:
         pod = self._known.get(uid)
         return "gone" if pod is None else "ending" if pod.ending else "living"
 
-    # stream.PodsView
+    # streams.server.PodsView
 
     def log_file(self, namespace: str, pod: str, container: str, *, previous: bool) -> LogFile:
-        """See `stream.PodsView`."""
+        """See `streams.server.PodsView`."""
         found = self._newest(namespace, pod)
         record = found.record.containers.get(container)
         if record is None:
@@ -77,14 +77,14 @@ class Pods:
         return LogFile(found.context.log(container, attempt), lambda: not self._processes.running(name))
 
     def network_of(self, namespace: str, pod: str) -> int:
-        """See `stream.PodsView`."""
+        """See `streams.server.PodsView`."""
         found = self._newest(namespace, pod)
         if found.sandbox.pause is None or not found.record.network:
             raise LookupError(f"pod {namespace}/{pod} has no network (yet)")
         return found.sandbox.pause
 
     async def place_of(self, namespace: str, pod: str, container: str) -> Place:
-        """See `stream.PodsView`."""
+        """See `streams.server.PodsView`."""
         found = self._container(namespace, pod, container)
         try:
             place = await found.place() if found.running else None
@@ -97,7 +97,7 @@ class Pods:
     async def attach(
         self, namespace: str, pod: str, container: str, *, stdin: bool
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """See `stream.PodsView`."""
+        """See `streams.server.PodsView`."""
         found = self._container(namespace, pod, container)
         try:
             return await self._processes.attach(found.process, stdin=stdin)
@@ -105,7 +105,7 @@ class Pods:
             raise LookupError(f'container "{container}" in pod "{pod}" is not running') from error
 
     async def usage(self) -> Usage:
-        """See `stream.PodsView`."""
+        """See `streams.server.PodsView`."""
         running = {
             process.name: process for process in await self._processes.list("pod/") if process.state == "running"
         }

@@ -23,13 +23,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from plait.machine.node.logs import LogOptions, read_log, since_of
 from plait.machine.node.netns import connect_in
-from plait.machine.node.remote import RemoteOptions, remote_options, run_attach, run_exec
+from plait.machine.node.streams.logs import LogOptions, read_log, since_of
+from plait.machine.node.streams.remote import RemoteOptions, remote_options, run_attach, run_exec
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place
-    from plait.machine.node.usage import Usage
+    from plait.machine.node.streams.usage import Usage
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from plait.machine import frames, hangup
-from plait.machine.node import session as sessions
+from plait.machine.node.streams import session as sessions
 
 if TYPE_CHECKING:
     from plait.machine.node.actions import Place
-    from plait.machine.node.session import Session
+    from plait.machine.node.streams.session import Session
 
 log = logging.getLogger(__name__)
 
