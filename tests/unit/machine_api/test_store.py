@@ -124,6 +124,19 @@ def test_the_log_forgets_and_says_so(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_log_forgets_large_objects_sooner_but_not_the_newest(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db", log_bytes=100_000)
+    small = [store.put(PODS, pod("x", spec=number)).version for number in range(100)]
+    assert len(store.changes(PODS, small[0])) == 99, "as long as they are small"
+    large = [store.put(PODS, pod("x", spec="y" * 30_000)).version for _ in range(20)]
+    kept = store.changes(PODS, store.floor(PODS))
+    assert [change.version for change in kept] == large[-len(kept) :]
+    assert sum(len(change.entry.raw) for change in kept) <= 125_000
+    huge = [store.put(PODS, pod("x", spec="y" * 300_000)).version for _ in range(9)]
+    assert [change.version for change in store.changes(PODS, store.floor(PODS))] == huge[-4:]
+    store.close()
+
+
 async def test_a_watcher_wakes_at_the_next_change(store: Store) -> None:
     waiting = asyncio.create_task(store.wait(PODS, 60))
     await asyncio.sleep(0)

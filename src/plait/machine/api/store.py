@@ -28,8 +28,12 @@ Json = dict[str, Any]
 
 #: What each start adds to the counter: more than any number of writes that could be lost.
 START_JUMP = 1_000_000
-#: Changes kept per collection, at least, for watchers that come back; one that needs older ones lists again.
-LOG_LENGTH = 4096
+#: Changes kept per collection, and how many bytes of objects with them (in memory they are six times as large), for
+#: watchers that come back; one that needs older ones lists again. Half as many again may be there, or a quarter more
+#: bytes, so that not every change throws one away.
+LOG_LENGTH, LOG_BYTES = 4096, 2 * 1024 * 1024
+#: Large objects leave as many: whoever watches gets them.
+_LOG_LEAST = 4
 
 
 class StoreWriteError(Exception):
@@ -66,30 +70,40 @@ class Change:
 class _Log:
     """Changes of one collection, oldest first, and who waits for the next."""
 
-    __slots__ = ("changes", "floor", "length", "waiting")
+    __slots__ = ("changes", "floor", "length", "most", "size", "waiting")
 
-    def __init__(self, floor: int, length: int) -> None:
-        self.length = length
+    def __init__(self, floor: int, length: int, most: int) -> None:
+        self.length, self.most, self.size = length, most, 0
         self.changes: list[Change] = []
         self.floor = floor
         self.waiting: set[asyncio.Future[None]] = set()
 
     def append(self, change: Change) -> None:
         self.changes.append(change)
-        if len(self.changes) > 2 * self.length:
-            self.floor = self.changes[-self.length - 1].version
-            del self.changes[: -self.length]
+        self.size += len(change.entry.raw)
+        if len(self.changes) > self.length * 3 // 2 or self.size > self.most * 5 // 4:
+            self._shorten()
         for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
         self.waiting.clear()
 
+    def _shorten(self) -> None:
+        """Forget the oldest changes."""
+        forgotten = 0
+        while (left := len(self.changes) - forgotten) > self.length or (self.size > self.most and left > _LOG_LEAST):
+            self.size -= len(self.changes[forgotten].entry.raw)
+            forgotten += 1
+        if forgotten:
+            self.floor = self.changes[forgotten - 1].version
+            del self.changes[:forgotten]
+
 
 class Store:
     """All objects of the cluster. Used from one event loop; every method but `wait` is immediate."""
 
-    def __init__(self, path: Path | str, *, log_length: int = LOG_LENGTH) -> None:
-        self._log_length = log_length
+    def __init__(self, path: Path | str, *, log_length: int = LOG_LENGTH, log_bytes: int = LOG_BYTES) -> None:
+        self._log_length, self._log_bytes = log_length, log_bytes
         if isinstance(path, Path):
             path.touch(mode=0o600)  # Secrets are in it; SQLite's side files take the mode over
             path.chmod(0o600)
@@ -223,5 +237,5 @@ class Store:
     def _log(self, collection: Collection) -> _Log:
         log = self._logs.get(collection)
         if log is None:
-            log = self._logs[collection] = _Log(self._floor, self._log_length)
+            log = self._logs[collection] = _Log(self._floor, self._log_length, self._log_bytes)
         return log
