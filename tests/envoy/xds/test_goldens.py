@@ -29,7 +29,9 @@ def plain(value: Any, *, ordered: bool = True) -> Any:
     """Ordered dicts as dicts, for YAML; what is a map, by key."""
     if isinstance(value, dict):
         items = value.items() if ordered else sorted(value.items())
-        return {key: plain(item, ordered=ordered and key not in MAPS) for key, item in items}
+        # The policies of load balancers are a list.
+        maps = {key for key, item in items if key in MAPS and isinstance(item, dict)}
+        return {key: plain(item, ordered=ordered and key not in maps) for key, item in items}
     return [plain(item, ordered=ordered) for item in value] if isinstance(value, list) else value
 
 
