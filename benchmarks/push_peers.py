@@ -12,7 +12,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,8 @@ from plait.delivery.auth import Identity, Prover
 from plait.delivery.child import run_delivery
 from plait.delivery.frames import Channel, Down
 from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
-from plait.rpc.framing import Framed, frame, prefixed
+from plait.rpc.framing import PREFIX, frame, prefixed
+from plait.rpc.tls import Secured, Workbench
 from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ class Herd:
     ready: int = 0
     acknowledged: Counter[str] = field(default_factory=Counter)
     clients: dict[int, Client] = field(default_factory=dict)
+    #: The latest responses to each namespace: its proxies are mostly sent the same bytes, and only those are read anew
+    #: that differ.
+    responses: dict[str, deque[Response]] = field(default_factory=dict)
+    bench: Workbench = field(default_factory=lambda: Workbench(memoryview(bytearray(256 << 10))))
 
     async def run(self) -> None:
         numbers = range(self.offset, self.offset + self.count)
@@ -121,10 +126,25 @@ class Herd:
 
     async def connect(self, client: Client) -> None:
         self.clients[client.number] = client
-        how: dict[str, Any] = {}
-        if self.tls:
-            how = {"ssl": identity(self.tls, client.namespace), "server_hostname": SERVER}
-        await asyncio.get_running_loop().create_connection(lambda: client, "127.0.0.1", self.port, **how)
+
+        def protocol() -> asyncio.BufferedProtocol:
+            if not self.tls:
+                return client
+            return Secured(identity(self.tls, client.namespace), client, self.bench, server=SERVER)
+
+        await asyncio.get_running_loop().create_connection(protocol, "127.0.0.1", self.port)
+
+    def read(self, namespace: str, data: bytearray) -> Response:
+        """A message with its prefix."""
+        latest = self.responses.setdefault(namespace, deque(maxlen=4))
+        for response in latest:
+            if response.data == data:
+                return response
+        read = DeltaDiscoveryResponse.FromString(bytes(data[PREFIX:]))
+        ack = DeltaDiscoveryRequest(type_url=read.type_url, response_nonce=read.nonce)
+        versions = {resource.name: resource.version for resource in read.resources}
+        latest.append(Response(bytes(data), read.type_url, versions, prefixed(ack.SerializeToString())))
+        return latest[-1]
 
     def count_ack(self, kind: str, size: int) -> None:
         self.acknowledged[kind] += 1
@@ -147,8 +167,18 @@ def literal(name: bytes, value: bytes) -> bytes:
     return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
-#: Where all clients of a process receive: nothing is allocated for a read.
-RECEIVED = memoryview(bytearray(256 << 10))
+@dataclass(frozen=True, slots=True)
+class Response:
+    """As it came, with its prefix; what it says; and what acknowledges it, with its prefix."""
+
+    data: bytes
+    type_url: str
+    versions: dict[str, str]
+    ack: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data) - PREFIX
 
 
 class Client(asyncio.BufferedProtocol):
@@ -219,15 +249,18 @@ class Client(asyncio.BufferedProtocol):
         self.started = {CDS, EDS, LDS, RDS}
 
     def send(self, request: DeltaDiscoveryRequest) -> None:
-        message = request.SerializeToString()
-        framed = Framed(message, 1, LARGEST_FRAME)
-        if self.unsent or framed.size > min(self.room, self.room_of_all):
-            self.unsent += prefixed(message)
+        self.say(prefixed(request.SerializeToString()))
+
+    def say(self, message: bytes) -> None:
+        """A message with its prefix."""
+        size = len(message)
+        if self.unsent or size > min(self.room, self.room_of_all, LARGEST_FRAME):
+            self.unsent += message
             self.pump()
         else:
-            self.room -= framed.size
-            self.room_of_all -= framed.size
-            self.write(framed.data)
+            self.room -= size
+            self.room_of_all -= size
+            self.write(frame(Type.DATA, 0, 1, message))
 
     def pump(self) -> None:
         while size := min(len(self.unsent), self.room, self.room_of_all, LARGEST_FRAME):
@@ -251,72 +284,81 @@ class Client(asyncio.BufferedProtocol):
         self.pump()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
-        return RECEIVED
+        return self.herd.bench.into
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self.herd.bench.into[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         self.corked = []
-        self.received(bytes(RECEIVED[:nbytes]))
+        self.received(memoryview(self.frames + data if self.frames else data))
         corked, self.corked = self.corked, None
         if corked:
-            self.transport.write(b"".join(corked))
+            self.transport.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
-    def received(self, data: bytes) -> None:
-        buffer = self.frames + data if self.frames else data
+    def received(self, data: memoryview) -> None:
         at = 0
-        while len(buffer) - at >= 9:
-            end = at + 9 + int.from_bytes(buffer[at : at + 3])
-            if len(buffer) < end:
+        while len(data) - at >= 9:
+            end = at + 9 + int.from_bytes(data[at : at + 3])
+            if len(data) < end:
                 break
-            kind, flags = buffer[at + 3], buffer[at + 4]
+            kind, flags = data[at + 3], data[at + 4]
             if kind == Type.DATA:
-                self.message += buffer[at + 9 : end]
+                self.message += data[at + 9 : end]
                 self.unseen += end - at - 9
+                self.take_messages()
             elif kind == Type.WINDOW_UPDATE:
-                self.more_room(kind, int.from_bytes(buffer[at + 5 : at + 9]), buffer[at + 9 : end])
+                self.more_room(kind, int.from_bytes(data[at + 5 : at + 9]), bytes(data[at + 9 : end]))
             elif kind in {Type.SETTINGS, Type.PING} and not flags & Flag.ACK:
                 if kind == Type.SETTINGS:
-                    self.more_room(kind, 0, buffer[at + 9 : end])
-                self.write(frame(Type(kind), Flag.ACK, 0, buffer[at + 9 : end] if kind == Type.PING else b""))
+                    self.more_room(kind, 0, bytes(data[at + 9 : end]))
+                self.write(frame(Type(kind), Flag.ACK, 0, bytes(data[at + 9 : end]) if kind == Type.PING else b""))
             elif kind in {Type.GOAWAY, Type.RST_STREAM}:
-                sys.exit(f"the server ended: {buffer[at:end]!r}")
+                sys.exit(f"the server ended: {bytes(data[at:end])!r}")
             at = end
-        self.frames = buffer[at:]
-        while len(self.message) >= 5 and len(self.message) >= (end := 5 + int.from_bytes(self.message[1:5])):
-            message = bytes(self.message[5:end])
-            del self.message[:end]
-            self.take(message)
+        self.frames = bytes(data[at:])
         if self.unseen > 1 << 24:
             size, self.unseen = self.unseen.to_bytes(4), 0
             self.write(frame(Type.WINDOW_UPDATE, 0, 0, size) + frame(Type.WINDOW_UPDATE, 0, 1, size))
 
-    def take(self, message: bytes) -> None:
-        if self.herd.method == ECHO and not message:
+    def take_messages(self) -> None:
+        message = self.message
+        while len(message) >= PREFIX and len(message) >= (end := PREFIX + int.from_bytes(message[1:PREFIX])):
+            if len(message) == end:
+                self.take(message)
+                message.clear()
+            else:
+                self.take(message[:end])
+                del message[:end]
+
+    def take(self, message: bytearray) -> None:
+        if self.herd.method == ECHO and len(message) == PREFIX:
             # The server's first message is its greeting.
             self.herd.is_ready()
             return
-        response = DeltaDiscoveryResponse.FromString(message)
-        ack = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
-        known = self.held.setdefault(response.type_url, {})
-        names = [r.name for r in response.resources if r.name not in known]
-        known.update({r.name: r.version for r in response.resources})
-        self.send(ack)
-        if response.type_url in self.started or self.herd.method == ECHO:
-            if response.type_url == SDS:
-                self.herd.count_ack("Secret", len(message))
-            elif response.type_url == CDS and (new := [name for name in names if name.startswith("outbound|")]):
+        response = self.herd.read(self.namespace, message)
+        kind = response.type_url
+        known = self.held.setdefault(kind, {})
+        names = [name for name in response.versions if name not in known]
+        known.update(response.versions)
+        self.say(response.ack)
+        if kind in self.started or self.herd.method == ECHO:
+            if kind == SDS:
+                self.herd.count_ack("Secret", response.size)
+            elif kind == CDS and (new := [name for name in names if name.startswith("outbound|")]):
                 self.send(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=new))
-            elif response.type_url != LDS:
-                self.herd.count_ack(response.type_url.rpartition(".")[2], len(message))
+            elif kind != LDS:
+                self.herd.count_ack(kind.rpartition(".")[2], response.size)
             return
-        self.started.add(response.type_url)
+        self.started.add(kind)
         self.follow(response)
         if len(self.started) == (3 if self.herd.credential else 4):
             self.herd.is_ready()
 
-    def follow(self, response: DeltaDiscoveryResponse) -> None:
+    def follow(self, response: Response) -> None:
         """Subscribe to what the first response of a type leads to, as Envoy does."""
         if response.type_url == CDS:
-            names = [r.name for r in response.resources if r.name.startswith("outbound|")]
+            names = [name for name in response.versions if name.startswith("outbound|")]
             if not self.herd.credential:
                 self.send(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=names))
             self.send(DeltaDiscoveryRequest(type_url=LDS))

@@ -11,7 +11,7 @@ validation and fsync.
 
 A round is one write. Its time has three parts: `watch` until the builder has the object, `compute` in the core, and
 `delivery`: all the rest, which is the debounce, the delivery process, the network and the clients' own work. CPU is
-of whole processes per round, by the kernel's account.
+of whole processes per round, by the kernel's account, that of the two with the clients too: they are on the same cores.
 """
 
 from __future__ import annotations
@@ -321,6 +321,7 @@ async def benchmark(options: argparse.Namespace) -> None:
             "views": views,
             "cpu_ms": {name: round((cpu_seconds(pid) - spent[name]) * 1000) for name, pid in pids.items()},
         }
+        pids |= {f"clients {number}": process.pid for number, process in enumerate(who.processes, 1)}
         # What is measured is a mesh at rest; a calm moment is also when garbage of the start is collected.
         await asyncio.sleep(_REST)
         figures |= await cases(mesh, who, edges, options)

@@ -104,7 +104,10 @@ class Outgoing:
         """Write what was kept."""
         held, self._held = self._held, None
         if held and self._transport is not None and not self._ended:
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+            if len(held) == 1:
+                self._transport.write(held[0])
+            else:
+                self._transport.writelines(held)
 
     def _put(self, transport: asyncio.Transport, data: bytes) -> None:
         if self._held is None:

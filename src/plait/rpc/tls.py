@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
@@ -56,13 +57,17 @@ class Workbench:
 
 
 class Secured(asyncio.BufferedProtocol, asyncio.Transport):
-    """The protocol of a socket, and the transport of `connection`, which begins when the handshake is over."""
+    """The protocol of a socket, and the transport of `connection`, which begins when the handshake is over. `server` is
+    whom a client calls; without it this is the server.
+    """
 
-    def __init__(self, context: ssl.SSLContext, connection: Carried, bench: Workbench) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, connection: Carried, bench: Workbench, *, server: str | None = None
+    ) -> None:
         super().__init__()
         self._bench = bench
         self._connection = connection
-        self._tls = context.wrap_bio(bench.incoming, bench.outgoing, server_side=True)
+        self._tls = context.wrap_bio(bench.incoming, bench.outgoing, server_side=server is None, server_hostname=server)
         self._socket: asyncio.Transport | None = None
         self._begun = False
         self._closing = False
@@ -74,6 +79,8 @@ class Secured(asyncio.BufferedProtocol, asyncio.Transport):
         """The handshake can begin."""
         self._socket = cast("asyncio.Transport", transport)
         self._patience = asyncio.get_running_loop().call_later(_HANDSHAKE, self.abort)
+        # A client has the first word.
+        self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 -- it is large enough for most
         """Where to receive."""
@@ -145,9 +152,14 @@ class Secured(asyncio.BufferedProtocol, asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Encrypt and send."""
+        self.writelines((data,))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
+        """Encrypt and send, as one write."""
         if self._socket is None or self._closing:
             return
-        self._tls.write(data)
+        for data in list_of_data:
+            self._tls.write(data)
         self._flush()
 
     def pause_reading(self) -> None:

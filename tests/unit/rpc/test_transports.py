@@ -20,6 +20,7 @@ from plait.rpc.frames import PREFACE, Type
 from plait.rpc.framing import frame
 from plait.rpc.server import Server
 from plait.rpc.stream import Message, Refusal
+from plait.rpc.tls import Secured, Workbench
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
@@ -312,4 +313,58 @@ async def test_connections_share_buffers_and_nothing_else(identity) -> None:
         await hears(reader, tls, incoming, word)
     for _, writer, *_ in guests:
         writer.close()
+    await door.close()
+
+
+async def test_a_client_may_use_the_same_layer(identity) -> None:
+    listening, roots = identity
+    door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=listening.context)
+    context = ssl.create_default_context(cadata=roots)
+    context.set_alpn_protocols(["h2"])
+    heard = asyncio.get_running_loop().create_future()
+
+    class Caller(asyncio.Protocol):
+        came = b""
+
+        def connection_made(self, transport):
+            ping = frame(Type.PING, 0, 0, b"12345678")
+            transport.writelines([PREFACE, frame(Type.SETTINGS, 0, 0), ping])
+
+        def data_received(self, data):
+            self.came += data
+            if b"12345678" in self.came and not heard.done():
+                heard.set_result(None)
+
+    bench = Workbench(memoryview(bytearray(1 << 16)))
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: Secured(context, Caller(), bench, server=NAME), "127.0.0.1", door.port
+    )
+    async with asyncio.timeout(10):
+        await heard
+    transport.close()
+    async with asyncio.timeout(10):
+        while door.connections:
+            await asyncio.sleep(0)
+    await door.close()
+
+
+async def test_a_client_believes_nobody_else(identity) -> None:
+    listening, roots = identity
+    door = await Server().open("127.0.0.1:0", {METHOD: echo}, tls=listening.context)
+    context = ssl.create_default_context(cadata=roots)
+    lost = asyncio.get_running_loop().create_future()
+
+    class Caller(asyncio.Protocol):
+        def connection_made(self, _transport):
+            pytest.fail("the certificate is of another name")
+
+        def connection_lost(self, exc):
+            lost.set_result(exc)
+
+    bench = Workbench(memoryview(bytearray(1 << 16)))
+    await asyncio.get_running_loop().create_connection(
+        lambda: Secured(context, Caller(), bench, server="istiod.elsewhere.svc"), "127.0.0.1", door.port
+    )
+    async with asyncio.timeout(10):
+        await lost
     await door.close()
