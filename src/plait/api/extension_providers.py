@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -11,6 +13,10 @@ from plait.api.validate.findings import Findings
 
 #: Statuses that Envoy has a name for: Python's, but for those that say that one goes on.
 STATUSES: Final = frozenset({100, *(int(each) for each in HTTPStatus if each >= 200)}) - {418, 425, 451}
+
+
+#: Envoy takes some years more, and nobody waits for that.
+_LONGEST: Final = timedelta(days=1)
 
 
 class RequestBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -92,7 +98,12 @@ def _server(path: str, server: ExtAuthzHTTP | ExtAuthzGRPC, findings: Findings) 
         findings.error(f"{path}.service", text, fix=fix, value=server.service or None)
     if not 1 <= server.port <= 65535:
         findings.error(f"{path}.port", f"{server.port} is not a port", fix="1 to 65535", value=server.port)
-    findings.duration(f"{path}.timeout", server.timeout)
+    findings.duration(f"{path}.timeout", server.timeout, maximum=_LONGEST)
+    body = server.include_request_body_in_check
+    if body is not None:
+        findings.integer(
+            f"{path}.includeRequestBodyInCheck.maxRequestBytes", body.max_request_bytes, low=1, high=2**32 - 1
+        )
     status = server.status_on_error
     if status and not (status.isascii() and status.isdigit() and int(status) in STATUSES):
         findings.error(f"{path}.statusOnError", f"{status!r} is not a status", fix='for example "403"', value=status)
@@ -101,6 +112,11 @@ def _server(path: str, server: ExtAuthzHTTP | ExtAuthzGRPC, findings: Findings) 
     if server.path_prefix and not server.path_prefix.startswith("/"):
         text = f"{server.path_prefix!r} does not begin with /"
         findings.error(f"{path}.pathPrefix", text, fix=f"/{server.path_prefix}", value=server.path_prefix)
+    for name, value in server.include_additional_headers_in_check.items():
+        here = f"{path}.includeAdditionalHeadersInCheck[{name}]"
+        findings.header_name(here, name)
+        if re.search(r"[\x00\r\n]", value):
+            findings.error(here, f"{value!r} has several lines", fix="a text of one line", value=value)
     for name, headers in (
         ("includeHeadersInCheck", server.include_headers_in_check),
         ("includeRequestHeadersInCheck", server.include_request_headers_in_check),

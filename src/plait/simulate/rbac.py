@@ -20,13 +20,13 @@ from plait.simulate.request import Request
 from plait.simulate.routes import header_holds
 from plait.simulate.text import pattern, quoted, string_holds
 from plait.xds.authorization.asking import provider_of_rule
+from plait.xds.authorization.matchers import SEGMENT
 
 _HTTP: Final = "type.googleapis.com/" + http_rbac.RBAC.DESCRIPTOR.full_name
 _NETWORK: Final = "type.googleapis.com/" + network_rbac.RBAC.DESCRIPTOR.full_name
-#: Envoy's templates: what a segment may be made of, and what all the rest may be.
-_LETTERS: Final = r"a-zA-Z0-9\-._~%!$&'()*+,;:@="
-_SEGMENT: Final = f"[{_LETTERS}]+"
-_REST: Final = f"[{_LETTERS}/]*"
+#: Envoy's templates: one segment, and any number of them.
+_SEGMENT: Final = f"[{SEGMENT}]+"
+_REST: Final = f"[{SEGMENT}/]*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,20 @@ _SOURCES: Final[dict[str, list[str]]] = {
 _OPERATIONS: Final[dict[str, list[str]]] = {
     "hosts": ["web.shop", "*.example", "a.*", "*", "WEB.SHOP"],
     "methods": ["GET", "POST", "P*", "*T", "*"],
-    "paths": ["/a", "/a/*", "*/b", "*", "/a/{*}", "/{**}/b", "/v1/{*}/{*}/parts", "/a/{**}", "/{*}", "/a/{*}/c"],
+    "paths": [
+        "/a",
+        "/a/*",
+        "*/b",
+        "*",
+        "/a/{*}",
+        "/{**}/b",
+        "/v1/{*}/{*}/parts",
+        "/a/{**}",
+        "/{*}",
+        "/a/{*}/c",
+        "//{*}",
+        "{*}",
+    ],
     "ports": [str(HTTP), str(AUTO), str(BYTES), str(UNKNOWN)],
 }
 _CONDITIONS: Final[dict[str, list[str]]] = {

@@ -174,6 +174,8 @@ def _operation(path: str, operation: Operation, findings: Findings) -> None:
 def _path(path: str, text: str, findings: Findings) -> None:
     """Istio: {*} stands for a segment and {**} for all the rest; beside them there are plain segments only."""
     template, rest = "{*}" in text or "{**}" in text, False
+    if template and not text.startswith("/"):
+        findings.warn(path, f"no path is like {text!r}: they begin with /", fix=f"/{text.lstrip('/')}", value=text)
     for segment in text.strip("/").split("/"):
         if segment in {"{*}", "{**}"}:
             if rest:
@@ -203,6 +205,8 @@ def _condition(path: str, condition: Condition, findings: Findings) -> None:
     if named is not None:
         if not _MAP_KEY.fullmatch(key) or (named != _MAPS[-1] and not key.startswith(f"{named}[")):
             findings.error(f"{path}.key", f"{key!r} has no name in brackets", fix=f"{named}[NAME]", value=key)
+        elif re.search(r"[\x00\r\n]", key):
+            findings.error(f"{path}.key", f"{key!r} has a name of several lines", fix=f"{named}[NAME]", value=key)
         return
     if key not in _PLAIN:
         findings.error(f"{path}.key", f"{key!r} is not an attribute", fix=", ".join(sorted(_PLAIN)), value=key)

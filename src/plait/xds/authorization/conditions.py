@@ -19,6 +19,7 @@ from plait.xds.authorization.matchers import (
     ANY,
     address_matcher,
     header_matcher,
+    is_loadable,
     is_template,
     listed,
     metadata_matcher,
@@ -28,6 +29,7 @@ from plait.xds.authorization.matchers import (
     regex,
     string_value,
     template_matcher,
+    template_regex,
     text_matcher,
     with_stars,
 )
@@ -55,9 +57,10 @@ def method(value: str) -> Permission:
 
 def path(value: str) -> Permission:
     """Path of a request, without its query."""
-    if is_template(value):
+    if is_template(value) and is_loadable(value):
         return Permission(uri_template=template_matcher(value))
-    return Permission(url_path=PathMatcher(path=text_matcher(value)))
+    wanted = template_regex(value) if is_template(value) else text_matcher(value)
+    return Permission(url_path=PathMatcher(path=wanted))
 
 
 def destination_port(value: str) -> Permission:

@@ -22,6 +22,8 @@ ANY: Final = "*"
 #: What means something in a regular expression of RE2.
 _MEANING: Final = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _URI_TEMPLATE: Final = "uri-template"
+#: Of what a segment that a template stands for is made (Envoy).
+SEGMENT: Final = r"a-zA-Z0-9\-._~%!$&'()*+,;:@="
 
 
 def quoted(text: str) -> str:
@@ -69,6 +71,17 @@ def header_matcher(name: str, text: str, *, ignore_case: bool = False) -> Header
 def is_template(path: str) -> bool:
     """Whether a path has parts that stand for segments."""
     return "{*}" in path or "{**}" in path
+
+
+def is_loadable(path: str) -> bool:
+    """Whether Envoy has a template: it ends at once, as a process, when it is to load one that begins otherwise."""
+    return path.startswith("/") and not path.startswith("//")
+
+
+def template_regex(path: str) -> StringMatcher:
+    """What a template means, as a regular expression."""
+    parts = {"{*}": f"[{SEGMENT}]+", "{**}": f"[{SEGMENT}/]*"}
+    return regex("/".join(parts.get(segment) or quoted(segment) for segment in path.split("/")))
 
 
 def template_matcher(path: str) -> TypedExtensionConfig:
