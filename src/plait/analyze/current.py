@@ -38,11 +38,12 @@ JUDGED: Final[tuple[Kind, ...]] = (
     kinds.PROXY_CONFIG,
     kinds.PEER_AUTHENTICATION,
     kinds.AUTHORIZATION_POLICY,
+    kinds.REQUEST_AUTHENTICATION,
 )
 #: All that is looked at, beside what the mesh's own view answers.
 FOLLOWED: Final = frozenset({*JUDGED, kinds.NAMESPACE, kinds.NODE, kinds.POD, kinds.SERVICE, kinds.CONFIG_MAP})
-#: Analyzers that ask for kinds which are not followed: of Secrets and of tokens.
-LEFT_OUT: Final = frozenset({"gateway.SecretAnalyzer", "virtualservice.JWTClaimRouteAnalyzer"})
+#: Analyzers that ask for kinds which are not followed: of Secrets.
+LEFT_OUT: Final = frozenset({"gateway.SecretAnalyzer"})
 _OF_KIND: Final[dict[Kind, tuple[Analyzer, ...]]] = {
     kind: tuple(
         analyzer

@@ -91,4 +91,5 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0016": "A rule of a delegate has no effect: it is not within the rule that delegates to it.",
     "PLT0017": "An address is of IPv6, which is closed in the pods of this machine.",
     "PLT0018": "An AuthorizationPolicy denies what it matches: whom it wants to ask cannot be asked.",
+    "PLT0020": "The keys of an issuer of tokens cannot be fetched; told in the status of a RequestAuthentication.",
 }

@@ -381,6 +381,7 @@ NO_IPV6 = Message(
     "PLT0017", "NoIPv6", _W, "{address!r} is an IPv6 address, and pods have IPv4 addresses only: {effect}"
 )
 NOBODY_TO_ASK = Message("PLT0018", "NobodyToAsk", _W, "{detail}")
+KEYS_MISSING = Message("PLT0020", "KeysMissing", _E, "there are no keys, so every token is refused: {problem}")
 
 MESSAGES: Final[dict[str, Message]] = {
     value.code: value

@@ -62,6 +62,7 @@ MeshObject: TypeAlias = (
     | Sidecar
     | PeerAuthentication
     | AuthorizationPolicy
+    | RequestAuthentication
 )
 
 
@@ -99,9 +100,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "ProxyConfig": _Kind("networking.istio.io", ProxyConfig, validate_proxyconfig, steers=False),
     "AuthorizationPolicy": _Kind("security.istio.io", AuthorizationPolicy, validate_authorizationpolicy),
     "PeerAuthentication": _Kind("security.istio.io", PeerAuthentication, validate_peerauthentication),
-    "RequestAuthentication": _Kind(
-        "security.istio.io", RequestAuthentication, validate_requestauthentication, steers=False
-    ),
+    "RequestAuthentication": _Kind("security.istio.io", RequestAuthentication, validate_requestauthentication),
     "Telemetry": _Kind("telemetry.istio.io", Telemetry, validate_telemetry, steers=False),
     "WasmPlugin": _Kind("extensions.istio.io", WasmPlugin, validate_wasmplugin, steers=False),
     "TrafficExtension": _Kind("extensions.istio.io", TrafficExtension, validate_trafficextension, steers=False),

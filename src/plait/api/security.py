@@ -148,7 +148,12 @@ class JWTRule(msgspec.Struct, frozen=True, rename="camel"):
     forward_original_token: bool = False
     timeout: str | None = None
     space_delimited_claims: tuple[str, ...] = ()
-    presence: str = ""
+    presence: Literal["", "PRESENCE_UNSPECIFIED", "OPTIONAL", "REQUIRED"] = ""
+
+    @property
+    def uri(self) -> str:
+        """Where its keys are, by whichever of the two names it is written."""
+        return self.jwks_uri or self.jwks_uri_snake
 
 
 class RequestAuthenticationSpec(msgspec.Struct, frozen=True, rename="camel"):

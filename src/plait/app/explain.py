@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from plait.api.spiffe import SCHEME
+from plait.app.explain_tokens import TokenAnswer, token_answer
 from plait.app.left_out import Asking, left_out
 from plait.app.what_if import Mesh
 from plait.mesh.node import ProxyNode
@@ -54,6 +55,8 @@ class Question:
     mutual: bool = False
     caller: str = ""
     source: str = ""
+    #: The time of day, in seconds since the epoch: tokens end.
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,8 @@ class Answer:
     arrivals: tuple[tuple[str, Outcome], ...] = ()
     demanded: Mapping[str, PeerMode] = field(default_factory=dict)
     allowing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What is said of the call's token wherever somebody looks at it, by the pods of the proxies.
+    tokens: Mapping[str, TokenAnswer] = field(default_factory=dict)
     hint: str = ""
     verdict: Verdict | None = None
 
@@ -99,6 +104,7 @@ class Answer:
             for pod, said in self.demanded.items()
         ]
         result["allowing"] = [{"pod": pod, "policies": list(policies)} for pod, policies in self.allowing.items()]
+        result["tokens"] = [{"pod": pod, **asdict(said)} for pod, said in self.tokens.items()]
         result["hint"] = self.hint or None
         if self.verdict is not None:
             places = [_place(place) for place in self.verdict.places]
@@ -172,6 +178,7 @@ def explain(mesh: Mesh, node: ProxyNode, question: Question) -> Answer:
         allowing=_allowing(mesh, node, ((f"{node.pod}.{node.namespace}", outcome), *arrivals)),
         others=_others(mesh, node, call, outcome, alternatives(configuration, call, gateway=gateway)),
         arrivals=arrivals,
+        tokens=_tokens(mesh, node, outcome, arrivals),
         hint="" if question.inbound or gateway or call.address != NOBODY else _hint(mesh, node, host),
     )
 
@@ -237,6 +244,7 @@ def _call(mesh: Mesh, node: ProxyNode, question: Question) -> tuple[Call, str]:
         inbound=question.inbound,
         source=question.source or (OUTSIDE if question.inbound or node.kind == "router" else node.ip),
         peer=_peer(mesh, question.caller),
+        now=question.now,
     ), parts.hostname
 
 
@@ -330,6 +338,16 @@ def _demanded(  # noqa: PLR0917 (an answer's parts)
     return {f"{each.pod}.{each.namespace}": said for each, said in found if said is not None}
 
 
+def _tokens(
+    mesh: Mesh, node: ProxyNode, outcome: Outcome, arrivals: tuple[tuple[str, Outcome], ...]
+) -> dict[str, TokenAnswer]:
+    """What is said of the token at each proxy that looks at it."""
+    nodes = {f"{each.pod}.{each.namespace}": each for each in mesh.nodes.values()}
+    places = [(f"{node.pod}.{node.namespace}", node, outcome), *((pod, nodes[pod], met) for pod, met in arrivals)]
+    found = ((pod, token_answer(met, mesh.token_rules(each))) for pod, each, met in places)
+    return {pod: said for pod, said in found if said is not None}
+
+
 def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator[tuple[str, Outcome]]:
     """What happens at the first endpoint, if a proxy is in front of it, and at the next one beyond a gateway."""
     for _ in range(_HOPS):
@@ -338,7 +356,7 @@ def _arrivals(mesh: Mesh, node: ProxyNode, call: Call, met: Outcome) -> Iterator
         if met.error or met.status or there is None or not port.isdigit():
             return
         gateway = there.kind == "router"
-        headers = call.headers
+        headers = call.headers if met.headers is None else met.headers
         if node.kind == "router" and met.route_configuration:
             # The gateway says for whom it asks.
             headers = {**headers, "x-forwarded-for": (*headers.get("x-forwarded-for", ()), call.source)}

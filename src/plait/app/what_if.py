@@ -16,8 +16,10 @@ from plait.mesh.config import mesh_config
 from plait.mesh.gateway_servers import gateway_listeners
 from plait.mesh.node import ProxyNode
 from plait.mesh.peers import PeerMode, peer_policies, takes_part
+from plait.mesh.tokens import TokenRule, token_policies, token_rules
 from plait.simulate.configuration import Configuration
 from plait.snapshot.reader import Reader
+from plait.snapshot.tokens import KeySource
 from plait.sources.kubernetes import KINDS
 from plait.xds.authorization.filters import is_tried
 from plait.xds.engine import Change, Engine, Upsert
@@ -105,6 +107,16 @@ class Mesh:
             for key, policy in found
             if policy is not None and policy.spec.action == "ALLOW" and not is_tried(policy)
         )
+
+    def keys_came(self, url: str, keys: str, *, discovery: bool) -> None:
+        """Keys of tokens that istiod has fetched."""
+        self.engine.keys_came(KeySource(url, discovery), keys)
+
+    def token_rules(self, node: ProxyNode) -> tuple[TokenRule, ...]:
+        """The rules about tokens that hold at a proxy, in the order of the providers in its configuration."""
+        reader = Reader(self.engine.snapshot.get, self.engine.mesh.domain)
+        policies = token_policies(reader, node.namespace, self.engine.mesh.root_namespace)
+        return token_rules(reader, policies.of(node.labels))
 
     def gateways(self, node: ProxyNode) -> frozenset[str]:
         """The Gateways that a proxy serves, as NAMESPACE/NAME; none for a sidecar."""

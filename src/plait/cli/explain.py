@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_address
 from typing import Final
 
 import click
 
 from plait.app.explain import Answer, ExplainError, Question, Verdict, ask_envoy, explain
+from plait.app.explain_tokens import TokenAnswer
 from plait.app.what_if import mesh_of
 from plait.cli.context import FAILED, USAGE, run, stop
-from plait.cli.proxy_target import client_from, find_pod, print_data
+from plait.cli.proxy_target import client_from, find_pod, give_keys, print_data
 from plait.mesh.peers import PeerMode
 from plait.proxy.envoy import EnvoyError
 from plait.simulate.call import NOBODY, Outcome
@@ -86,12 +88,14 @@ def explain_command(
         mutual=mutual,
         caller=caller or "",
         source=_source(address),
+        now=time.time(),
     )
 
     async def ask() -> Answer:
         async with client_from(ctx) as client:
             pod = await find_pod(client, source, namespace)
             world = await mesh_of(client)
+            await give_keys(client, world)
         node = world.nodes.get((pod.namespace, pod.name))
         if node is None:
             stop(f"{pod.id} has no proxy, so nothing of the mesh decides where its calls go", FAILED)
@@ -140,6 +144,7 @@ def _print(answer: Answer) -> None:
     _line("connection to", f"{address}, port {answer.call.port}{how}")
     if answer.call.inbound:
         _print_demanded(next(iter(answer.demanded.values()), None))
+    _print_token(answer.tokens.get(answer.pod))
     _print_outcome(answer.outcome, answer.allowing.get(answer.pod, ()))
     if answer.hint:
         _line("note", answer.hint)
@@ -151,6 +156,7 @@ def _print(answer: Answer) -> None:
     for pod, met in answer.arrivals:
         click.echo(f"at {pod}:")
         _print_demanded(answer.demanded.get(pod))
+        _print_token(answer.tokens.get(pod))
         _print_outcome(met, answer.allowing.get(pod, ()))
     if answer.verdict is not None:
         _print_verdict(answer.verdict)
@@ -230,6 +236,15 @@ def _policies(said: Judgement) -> list[str]:
 def _print_demanded(said: PeerMode | None) -> None:
     if said is not None:
         _line("mutual TLS", f"{said.mode}   ({said.origin or 'nobody says otherwise'})")
+
+
+def _print_token(said: TokenAnswer | None) -> None:
+    if said is None:
+        return
+    where = f" in {said.place}" if said.place else ""
+    _line("token", f"{said.verdict}{where}: {said.words}" + (f"   ({said.origin})" if said.origin else ""))
+    if said.principal:
+        _line("", f"requestPrincipals: {said.principal}")
 
 
 def _reason(met: Outcome) -> str:

@@ -14,11 +14,12 @@ from plait.kube.client import Client
 from plait.kube.errors import NotFound
 from plait.kube.kinds import DEPLOYMENT, POD, REPLICASET
 from plait.kube.portforward import port_forward
-from plait.proxy.admin import Admin
+from plait.proxy.admin import Admin, AdminError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
+    from plait.app.what_if import Mesh
     from plait.kube.access import Access
 
 ADMIN_PORT, MONITORING_PORT = 15000, 15014
@@ -118,6 +119,21 @@ async def istiods(client: Client) -> list[Pod]:
     if not pods:
         stop(f"no running pod with label app=istiod in namespace {SYSTEM}; see: kubectl get pods -n {SYSTEM}")
     return pods
+
+
+async def give_keys(client: Client, world: Mesh) -> None:
+    """Tell a mesh which keys of tokens istiod has fetched, if it wants any: from here they may be out of reach."""
+    if not world.engine.keys_wanted:
+        return
+    for istiod in await istiods(client):
+        try:
+            found = msgspec.json.decode(await monitoring(client, istiod).get("/debug/jwksz"))
+        except (AdminError, msgspec.MsgspecError) as error:
+            click.echo(f"istiod {istiod.id} does not say which keys of tokens it has: {error}", err=True)
+            continue
+        for each in found:
+            if each.get("keys"):
+                world.keys_came(each["url"], each["keys"], discovery=bool(each["discovery"]))
 
 
 def monitoring(client: Client, pod: Pod) -> Admin:

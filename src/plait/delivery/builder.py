@@ -151,6 +151,22 @@ class Builder:
             self._debounce.note(self._clock(), endpoints_only=endpoints_only)
             self._wake.set()
 
+    def keys_came(self, source: Any, keys: str | None) -> None:
+        """Keys for tokens were fetched; None: in vain, where there are none yet."""
+        self._engine.keys_came(source, keys)
+        self._changed_besides()
+
+    def keys_forgotten(self, source: Any) -> None:
+        """Nobody wants the keys of a source any more."""
+        self._engine.keys_forgotten(source)
+        self._changed_besides()
+
+    def _changed_besides(self) -> None:
+        self._wait_for_halves()
+        if self._synced:
+            self._debounce.note(self._clock(), endpoints_only=False)
+            self._wake.set()
+
     def synced(self) -> None:
         """Every kind has been read once: proxies may be served."""
         if not self._synced:

@@ -32,6 +32,7 @@ _MEANINGS = {
     "/debug/config_dump": "the configuration of one proxy: ?proxyID=POD.NAMESPACE",
     "/debug/endpointz": "endpoints of every cluster",
     "/debug/registryz": "services",
+    "/debug/jwksz": "keys of tokens that were fetched, by where they are",
 }
 _KINDS = {
     "pilot_services": ("Service", "Services known to pilot."),
@@ -63,6 +64,7 @@ class DebugServer:
     version: str
     namespace: str = "istio-system"
     unready: Callable[[], str] = lambda: ""
+    keys: Callable[[], list[dict[str, Any]]] = list
     more_metrics: Callable[[Exposition], None] = lambda _: None
     is_local: Callable[[web.Request], bool] = _on_loopback
 
@@ -81,6 +83,7 @@ class DebugServer:
                 web.get("/debug/config_dump", self._config_dump),
                 web.get("/debug/endpointz", self._endpointz),
                 web.get("/debug/registryz", self._registryz),
+                web.get("/debug/jwksz", self._jwksz),
             ]
         )
         return app
@@ -115,6 +118,9 @@ class DebugServer:
     async def _syncz(self, _: web.Request) -> web.Response:
         known = self.settling.data_plane if self.settling is not None else lambda _: {}
         return _json(self.builder.proxies.syncz(istiod=self.istiod, version=self.version, data_plane=known))
+
+    async def _jwksz(self, _: web.Request) -> web.Response:
+        return _json(self.keys())
 
     async def _settledz(self, request: web.Request) -> web.Response:
         found = self.settling.shown(everything=bool(request.query.get("all"))) if self.settling is not None else []

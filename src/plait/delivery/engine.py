@@ -30,6 +30,14 @@ class Engine(Protocol):
         """Let these wait no longer."""
         ...
 
+    def keys_came(self, source: Any, keys: str | None) -> None:
+        """Keys for tokens were fetched; None: in vain."""
+        ...
+
+    def keys_forgotten(self, source: Any) -> None:
+        """Nobody wants them any more."""
+        ...
+
     def attach(self, node: ProxyNode) -> tuple[str, ...]:
         """The views of a proxy; they live until as many `detach`."""
         ...

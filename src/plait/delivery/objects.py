@@ -26,6 +26,7 @@ KEPT = frozenset(
         "Sidecar",
         "PeerAuthentication",
         "AuthorizationPolicy",
+        "RequestAuthentication",
         "WorkloadGroup",
         "ProxyConfig",
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from plait.simulate.judgement import Judgement, refusal
+from plait.simulate.token_judgement import TokenJudgement
 from plait.simulate.upstream import Spoken
 
 #: Some address that nobody owns.
@@ -26,6 +27,7 @@ Error = Literal[
     "tls redirect 301",
     "unknown filter",
     "access denied",
+    "token refused",
 ]
 
 
@@ -58,6 +60,8 @@ class Call:
     peer: str = STRANGER
     #: What filters have noted of the request before anybody decides over it, by their names: the claims of a token.
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: The time of day, in seconds since the epoch: tokens end.
+    now: float = 0.0
     #: Where the dice fall, 0 up to 1, wherever Envoy throws them: weighted destinations, shares of requests, faults.
     dice: float = 0.0
 
@@ -72,6 +76,8 @@ class Outcome:
     of an injected fault, told whether or not the dice hit it. `spoken` is how the first endpoint is called. `origins`
     say, for each stage that has one, which object decided and at which path: `VirtualService/shop/web spec.http[0]`.
     `judged` is what the filters of authorization say, up to the one that refuses.
+    `tokens` is what was said of the request's tokens; None: nobody looks at them. `headers` are those of the call as
+    the next one gets to see them; None: as they were.
     """
 
     error: Error | None = None
@@ -91,6 +97,8 @@ class Outcome:
     fault: tuple[int, float] = (0, 0.0)
     spoken: Spoken | None = None
     judged: tuple[Judgement, ...] = ()
+    tokens: TokenJudgement | None = None
+    headers: Mapping[str, tuple[str, ...]] | None = None
     origins: dict[str, str] = field(default_factory=dict)
 
     @property

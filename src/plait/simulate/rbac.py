@@ -16,6 +16,7 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from envoy.extensions.path.match.uri_template.v3.uri_template_match_pb2 import UriTemplateMatchConfig
 
 from plait.simulate.judgement import Judgement
+from plait.simulate.noted import metadata_holds
 from plait.simulate.request import Request
 from plait.simulate.routes import header_holds
 from plait.simulate.text import pattern, quoted, string_holds
@@ -100,7 +101,7 @@ def _permission_holds(rule: Any, approach: Approach) -> bool:
         case "requested_server_name":
             return string_holds(rule.requested_server_name, approach.sni)
         case "metadata":
-            return _metadata_holds(rule.metadata, approach)
+            return metadata_holds(rule.metadata, approach.metadata)
     request = approach.request
     if request is None:
         return False
@@ -132,7 +133,7 @@ def _principal_holds(identifier: Any, approach: Approach) -> bool:
         case "remote_ip":
             return _within(identifier.remote_ip, approach.remote)
         case "metadata":
-            return _metadata_holds(identifier.metadata, approach)
+            return metadata_holds(identifier.metadata, approach.metadata)
         case "header":
             return approach.request is not None and header_holds(identifier.header, approach.request)
     raise ValueError(f"a principal of the kind {kind} is not judged here")
@@ -164,30 +165,3 @@ def _template_holds(config: Any, path: str) -> bool:
 def _template(text: str) -> str:
     parts = {"*": _SEGMENT, "**": _REST}
     return "/".join(parts.get(segment) or quoted(segment) for segment in text.split("/"))
-
-
-def _metadata_holds(matcher: Any, approach: Approach) -> bool:
-    value: Any = approach.metadata.get(matcher.filter)
-    for step in matcher.path:
-        if not isinstance(value, Mapping) or step.key not in value:
-            value = None
-            break
-        value = value[step.key]
-    return bool(_value_holds(matcher.value, value) != matcher.invert)
-
-
-def _value_holds(matcher: Any, value: Any) -> bool:
-    match matcher.WhichOneof("match_pattern"):
-        case "string_match":
-            return isinstance(value, str) and string_holds(matcher.string_match, value)
-        case "list_match":
-            return isinstance(value, list | tuple) and any(_value_holds(matcher.list_match.one_of, x) for x in value)
-        case "or_match":
-            return any(_value_holds(each, value) for each in matcher.or_match.value_matchers)
-        case "present_match":
-            return bool((value is not None) == matcher.present_match)
-        case "bool_match":
-            return isinstance(value, bool) and value is bool(matcher.bool_match)
-        case "null_match":
-            return value is None
-    return False

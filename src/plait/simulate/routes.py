@@ -9,6 +9,7 @@ from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, QueryParam
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 
 from plait.simulate.call import Call
+from plait.simulate.noted import metadata_holds
 from plait.simulate.request import Request
 from plait.simulate.text import regex_holds, string_holds
 
@@ -72,12 +73,20 @@ def obstacle(match: Any, request: Request, call: Call) -> str | None:
         return "it takes a share of the requests only"
     if match.HasField("tls_context") and not _tls_holds(match.tls_context, call):
         return "the client's certificate is not as asked for"
-    if any(not each.invert for each in match.dynamic_metadata):
-        # Istio's conditions on the claims of a token, and other metadata that filters before the router would write.
-        return "no token of it has been checked"
+    for matcher in match.dynamic_metadata:
+        if not metadata_holds(matcher, call.metadata):
+            return _noted(matcher, call)
     if match.filter_state:
         return "there is no such filter state"
     return None
+
+
+def _noted(matcher: Any, call: Call) -> str:
+    """Why a condition on what filters noted does not hold: Istio's are on the claims of a checked token."""
+    if matcher.filter not in call.metadata:
+        return "it has no token that was checked"
+    claim = ".".join(step.key for step in matcher.path[1:])
+    return f"the token has the claim {claim}" if matcher.invert else f"the token's claim {claim} is not as asked for"
 
 
 def share_of(fraction: Any) -> float:

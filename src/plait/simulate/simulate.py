@@ -28,10 +28,12 @@ from plait.simulate.rbac import Approach, judgements
 from plait.simulate.request import Request, client_of, request_of
 from plait.simulate.routes import obstacle, route_of, virtual_host
 from plait.simulate.text import any_holds
+from plait.simulate.tokens import judge
 from plait.simulate.upstream import spoken
 from plait.xds import names
 from plait.xds.mesh_tls import OFFER_BYTES, offering_bytes
 from plait.xds.origin import origin_of
+from plait.xds.tokens import FILTER
 
 _TLS_INSPECTOR: Final = "envoy.filters.listener.tls_inspector"
 _HTTP_INSPECTOR: Final = "envoy.filters.listener.http_inspector"
@@ -228,18 +230,31 @@ def _http(
 ) -> Outcome:
     name, routes = _routes(configuration, manager)
     request = request_of(manager, call)
-    seen = replace(approach, remote=client_of(manager, call), request=request)
-    met = replace(met, route_configuration=name, judged=_judged(manager.http_filters, seen))
     host = virtual_host(routes, request.host) if routes is not None else None
+    seen = replace(approach, remote=client_of(manager, call), request=request)
+    before, after = _around_tokens(manager)
+    met = replace(met, route_configuration=name, judged=_judged(before, seen))
+    checked, routed = judge(manager, request, call.now) if met.denied is None else None, request
+    if checked is not None:
+        met = replace(met, tokens=checked.judgement)
+        if checked.judgement.status:
+            return replace(_meant(host, request, call, met), error="token refused", status=checked.judgement.status)
+        met = replace(met, headers=_passed_on(request, checked.request, call))
+        request, noted = checked.request, {**call.metadata, **checked.metadata}
+        seen = replace(seen, request=request, metadata=noted)
+        if checked.again:
+            routed, call = request, replace(call, metadata=noted)
+    if met.denied is None:
+        met = replace(met, judged=(*met.judged, *_judged(after, seen)))
     if met.denied is not None:
-        return replace(_meant(host, request, call, met), error="access denied", status=403)
+        return replace(_meant(host, routed, call, met), error="access denied", status=403)
     if host is None:
         return replace(met, error="no virtual host", status=404)
     met = _at_host(met, host)
     if host.require_tls == VirtualHost.ALL and request.header("x-forwarded-proto") != "https":
         where = f"https://{request.host}{request.target}"
         return replace(met, error="tls redirect 301", status=301, redirect=where)
-    found = route_of(host, request, call)
+    found = route_of(host, routed, call)
     if found is None:
         return replace(met, error="no route", status=404)
     number, route = found
@@ -254,6 +269,19 @@ def _http(
     if route.HasField("route") and preflight(manager, host, route, request):
         return replace(met, status=200)
     return _answer(configuration, route, request, call, met)
+
+
+def _passed_on(before: Request, after: Request, call: Call) -> dict[str, tuple[str, ...]]:
+    """The caller's headers without those that a filter has taken away, and with those that it has put there."""
+    kept = {name.lower(): values for name, values in call.headers.items() if name.lower() in after.headers}
+    return kept | {name: values for name, values in after.headers.items() if before.headers.get(name) != values}
+
+
+def _around_tokens(manager: HttpConnectionManager) -> tuple[list[Any], list[Any]]:
+    """The filters before and behind the one that checks tokens; without one all are behind."""
+    filters = list(manager.http_filters)
+    place = next((place for place, each in enumerate(filters) if each.name == FILTER), -1)
+    return filters[: max(place, 0)], filters[place + 1 :]
 
 
 def _at_host(met: Outcome, host: VirtualHost) -> Outcome:
@@ -283,6 +311,9 @@ def alternatives(
     if manager is None:
         return ()
     request = request_of(manager, call)
+    checked = judge(manager, request, call.now)
+    if checked is not None and checked.again:
+        request, call = checked.request, replace(call, metadata={**call.metadata, **checked.metadata})
     _, routes = _routes(configuration, manager)
     host = virtual_host(routes, request.host) if routes is not None else None
     result: list[tuple[str, str, str]] = []

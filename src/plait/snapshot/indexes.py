@@ -26,7 +26,7 @@ from plait.api.mesh_settings import KEY as MESH_SETTINGS
 from plait.api.mesh_settings import ConfigMap, read_settings
 from plait.api.meta import ObjectKey
 from plait.api.names import gateway_place
-from plait.api.security import AuthorizationPolicy, PeerAuthentication
+from plait.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from plait.api.serviceentry import ServiceEntry
 from plait.api.sidecar import Sidecar
 from plait.api.virtualservice import Destination, VirtualService
@@ -41,6 +41,7 @@ from plait.snapshot.ingresses import gateway_of, virtual_services_of
 from plait.snapshot.peers import peer_authentication
 from plait.snapshot.protocols import Protocol, protocol_of
 from plait.snapshot.rules import IndexRules
+from plait.snapshot.tokens import request_authentication
 from plait.snapshot.visibility import EVERYBODY, scopes, service_scopes
 
 MESH = "mesh"
@@ -75,6 +76,8 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
             peer_authentication(value, result)
         case AuthorizationPolicy():
             authorization_policy(value, result)
+        case RequestAuthentication():
+            request_authentication(value, result)
         case Sidecar():
             sidecar(value, result)
         case ConfigMap():

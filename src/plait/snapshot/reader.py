@@ -26,6 +26,7 @@ from plait.snapshot.hosts import host_matches
 from plait.snapshot.owners import chosen_host, undisputed
 from plait.snapshot.peers import PeerEntry, peer_authentications
 from plait.snapshot.snapshot import Snapshot
+from plait.snapshot.tokens import TokenEntry, request_authentications
 from plait.snapshot.visibility import EVERYBODY, visible_in
 
 
@@ -316,6 +317,10 @@ class Reader:
         """One AuthorizationPolicy."""
         found: AuthorizationPolicy | None = self.object(key)
         return found
+
+    def request_authentications(self, namespace: str) -> tuple[TokenEntry, ...]:
+        """The RequestAuthentications of a namespace, the oldest first."""
+        return self._read(request_authentications(namespace)) or ()
 
     def ingress_class(self, name: str) -> IngressClass | None:
         """One IngressClass."""

@@ -25,7 +25,9 @@ from plait.snapshot.rules import IndexRules, index_rules
 
 #: From how many changes of one set on sorting it anew is cheaper than inserting one by one.
 _SORT_FROM: Final = 16
-_READ_BY_THEMSELVES: Final = frozenset({"VirtualService", "DestinationRule", "Gateway", "AuthorizationPolicy"})
+_READ_BY_THEMSELVES: Final = frozenset(
+    {"VirtualService", "DestinationRule", "Gateway", "AuthorizationPolicy", "RequestAuthentication"}
+)
 
 
 class ObjectChange(NamedTuple):

@@ -22,6 +22,7 @@ from plait.trial.scratch_access import judging
 from plait.xds.authorization.filters import HTTP_RBAC
 from plait.xds.encode import duration, packed
 from plait.xds.http_connection import CORS, FAULT, HTTP_CONNECTION_MANAGER, ROUTER, http_filter
+from plait.xds.tokens import FILTER
 
 CHAIN: Final = "x-plait-chain"
 ROUTE: Final = "x-plait-route"
@@ -31,7 +32,7 @@ PATH: Final = "x-plait-path"
 
 _MARKS: Final = "plait.marks"
 #: Filters that answer by themselves; what others would do is not part of a trial.
-_KEPT: Final = frozenset({CORS, FAULT, HTTP_RBAC})
+_KEPT: Final = frozenset({CORS, FAULT, FILTER, HTTP_RBAC})
 
 
 @dataclass(slots=True)
@@ -66,8 +67,9 @@ def scratch_manager(given: HttpConnectionManager, routes: RouteConfiguration, ch
     made.route_config.CopyFrom(_routes(routes, places))
     marks = HeaderMutation()
     _mark(marks.mutations, CHAIN, str(chain))
-    made.http_filters.append(http_filter(_MARKS, marks))
     made.http_filters.extend(judging(each) for each in given.http_filters if each.name in _KEPT)
+    # Behind them, since a filter may have the route looked for anew; answers of theirs come by here all the same.
+    made.http_filters.append(http_filter(_MARKS, marks))
     made.http_filters.append(http_filter(ROUTER, Router()))
     return Filter(name=HTTP_CONNECTION_MANAGER, typed_config=packed(made))
 

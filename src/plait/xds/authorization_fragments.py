@@ -5,6 +5,10 @@ The filters of one choice of policies are made once, for however many workloads 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Tracker
 from plait.mesh.authorization import policies_for
@@ -79,4 +83,5 @@ class AuthorizationFragments:
         """What decides over all that reaches a workload, or goes through a gateway."""
         keys: tuple[ObjectKey, ...] = tracker.need(("authorization", view))
         found: Access = tracker.need(("authorizing", keys)) if keys else OPEN
-        return found
+        tokens: tuple[HttpFilter, ...] = tracker.need(("token-filters", view))
+        return replace(found, tokens=tokens) if tokens else found

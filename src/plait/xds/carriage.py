@@ -23,6 +23,7 @@ ACTING: Final = frozenset(
         "EnvoyFilter",
         "PeerAuthentication",
         "AuthorizationPolicy",
+        "RequestAuthentication",
     }
 )
 #: Groups of these kinds; Gateway API's Gateway is another kind.
@@ -48,17 +49,25 @@ class Carriage:
     def __init__(self) -> None:
         self._generations: dict[ObjectKey, int] = {}
         self._causes: dict[ObjectKey, set[Key]] = {}
+        self._newest: dict[ObjectKey, int] = {}
         self._others = False
         self._since = 0
 
     def note(self, obj: Mapping[str, Any], key: ObjectKey) -> None:
         """An object was made or changed, or read again."""
         if key.kind in ACTING and str(obj.get("apiVersion", "")).startswith(_GROUPS):
-            self._generations[key] = int((obj.get("metadata") or {}).get("generation") or 0)
+            self._generations[key] = self._newest[key] = int((obj.get("metadata") or {}).get("generation") or 0)
+
+    def again(self, key: ObjectKey, entry: Key) -> None:
+        """What an object asked for has come, under `entry`: the same generation has more to it than before."""
+        if key in self._newest:
+            self._generations[key] = self._newest[key]
+            self._causes.setdefault(key, set()).add(entry)
 
     def gone(self, key: ObjectKey) -> None:
         """An object is deleted: it has nothing to know any more, but it is a cause."""
         self._generations.pop(key, None)
+        self._newest.pop(key, None)
         self._others = True
 
     def caused(self, causes: Mapping[ObjectKey, Collection[Key]]) -> None:

@@ -18,10 +18,12 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.credentials import Credential, secret_names
 from plait.mesh.halves import Halves
 from plait.mesh.inbound import InboundPort
+from plait.mesh.keyless import Keyless
 from plait.mesh.node import ProxyNode
 from plait.snapshot.keys import SERVICE_ENTRY, HostPort
 from plait.snapshot.reader import Reader
 from plait.snapshot.snapshot import ObjectChange, Snapshot, advance, entries_of
+from plait.snapshot.tokens import KeySource, KeysWanted, key_sources
 from plait.xds.blame import common_path, patch_path, path_in
 from plait.xds.carriage import Carriage, Carried
 from plait.xds.changes import Change, CredentialStatus, Remove, Upsert
@@ -33,6 +35,7 @@ from plait.xds.patch.problems import patch_problems
 from plait.xds.patch.withdrawals import Withdrawals
 from plait.xds.resource import Resource, ViewUpdate
 from plait.xds.tls import WantedCredential
+from plait.xds.tokens import KEYS, keys_key
 from plait.xds.views import PLACING, ViewKey, views_of
 
 __all__ = ["Change", "CredentialStatus", "Engine", "Remove", "Upsert"]
@@ -52,6 +55,8 @@ class Engine:
         self._live = LiveViews(self._memo)
         self._withdrawals = Withdrawals()
         self._halves = Halves(self.mesh.domain)
+        self._keyless = Keyless()
+        self._keys: dict[KeySource, str] = {}
         self._carriage = Carriage()
         self._moves = Moves()
         self._carried: tuple[Carried, ...] = ()
@@ -63,6 +68,8 @@ class Engine:
     def _read(self, key: Key) -> Any:
         if key[0] == OUT_OF_SERVICE and isinstance(key[1], ObjectKey):
             return self._withdrawals.reason(key[1])
+        if key[0] == KEYS and isinstance(key[1], KeySource):
+            return self._keys.get(key[1])
         return self.snapshot.get(key)
 
     def entry(self, key: Key) -> Any:
@@ -101,16 +108,40 @@ class Engine:
                 self._problems[decoded.key] = found
             if decoded.value is not None:
                 objects.append(ObjectChange(decoded.key, decoded.value))
-        self._advance(self._halves.admit(objects, patient=patient))
+        self._advance(self._keyless.admit(self._halves.admit(objects, patient=patient), patient=patient))
 
     @property
     def held(self) -> frozenset[ObjectKey]:
-        """Objects whose newest state waits for another object, which should come soon."""
-        return self._halves.held
+        """Objects whose newest state waits for another object or for keys, which should come soon."""
+        return self._halves.held | self._keyless.held
 
     def release(self, keys: Iterable[ObjectKey]) -> None:
         """Wait no longer: these objects are as they are."""
-        self._advance(self._halves.release(keys))
+        keys = tuple(keys)
+        self._advance([*self._halves.release(keys), *self._keyless.release(keys)])
+
+    @property
+    def keys_wanted(self) -> tuple[KeysWanted, ...]:
+        """The keys that are to be fetched for objects as they are now, those that wait for them included."""
+        known: tuple[KeysWanted, ...] = self.snapshot.get(key_sources()) or ()
+        return tuple(dict.fromkeys((*known, *self._keyless.wanted)))
+
+    def keys_came(self, source: KeySource, keys: str | None) -> None:
+        """The keys of a source, as JSON; None: they were looked for in vain. What came once stays until others come."""
+        if keys is not None and keys != self._keys.get(source):
+            self._keys[source] = keys
+            entry = keys_key(source)
+            self._memo.invalidate((entry,))
+            for wanted in self.keys_wanted:
+                if wanted.source == source:
+                    self._carriage.again(wanted.key, entry)
+        self._advance(self._keyless.looked(source))
+
+    def keys_forgotten(self, source: KeySource) -> None:
+        """Nobody wants the keys of a source any more."""
+        self._keyless.forget(source)
+        if self._keys.pop(source, None) is not None:
+            self._memo.invalidate((keys_key(source),))
 
     def _advance(self, objects: list[ObjectChange]) -> None:
         before = self.snapshot

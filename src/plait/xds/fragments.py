@@ -8,6 +8,8 @@ A fragment's key says all that it depends on besides what it reads. From the wor
     local-rules, exported-rules                                                            of a namespace
     authorization, access, asked                                                          of a workload
     authorizing                                                                           of some policies together
+    token-policies                                                                         of a namespace
+    chosen-tokens, token-filters                                                           of a workload
     inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
     sidecar-credentials, rule-credentials                                                  of a view, of a rule
     virtual-host (a content, shared), rule-routes, check                                   of a rule or service
@@ -35,6 +37,7 @@ from plait.xds.shared_fragments import Lister, Maker, SharedFragments
 from plait.xds.sidecar_fragments import SidecarFragments
 from plait.xds.sidecar_listeners import SidecarListeners
 from plait.xds.sidecar_routes import SidecarRoutes
+from plait.xds.token_fragments import TokenFragments
 from plait.xds.views import ViewKey
 
 VIEW_TYPES: Final = (CDS, EDS, LDS, RDS, ECDS, SDS)
@@ -61,6 +64,7 @@ class Fragments:
             **inbound.makers(),
             **AuthorizationFragments(mesh).makers(),
             **gateway.makers(),
+            **TokenFragments(mesh).makers(),
             **self._patches.makers(),
             "list": self._list,
         }

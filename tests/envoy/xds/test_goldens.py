@@ -22,7 +22,9 @@ CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.i
 
 
 #: Fields that are maps: protobuf gives them no order.
-MAPS = {"filterMetadata", "jsonFormat", "policies", "typedExtensionProtocolOptions", "typedPerFilterConfig"}
+MAPS = {
+    "filterMetadata", "jsonFormat", "policies", "providers", "typedExtensionProtocolOptions", "typedPerFilterConfig",
+}  # fmt: skip
 
 
 def plain(value: Any, *, ordered: bool = True) -> Any:

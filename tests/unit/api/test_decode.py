@@ -138,18 +138,10 @@ def test_a_star_is_a_host_for_gateways_only() -> None:
     assert errors(rule([{"route": [to()]}], hosts=["*"])) == ["spec.hosts[0]"]
 
 
-def test_what_has_no_effect_yet_is_said_and_accepted() -> None:
-    result = decode(
-        rule(
-            [{"match": [{"headers": {"@request.auth.claims.sub": {"exact": "a"}}}], "route": [to()]}],
-            hosts=["web"],
-            gateways=["edge"],
-        )
-    )
-    assert result.value is not None
-    assert [(p.level, p.path) for p in result.problems] == [
-        (Level.WARNING, "spec.http[0].match[0]"),
-    ]
+def test_gateways_and_nobody_else_route_by_claims() -> None:
+    routes = [{"match": [{"headers": {"@request.auth.claims.sub": {"exact": "a"}}}], "route": [to()]}]
+    assert decode(rule(routes, hosts=["web"], gateways=["edge"])).problems == ()
+    assert errors(rule(routes, hosts=["web"])) == ["spec.http[0].match[0]"]
 
 
 def test_gateways_and_destination_rules_are_checked() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.tokens import SigningKey, key_set
 
 from plait.api.yaml import objects, read_yaml
 from plait.app.difference import field_changes
@@ -389,3 +390,55 @@ def test_what_is_no_method_is_refused(mesh: Mesh) -> None:
     node = next(iter(mesh.nodes.values()))
     with pytest.raises(ExplainError, match="'GE T' is not a method of HTTP; write for example GET"):
         explain(mesh, node, Question(method="GE T", url="http://reviews:9080/"))
+
+
+TOKENS = """
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec:
+  selector: {matchLabels: {app: reviews}}
+  jwtRules:
+  - {issuer: https://first.example, audiences: [shop], jwksUri: https://first.example/keys}
+  - {issuer: https://second.example, jwksUri: https://second.example/keys, fromHeaders: [{name: x-token}]}
+"""
+NOW = 1_800_000_000
+RULES = "RequestAuthentication/shop/tokens spec.jwtRules"
+
+
+@pytest.mark.parametrize(
+    ("claims", "verdict", "words", "origin"),
+    [
+        (None, "missing", "without one a request goes on", ""),
+        ({}, "valid", "of https://first.example", f"{RULES}[0]"),
+        ({"exp": NOW - 3600}, "expired", "it was valid until 2027-01-15 07:00:00 UTC", f"{RULES}[0]"),
+        ({"nbf": NOW + 3600}, "not yet valid", "it is valid from 2027-01-15 09:00:00 UTC on", f"{RULES}[0]"),
+        ({"aud": "bank"}, "wrong audience", "it is for bank; the rule wants shop", f"{RULES}[0]"),
+        ({"iss": "x"}, "wrong issuer", "its issuer is x; rules are for https://first.example, https://second", ""),
+    ],
+)
+def test_a_token_is_judged_where_it_arrives(claims: dict | None, verdict: str, words: str, origin: str) -> None:
+    mesh = Mesh(objects(read_yaml(f"{WORLD}---{TOKENS}", "world")))
+    key = SigningKey("ES256", "k")
+    mesh.keys_came("https://first.example/keys", key_set(key), discovery=False)
+    token = key.sign({"iss": "https://first.example", "sub": "jane", "aud": "shop", "exp": NOW + 60, **(claims or {})})
+    headers = () if claims is None else (("Authorization", f"Bearer {token}"),)
+    answer = ask(mesh, "http://reviews/x", headers=headers, now=NOW)
+    assert list(answer.tokens) == ["reviews.shop"]
+    said = answer.tokens["reviews.shop"]
+    assert (said.verdict, said.origin) == (verdict, origin)
+    assert words in said.words
+    assert said.principal == ("https://first.example/jane" if verdict == "valid" else "")
+    ((_, arrival),) = answer.arrivals
+    assert arrival.status == {"missing": 0, "valid": 0, "wrong audience": 403}.get(verdict, 401)
+    assert token not in str(answer.as_json())
+
+
+def test_a_token_without_keys_and_one_in_another_place() -> None:
+    mesh = Mesh(objects(read_yaml(f"{WORLD}---{TOKENS}", "world")))
+    token = SigningKey("ES256", "k").sign({"iss": "https://second.example"})
+    said = ask(mesh, "http://reviews/x", headers=(("x-token", token),), now=NOW).tokens["reviews.shop"]
+    assert (said.verdict, said.place, said.origin) == ("no keys", "header x-token", f"{RULES}[1]")
+    assert "https://second.example/keys has given none that a proxy can use" in said.words
+    said = ask(mesh, "http://reviews/x", headers=(("x-token", "abc"),), now=NOW).tokens["reviews.shop"]
+    assert (said.verdict, said.status) == ("malformed", 401)

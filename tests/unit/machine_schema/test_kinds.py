@@ -14,7 +14,8 @@ def test_istios_kinds_are_all_served(schemas):
     assert len(custom) == 17, "15 of today, and the policies of Istio 1.0"
     assert {kind for kind, one in custom.items() if one.acts} == {
         "VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "WorkloadEntry", "Sidecar", "EnvoyFilter",
-        "ProxyConfig", "WorkloadGroup", "PeerAuthentication", "AuthorizationPolicy", "MeshPolicy", "Policy",
+        "ProxyConfig", "WorkloadGroup", "PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication",
+        "MeshPolicy", "Policy",
     }  # fmt: skip
     assert custom["VirtualService"].short_names == ("vs",)
     assert "istio-io" in custom["VirtualService"].categories

@@ -6,8 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
+from plait.api.jwks import KeysError, check_set
 from plait.api.names import is_header_name, is_port
 from plait.api.security import JWTRule, PeerAuthentication, RequestAuthentication
 from plait.api.validate.findings import Findings
@@ -15,6 +14,7 @@ from plait.api.validate.selection import validate_selector, validate_targets
 
 #: Istio: fewer marks than HTTP has.
 _HEADER: Final = re.compile(r"[-_A-Za-z0-9]+")
+_USABLE: Final = "RSA, EC (P-256, P-384, P-521), OKP (Ed25519) or oct keys with all their members"
 
 
 def validate_peerauthentication(policy: PeerAuthentication, findings: Findings) -> None:
@@ -53,18 +53,30 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
         for index, value in enumerate(values):
             if not value:
                 findings.error(f"{path}.{name}[{index}]", "an empty value", fix="a value")
-    uri = rule.jwks_uri or rule.jwks_uri_snake
+    uri = rule.uri
     if not rule.issuer and not uri:
         findings.error(f"{path}.issuer", "neither issuer nor jwksUri", fix="the iss claim of the tokens")
     if uri and rule.jwks:
         findings.error(path, "jwksUri and jwks exclude each other", fix="one of them")
     if uri:
         _uri(f"{path}.jwksUri", uri, findings)
+    if not uri and not rule.jwks and _is_nowhere(rule):
+        findings.warn(
+            f"{path}.issuer",
+            "its keys cannot be found, so every token is refused: there is neither jwks nor jwksUri, and it is no URL "
+            "below which an OpenID document could say where they are",
+            fix="jwksUri or jwks",
+            value=rule.issuer,
+        )
     if rule.jwks:
         _keys(f"{path}.jwks", rule.jwks, findings)
     for index, header in enumerate(rule.from_headers):
         if not header.name:
             findings.error(f"{path}.fromHeaders[{index}].name", "a name is missing", fix="for example x-token")
+        for field, text in (("name", header.name), ("prefix", header.prefix)):
+            # Envoy would refuse the listener.
+            if any(letter in text for letter in "\0\r\n"):
+                findings.error(f"{path}.fromHeaders[{index}].{field}", "ends a line", fix="one line of text")
     payload = rule.output_payload_to_header
     if payload and not is_header_name(payload):
         findings.error(f"{path}.outputPayloadToHeader", f"{payload!r} is not the name of a header", value=payload)
@@ -82,6 +94,11 @@ def _rule(path: str, rule: JWTRule, findings: Findings) -> None:
     findings.duration(f"{path}.timeout", rule.timeout)
 
 
+def _is_nowhere(rule: JWTRule) -> bool:
+    """Whether nobody can know where the keys of an issuer are."""
+    return bool(rule.issuer) and not rule.issuer.startswith(("https://", "http://"))
+
+
 def _uri(path: str, text: str, findings: Findings) -> None:
     try:
         parts = urlsplit(text)
@@ -95,10 +112,12 @@ def _uri(path: str, text: str, findings: Findings) -> None:
 
 def _keys(path: str, text: str, findings: Findings) -> None:
     try:
-        keys = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        keys = None
-    # One key alone is taken as well.
-    found = keys.get("keys", [keys]) if isinstance(keys, dict) else None
-    if not isinstance(found, list) or not all(isinstance(key, dict) and key.get("kty") for key in found):
-        findings.error(path, "is not a JSON Web Key Set", fix='{"keys": [{"kty": "RSA", …}]}')
+        check_set(text)
+    except KeysError as error:
+        findings.error(path, f"is not a JSON Web Key Set: it {error}", fix='{"keys": [{"kty": "RSA", …}]}')
+        return
+    # Cryptography takes time to load, and few objects have keys.
+    from plait.api.web_keys import usable_keys  # noqa: PLC0415
+
+    if not usable_keys(text):
+        findings.warn(path, "has no key that a proxy can use, so every token is refused", fix=_USABLE)

@@ -275,10 +275,6 @@ def _origin(path: str, match: StringMatch, findings: Findings) -> None:
 def _without_effect(path: str, route: HTTPRoute, findings: Findings) -> None:
     """What is understood but does nothing yet must be said."""
     for index, match in enumerate(route.match):
-        if _by_claims(match):
-            findings.warn(
-                f"{path}.match[{index}]", "tokens are not checked yet, so no request has claims", fix="a header"
-            )
         if match.ignore_uri_case and match.uri is not None and match.uri.regex is not None:
             findings.warn(
                 f"{path}.match[{index}].ignoreUriCase", "has no effect on a pattern", fix=f"(?i){match.uri.regex}"

@@ -12,6 +12,7 @@ from plait import __version__
 from plait.app.istiod.citadel import Citadel
 from plait.app.istiod.intake import Sinks, intake
 from plait.app.istiod.options import access, pod
+from plait.app.istiod.token_keys import TokenKeys
 from plait.delivery.analyst import Analyst
 from plait.delivery.auth import TokenReviewer
 from plait.delivery.builder import Builder
@@ -24,6 +25,7 @@ from plait.delivery.refusals import tell
 from plait.delivery.settled.settling import Settling
 from plait.delivery.settled.writer import StatusWriter
 from plait.delivery.supervisor import CHANNEL_FD, Supervisor
+from plait.delivery.token_keys import KeyFindings
 from plait.kit.aio.calm import collect_in_calm
 from plait.kube.client import Client
 from plait.kube.recorder import Recorder
@@ -41,7 +43,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
     """The builder and all that belongs to it, until cancelled."""
     account = options.service_account
     async with Client(access(environment, account), user_agent=f"plait-istiod/{__version__}") as client:
-        istiod = Istiod(client, *pod(environment))
+        istiod = Istiod(client, *pod(environment), environment)
         command = [sys.executable, "-m", "plait.app.istiod", "delivery", "--channel", CHANNEL_FD]
         command += ["--xds", options.xds, "--secure", options.secure, "--transport", options.transport]
         command += ["--service-account", str(account)]
@@ -55,7 +57,7 @@ async def run_istiod(options: argparse.Namespace, environment: Mapping[str, str]
 class Istiod:
     """The parts, bound together; `work` is what they do."""
 
-    def __init__(self, client: Client, name: str, namespace: str) -> None:
+    def __init__(self, client: Client, name: str, namespace: str, environment: Mapping[str, str]) -> None:
         self._client = client
         self._objects = Objects()
         self._recorder = Recorder(client, "istiod", host=name)
@@ -65,6 +67,7 @@ class Istiod:
         self._secrets = SecretSource(client, lambda changes: self.builder.apply(changes, endpoints_only=False))
         self._reports = CredentialReports(self._objects, self._recorder)
         self._lacking = CredentialFindings()
+        self._keyless = KeyFindings(self._objects, self._recorder)
         self._health = Health(self._objects)
         self._registrar = Registrar(
             client, self._objects, self._recorder, istiod=name, namespace=namespace, reports=self._health.report
@@ -73,11 +76,11 @@ class Istiod:
             client,
             self._objects,
             findings=self._analyst.findings,
-            unserved=self._lacking.of,
+            unserved=lambda key: (*self._lacking.of(key), *self._keyless.of(key)),
             health=self._health.condition,
         )
         self._settling = Settling(self._engine, self._objects, self._writer)
-        for part in (self._analyst, self._lacking, self._health):
+        for part in (self._analyst, self._lacking, self._keyless, self._health):
             part.bind(self._settling.refresh)
         self.builder = Builder(
             self._engine,
@@ -89,6 +92,9 @@ class Istiod:
         )
         self._addresses = AddressWriter(client)
         self._citadel = Citadel(client, self.builder, self._recorder, namespace)
+        self._tokens = TokenKeys(
+            self._engine, self.builder, self._keyless, environment=environment, roots=lambda: self._citadel.roots
+        )
         self.debug = DebugServer(
             builder=self.builder,
             objects=self._objects,
@@ -100,6 +106,7 @@ class Istiod:
             namespace=namespace,
             unready=lambda: self._citadel.problem,
             more_metrics=self._citadel.expose,
+            keys=self._tokens.shown,
         )
 
     def work(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -111,6 +118,7 @@ class Istiod:
             settling=self._settling,
             analyst=self._analyst,
             citadel=self._citadel,
+            tokens=self._tokens,
             workloads=(self._registrar, self._health),
         )
         return {
@@ -125,6 +133,7 @@ class Istiod:
             "health": self._health.run(),
             "addresses": self._addresses.run(),
             "citadel": self._citadel.run(),
+            "keys": self._tokens.run(),
             "intake": intake(self._client, sinks),
         }
 
@@ -134,6 +143,8 @@ class Istiod:
         looked = [status for status in statuses if all(map(self._secrets.known, status.secrets))]
         self._reports.tell(looked)
         self._lacking.take(looked)
+        # An object that has waited for its keys wants those of its state before no more.
+        self._tokens.look()
 
 
 async def serve_http(app: web.Application, address: str) -> None:

@@ -47,6 +47,11 @@ class Citadel:
         """Why there is no authority yet; empty once there is one."""
         return self._keeper.problem if self._kept is None else ""
 
+    @property
+    def roots(self) -> str:
+        """The certificates of those whom the mesh trusts, as PEM; empty before there is an authority."""
+        return self._kept.authority.roots_pem if self._kept is not None else ""
+
     async def run(self) -> None:
         """See the class."""
         async with asyncio.TaskGroup() as tasks:

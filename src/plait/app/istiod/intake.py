@@ -13,6 +13,7 @@ from plait.xds.engine import Upsert
 
 if TYPE_CHECKING:
     from plait.app.istiod.citadel import Citadel
+    from plait.app.istiod.token_keys import TokenKeys
     from plait.delivery.analyst import Analyst
     from plait.delivery.builder import Builder
     from plait.delivery.health import Health
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Kinds of programs that are in no pod.
 _OF_WORKLOADS = frozenset({"WorkloadEntry", "WorkloadGroup"})
+#: Kinds that decide which keys are wanted; namespaces and settings say which objects belong to the mesh.
+TOKEN_KINDS = frozenset({"RequestAuthentication", "Namespace", "ConfigMap"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class Sinks:
     settling: Settling
     analyst: Analyst
     citadel: Citadel
+    tokens: TokenKeys
     workloads: tuple[Registrar, Health]
 
 
@@ -60,10 +64,14 @@ async def intake(client: Client, to: Sinks) -> None:
                         each.take(step.kind.kind, str(meta["namespace"]), str(meta["name"]))
             if changes and knows(step.kind.group, step.kind.kind):
                 to.builder.apply(changes, endpoints_only=step.endpoints_only)
+                if step.kind.kind in TOKEN_KINDS:
+                    to.tokens.look()
             to.analyst.take(changes)
             to.addresses.take(step)
             to.citadel.take(step)
             if step.complete and not synced:
                 synced = True
+                # Proxies have keys from before: those of now should be there before they are told anything.
+                await to.tokens.begin()
                 to.builder.synced()
                 to.analyst.begin()

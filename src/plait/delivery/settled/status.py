@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from plait.analyze.messages import SCHEMA_ERROR
+from plait.analyze.messages import KEYS_MISSING, SCHEMA_ERROR
 from plait.analyze.report import OWN_FIELDS, said, validation_message
 from plait.analyze.schema import finding_of
 from plait.api.problem import Level
@@ -154,6 +154,9 @@ def _settled(verdict: Verdict, told: Told) -> dict[str, str]:
 
 
 def _not_served(lacking: Sequence[Finding]) -> dict[str, str]:
+    if all(finding.message is KEYS_MISSING for finding in lacking):
+        text = f"in effect, and refuses tokens for which there are no keys: {_listed(lacking)}"[:_LIMIT]
+        return {"type": SETTLED, "status": "False", "reason": "KeysUnavailable", "message": text}
     text = f"in effect but for what has no certificate: {_listed(lacking)}"[:_LIMIT]
     return {"type": SETTLED, "status": "False", "reason": "CredentialUnusable", "message": text}
 

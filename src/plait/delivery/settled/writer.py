@@ -40,6 +40,7 @@ _KINDS = {
         kinds.ENVOYFILTER,
         kinds.PEERAUTHENTICATION,
         kinds.AUTHORIZATIONPOLICY,
+        kinds.REQUESTAUTHENTICATION,
         kinds.WORKLOADGROUP,
         kinds.PROXYCONFIG,
     )

@@ -18,6 +18,7 @@ ACTING = frozenset(
         "Gateway",
         "PeerAuthentication",
         "ProxyConfig",
+        "RequestAuthentication",
         "ServiceEntry",
         "Sidecar",
         "VirtualService",
