@@ -11,7 +11,8 @@ from plait.analyze.finding import Finding
 from plait.analyze.kinds import VIRTUAL_SERVICE
 from plait.analyze.messages import DELEGATE_UNUSED, NAMES_NOTHING
 from plait.analyze.world import Item, World
-from plait.api.virtualservice import HTTPRoute, VirtualService
+from plait.api.meta import ObjectKey
+from plait.api.virtualservice import HTTPRoute
 from plait.mesh.delegation import uncovered
 from plait.snapshot.visibility import scopes, visible_in
 
@@ -35,7 +36,7 @@ def _check_delegates(world: World, item: Item) -> Iterator[Finding]:
             fix = f"{item.namespace} in its exportTo"
             yield found(NAMES_NOTHING, item, path, fix=fix, value=name, detail=detail)
         elif mapping(rule, "delegate"):
-            yield from _unused(item, index, other)
+            yield from _unused(world, item, index, other)
 
 
 def _sees(world: World, item: Item, other: Item) -> bool:
@@ -43,13 +44,13 @@ def _sees(world: World, item: Item, other: Item) -> bool:
     return visible_in(tuple(scopes(exports, other.namespace)), item.namespace)
 
 
-def _unused(item: Item, index: int, other: Item) -> Iterator[Finding]:
+def _unused(world: World, item: Item, index: int, other: Item) -> Iterator[Finding]:
     """Rules of a delegate that have no effect here, since they want more than the delegating rule takes."""
-    root = _rule(item, index)
+    root = _rule(world, item, index)
     if root is None:
         return
     for place, _ in mappings(other.spec, "http"):
-        inner = _rule(other, place)
+        inner = _rule(world, other, place)
         match = uncovered(root, inner) if inner is not None else None
         if match is not None:
             yield found(
@@ -62,9 +63,10 @@ def _unused(item: Item, index: int, other: Item) -> Iterator[Finding]:
             )
 
 
-def _rule(item: Item, index: int) -> HTTPRoute | None:
-    read = item.decoded.value
-    rules = read.spec.http if isinstance(read, VirtualService) else ()
+def _rule(world: World, item: Item, index: int) -> HTTPRoute | None:
+    """A rule as the mesh has it: where findings are kept current, only its own view has what objects say."""
+    read = world.reader.virtual_service(ObjectKey("VirtualService", item.namespace, item.name))
+    rules = read.spec.http if read is not None else ()
     return rules[index] if index < len(rules) else None
 
 
