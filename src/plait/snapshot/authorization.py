@@ -7,23 +7,17 @@ from typing import NamedTuple
 from plait.api.meta import ObjectKey
 from plait.api.security import AuthorizationPolicy
 from plait.kit.memo import Key
-from plait.snapshot.contribution import Contribution, sorted_labels
-from plait.snapshot.keys import Labels
+from plait.snapshot.chosen import Chosen, chosen_of
+from plait.snapshot.contribution import Contribution
 
 
 class AuthorizationEntry(NamedTuple):
-    """Member of `authorization_policies`, the oldest first. No labels: it is for the whole namespace, or the mesh.
-
-    `gateways`: it is for the workloads of these Gateways of the Gateway API alone, by their names; `targeted`: it
-    names targets, of which there may be none that has a workload.
-    """
+    """Member of `authorization_policies`, the oldest first."""
 
     created: str
     name: str
     namespace: str
-    selector: Labels
-    targeted: bool = False
-    gateways: tuple[str, ...] = ()
+    chosen: Chosen
 
     @property
     def key(self) -> ObjectKey:
@@ -39,19 +33,6 @@ def authorization_policies(namespace: str) -> Key:
 def authorization_policy(found: AuthorizationPolicy, result: Contribution) -> None:
     """Its place among those of its namespace."""
     meta, spec = found.metadata, found.spec
-    targets = spec.target_refs or ((spec.target_ref,) if spec.target_ref is not None else ())
-    gateways = tuple(
-        sorted(
-            target.name
-            for target in targets
-            if (target.group, target.kind) == _GATEWAY and target.namespace in {"", meta.namespace}
-        )
-    )
-    selector = sorted_labels(spec.selector.match_labels) if spec.selector is not None else ()
-    entry = AuthorizationEntry(
-        meta.creation_timestamp, meta.name, meta.namespace, selector, targeted=bool(targets), gateways=gateways
-    )
+    chosen = chosen_of(spec.selector, spec.target_ref, spec.target_refs)
+    entry = AuthorizationEntry(meta.creation_timestamp, meta.name, meta.namespace, chosen)
     result.members.add((authorization_policies(meta.namespace), entry))
-
-
-_GATEWAY = ("gateway.networking.k8s.io", "Gateway")

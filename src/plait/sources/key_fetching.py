@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
@@ -151,5 +152,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
+        # An event loop puts words of its own there.
+        return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error.strerror)
     return str(error) or type(error).__name__

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from plait.api.decode import decode
-from plait.mesh.authorization import GATEWAY_NAME, policies_for
+from plait.mesh.authorization import policies_for
+from plait.snapshot.chosen import GATEWAY_NAME
 from plait.snapshot.keys import Labels
 from plait.snapshot.reader import Reader
 from plait.snapshot.snapshot import ObjectChange, Snapshot, advance
