@@ -59,6 +59,9 @@ def _bytes(key: PublicKeyTypes) -> bytes:
 
 
 def _tokens(path: Path) -> None:
-    json.loads(path.read_bytes())
+    try:
+        json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError("it is not JSON") from error
     for use in ("admin", "node"):
         pki.token(path.parent, use)

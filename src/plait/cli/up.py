@@ -151,7 +151,7 @@ def _launch(
     except (PortTakenError, DamagedStoreError, NoCopyError, DamagedKeysError, TableError) as error:
         stop(str(error))
     except OSError as error:
-        stop(f"{state.root} cannot be used: {_reason(error)}; XDG_STATE_HOME names another place for it")
+        stop(f"{state.root} cannot be used: {_reason(error, state.root)}; XDG_STATE_HOME names another place for it")
     return launcher
 
 
@@ -188,15 +188,15 @@ def down(ctx: click.Context, *, wipe: bool) -> None:
             with state.alone():
                 was_running = _stop(state, wipe=wipe)
         except OSError as error:
-            stop(f"{state.root} cannot be used: {_reason(error)}")
+            stop(f"{state.root} cannot be used: {_reason(error, state.root)}")
     if not was_running:
         click.echo(f"plait: the mesh {state.name!r} is not running", err=True)
 
 
-def _reason(error: OSError) -> str:
-    """As programs say it: of which file, and why."""
+def _reason(error: OSError, folder: Path) -> str:
+    """As programs say it: of which file, where it is not the folder itself, and why."""
     said = error.strerror or str(error)
-    return f"{error.filename}: {said}" if error.filename else said
+    return said if error.filename in {None, str(folder)} else f"{error.filename}: {said}"
 
 
 def _stop(state: State, *, wipe: bool) -> bool:

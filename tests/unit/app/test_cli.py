@@ -192,6 +192,16 @@ def test_a_state_folder_that_cannot_be_made_is_said(run, tmp_path: Path, monkeyp
     assert "XDG_STATE_HOME" in done.output
 
 
+def test_a_folder_that_cannot_be_made_is_named_once(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plait").mkdir()
+    (tmp_path / "plait" / "default").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    done = run("up", "--ports", "auto")
+    assert done.exit_code == 1
+    assert done.output.count(str(tmp_path)) == 1, done.output
+    assert "Errno" not in done.output
+
+
 @pytest.mark.parametrize(("text", "wanted"), [("3", 3), ("0.5", 0.5), ("3s", 3), ("1m30s", 90)])
 def test_seconds_are_written_as_a_number_or_as_for_kubectl(text: str, wanted: float) -> None:
     assert seconds(text) == wanted
