@@ -91,7 +91,7 @@ class Policies:
     def world(self, *, gateway: bool = False) -> Configuration:
         """What the proxy of a workload with some policies has; the workload may be a gateway."""
         engine = Engine(MeshConfig())
-        changes: list[Change] = [Upsert(each) for each in (*_gateway(), *_services())]
+        changes: list[Change] = [Upsert(each) for each in (*_gateway(), *_services(self.chance.randrange(3)))]
         changes += [Upsert(self._policy(number)) for number in range(self.chance.randint(1, 4))]
         engine.apply(changes)
         node = ProxyNode(
@@ -181,7 +181,8 @@ class Policies:
         return self.chance.sample(values, self.chance.randint(1, min(3, len(values))))
 
 
-def _services() -> Iterator[dict[str, Any]]:
+def _services(trusted: int) -> Iterator[dict[str, Any]]:
+    """In a mesh with so many trusted proxies in front of its gateways."""
     ports = [
         {"name": "http", "port": 80, "targetPort": HTTP},
         {"name": "other", "port": AUTO},
@@ -190,7 +191,8 @@ def _services() -> Iterator[dict[str, Any]]:
     yield _object("v1", "Service", "web", {"clusterIP": "10.42.128.9", "selector": {"app": "web"}, "ports": ports})
     settings = _object("v1", "ConfigMap", "istio", {})
     settings["metadata"]["namespace"] = "istio-system"
-    yield {**settings, "data": {KEY: "trustDomainAliases: [old.example]\n"}}
+    topology = f"defaultConfig: {{gatewayTopology: {{numTrustedProxies: {trusted}}}}}\n"
+    yield {**settings, "data": {KEY: f"trustDomainAliases: [old.example]\n{topology}"}}
 
 
 def _gateway() -> Iterator[dict[str, Any]]:
