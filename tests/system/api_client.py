@@ -22,7 +22,7 @@ class Api:
         cluster, user = view["clusters"][0]["cluster"], view["users"][0]["user"]
         address = urlsplit(cluster["server"])
         trust = ssl.create_default_context(cadata=_text(cluster, "certificate-authority"))
-        self._connection = http.client.HTTPSConnection(address.hostname or "", address.port, context=trust, timeout=30)
+        self._connection = http.client.HTTPSConnection(address.hostname or "", address.port, context=trust, timeout=60)
         self._headers = {"authorization": f"Bearer {user['token']}", "content-type": "application/apply-patch+yaml"}
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ class Mesh:
 
     def curl(self, path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run curl through the ingress gateway."""
-        return self._run(["curl", "-sS", "--max-time", "20", *arguments, self.url(path)], None)
+        return self._run(["curl", "-sS", "--max-time", "60", *arguments, self.url(path)], None)
 
     def code(self, path: str, *arguments: str) -> int:
         """The HTTP status of a request through the ingress gateway; 0 if there was no answer."""
@@ -178,7 +178,7 @@ def outer(tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[M
     made = Mesh("t-outer", tmp_path_factory.mktemp("outer"))
     made.plait("up", "--ports", "auto", "--outside", "host")
     made.kubectl("apply", "-f", "-", given=CALLER)
-    made.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    made.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/caller", "--timeout=180s")
     yield made
     made.plait("down", "--wipe", code=None)
 

@@ -42,7 +42,7 @@ async def line(number):
         due = max(due + LINES / RATE, time.monotonic() - 1)
         counts["calls"] += 1
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 streams = streams or await asyncio.open_connection("web", 80)
                 status, body, last = await call(streams)
             word = body.partition(" ")[0] if status == 200 else str(status)
@@ -68,7 +68,7 @@ asyncio.run(main())
 #: A job that calls at its first breath, without a second try.
 JOB = """
 import urllib.request
-print(urllib.request.urlopen("http://web/", timeout=10).status, flush=True)
+print(urllib.request.urlopen("http://web/", timeout=30).status, flush=True)
 """
 
 #: Goes on calling for two seconds after it was told to end, and takes as long for an answer.
@@ -83,10 +83,10 @@ class Slow(http.server.BaseHTTPRequestHandler):
 threading.Thread(target=http.server.HTTPServer(("", 8000), Slow).serve_forever, daemon=True).start()
 def leave(*_):
     for _ in range(10):
-        print("leaving", urllib.request.urlopen("http://web/", timeout=5).status, flush=True)
+        print("leaving", urllib.request.urlopen("http://web/", timeout=30).status, flush=True)
         time.sleep(0.2)
     raise SystemExit
 signal.signal(signal.SIGTERM, leave)
-print("first", urllib.request.urlopen("http://web/", timeout=10).status, flush=True)
+print("first", urllib.request.urlopen("http://web/", timeout=30).status, flush=True)
 while True: time.sleep(0.1)
 """

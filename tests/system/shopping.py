@@ -26,7 +26,7 @@ class Customer:
             headers["authorization"] = f"Basic {base64.b64encode(basic.encode()).decode()}"
         if body is not None:
             headers["content-type"] = "application/json"
-        connection = http.client.HTTPConnection(self._netloc, timeout=30)
+        connection = http.client.HTTPConnection(self._netloc, timeout=60)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()

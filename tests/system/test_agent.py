@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 #: Calls for ever: on one connection, and on a new one each time. Says how each call went, numbered.
 CALLER = """
 import http.client, itertools, time
-kept = http.client.HTTPConnection("web", timeout=5)
+kept = http.client.HTTPConnection("web", timeout=60)
 for number in itertools.count():
     words = []
-    for connection in (kept, http.client.HTTPConnection("web", timeout=5)):
+    for connection in (kept, http.client.HTTPConnection("web", timeout=60)):
         try:
             connection.request("GET", "/")
             answer = connection.getresponse()
@@ -38,7 +38,7 @@ for number in itertools.count():
 """
 OUTPUT: dict[str, Any] = {"capture_output": True, "text": True}
 #: A life of so many seconds is what the short-lived pods' certificates have.
-LIFE = 8
+LIFE = 20
 
 
 def workload(name: str, program: str, *, lifetime: int = 0, **more: object) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def up(mesh: Mesh) -> Mesh:
         workload("caller", CALLER),
     ]
     mesh.kubectl("apply", "-f", "-", given=listed(*objects))
-    mesh.kubectl("-n", "ids", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=90s")
+    mesh.kubectl("-n", "ids", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=180s")
     until("calls succeed", lambda: [call[1:] for call in calls(mesh)[-5:]] == [["200", "200"]] * 5)
     return mesh
 
@@ -135,7 +135,7 @@ def test_certificates_are_renewed_and_no_connection_is_lost(up: Mesh) -> None:
             serials.append(row[3])
         return len(serials) >= 3
 
-    until("the server has had three certificates", three, seconds=90)
+    until("the server has had three certificates", three)
     until("calls go on", lambda: len(calls(up)) > since + 50)
     assert not failed(up, since)
 
@@ -148,10 +148,10 @@ def test_who_kills_the_agent_kills_no_call_and_new_pods_get_certificates(up: Mes
     late["spec"]["template"]["spec"]["serviceAccountName"] = "web"
     up.kubectl("apply", "-f", "-", given=json.dumps(late))
     until("the agent is back", lambda: pid(up) not in {None, before})
-    up.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=60s")
+    up.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=180s")
     assert secrets(up, "deploy/late")["default"][-1] == "spiffe://cluster.local/ns/ids/sa/web"
     serial = secrets(up, "deploy/web")["default"][3]
-    until("proxies hear of the new agent", lambda: secrets(up, "deploy/web")["default"][3] != serial, seconds=90)
+    until("proxies hear of the new agent", lambda: secrets(up, "deploy/web")["default"][3] != serial)
     until("calls go on", lambda: len(calls(up)) > since + 50)
     assert not failed(up, since)
     assert sockets(up) == living(up)
@@ -163,15 +163,15 @@ def test_a_node_that_comes_back_finds_the_identities_as_they_were(up: Mesh) -> N
     os.kill(node, signal.SIGKILL)
     until("the node is back", lambda: pid(up, "node") not in {None, node})
     up.kubectl("-n", "ids", "rollout", "restart", "deployment/late")
-    up.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=60s")
-    until("only living pods have sockets", lambda: sockets(up) == living(up), seconds=60)
+    up.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=180s")
+    until("only living pods have sockets", lambda: sockets(up) == living(up))
     assert pid(up) == agent
     assert secrets(up, "deploy/caller")["default"][3] == serial
 
 
 def test_a_pod_that_goes_takes_its_socket_along(up: Mesh) -> None:
     up.kubectl("-n", "ids", "delete", "deployment/late", "--wait")
-    until("its pods are gone", lambda: not up.get("pods", "-n", "ids", "-l", "app=late")["items"], seconds=60)
+    until("its pods are gone", lambda: not up.get("pods", "-n", "ids", "-l", "app=late")["items"])
     until("and their sockets", lambda: sockets(up) == living(up))
 
 
@@ -179,17 +179,15 @@ def test_a_pod_that_goes_takes_its_socket_along(up: Mesh) -> None:
 def patient(up: Mesh) -> Iterator[Mesh]:
     yield up
     up.kubectl("-n", "istio-system", "scale", "deployment/istiod", "--replicas=1")
-    up.kubectl("-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=60s")
+    up.kubectl("-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=180s")
 
 
 def test_without_istiod_certificates_hold_and_new_pods_wait_for_theirs(patient: Mesh) -> None:
     # Certificates that live for seconds would end meanwhile, as they should.
     patient.kubectl("apply", "-f", "-", given=json.dumps(workload("web", SERVER)))
-    patient.kubectl("-n", "ids", "rollout", "status", "deployment/web", "--timeout=60s")
+    patient.kubectl("-n", "ids", "rollout", "status", "deployment/web", "--timeout=180s")
     patient.kubectl("-n", "istio-system", "scale", "deployment/istiod", "--replicas=0")
-    until(
-        "istiod is gone", lambda: not patient.get("pods", "-n", "istio-system", "-l", "app=istiod")["items"], seconds=60
-    )
+    until("istiod is gone", lambda: not patient.get("pods", "-n", "istio-system", "-l", "app=istiod")["items"])
     since = len(calls(patient))
     late = workload("late", SERVER)
     late["spec"]["template"]["spec"]["serviceAccountName"] = "web"
@@ -197,5 +195,5 @@ def test_without_istiod_certificates_hold_and_new_pods_wait_for_theirs(patient: 
     until("calls go on", lambda: len(calls(patient)) > since + 50)
     assert not failed(patient, since)
     patient.kubectl("-n", "istio-system", "scale", "deployment/istiod", "--replicas=1")
-    patient.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=60s")
+    patient.kubectl("-n", "ids", "rollout", "status", "deployment/late", "--timeout=180s")
     assert secrets(patient, "deploy/late")["default"][1] == "ACTIVE"

@@ -43,7 +43,7 @@ def up(mesh: Mesh) -> Mesh:
     """A mesh with a pod in it."""
     mesh.plait("up", "--ports", "auto")
     mesh.kubectl("run", "box", "--image=debian", "--labels=of=clients", "--", "sleep", "100000")
-    mesh.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
+    mesh.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=180s")
     return mesh
 
 
@@ -72,7 +72,7 @@ def test_kubernetes_lists_watches_patches_and_executes(up: Mesh, namespace: str)
     core.patch_namespaced_config_map("c", namespace, {"data": {"b": "2"}})
     seen = []
     for event in kubernetes.watch.Watch().stream(
-        core.list_namespaced_config_map, namespace, label_selector="of=clients", timeout_seconds=20
+        core.list_namespaced_config_map, namespace, label_selector="of=clients", timeout_seconds=120
     ):
         seen.append((event["type"], event["object"].data))
         if event["type"] == "ADDED":
@@ -113,7 +113,7 @@ async def test_kubernetes_asyncio_lists_watches_patches_and_executes(up: Mesh, n
         await core.patch_namespaced_config_map("c", namespace, {"data": {"b": "2"}})
         async with kubernetes_asyncio.watch.Watch() as watch:
             async for event in watch.stream(
-                core.list_namespaced_config_map, namespace, label_selector="of=clients", timeout_seconds=20
+                core.list_namespaced_config_map, namespace, label_selector="of=clients", timeout_seconds=120
             ):
                 assert (event["type"], event["object"].data) == ("ADDED", {"a": "1", "b": "2"})
                 break
@@ -133,7 +133,7 @@ async def test_kr8s_lists_watches_patches_and_executes(up: Mesh, namespace: str)
     found = [each async for each in api.get("configmaps", namespace=namespace, label_selector="of=clients")]
     assert [each.data for each in found] == [{"a": "1"}]
     await made.patch({"data": {"b": "2"}})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for kind, each in api.watch("configmaps", namespace=namespace, label_selector="of=clients"):
             assert (kind, dict(each.data)) == ("ADDED", {"a": "1", "b": "2"})
             break
@@ -202,13 +202,13 @@ def test_helm_installs_upgrades_rolls_back_and_uninstalls(up: Mesh, namespace: s
         )
 
     chart = str(tmp_path / "small")
-    run("install", "demo", chart, "--wait", "--timeout", "90s")
+    run("install", "demo", chart, "--wait", "--timeout", "180s")
     assert words() == ("one", 1)
-    run("upgrade", "demo", chart, "--set", "word=two,replicas=2", "--wait", "--timeout", "90s")
+    run("upgrade", "demo", chart, "--set", "word=two,replicas=2", "--wait", "--timeout", "180s")
     assert words() == ("two", 2)
-    run("rollback", "demo", "1", "--wait", "--timeout", "90s")
+    run("rollback", "demo", "1", "--wait", "--timeout", "180s")
     assert words() == ("one", 1)
     assert [each["revision"] for each in json.loads(run("history", "demo", "-o", "json"))] == [1, 2, 3]
-    run("uninstall", "demo", "--wait", "--timeout", "90s")
+    run("uninstall", "demo", "--wait", "--timeout", "180s")
     left = "deployments,services,configmaps,serviceaccounts,pods"
     assert "demo" not in up.kubectl("get", left, "-n", namespace, "-o", "name").stdout

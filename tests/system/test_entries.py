@@ -157,7 +157,7 @@ def host_program() -> Iterator[int]:
 def shop(outer: Mesh, host_program: int) -> Iterator[Mesh]:
     world = WORLD.replace("HOST", "10.42.0.2").replace("PORT", str(host_program))
     outer.kubectl("apply", "-f", "-", given=world)
-    outer.kubectl("wait", "--for=condition=Ready", "pod/bystander", "--timeout=60s")
+    outer.kubectl("wait", "--for=condition=Ready", "pod/bystander", "--timeout=180s")
     yield outer
     outer.kubectl("delete", "--now", "-f", "-", given=world)
 
@@ -168,36 +168,40 @@ def inside(mesh: Mesh, *command: str, pod: str = "caller") -> str:
 
 
 def body(mesh: Mesh, url: str) -> str:
-    return inside(mesh, "curl", "-sS", "-m", "5", url)
+    return inside(mesh, "curl", "-sS", "-m", "30", url)
 
 
 def code(mesh: Mesh, url: str) -> str:
-    return inside(mesh, "curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url)
+    return inside(mesh, "curl", "-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", url)
 
 
 def test_dns_answers_an_allocated_address_to_programs_behind_a_sidecar_only(shop: Mesh) -> None:
-    allocated = {
-        item["host"]: item["value"]
-        for entry in shop.get("serviceentries", "-A")["items"]
-        for item in entry["status"]["addresses"]
-    }
-    assert set(allocated) == {"store.example", "web.example", "hidden.example"}
-    assert inside(shop, "getent", "hosts", "store.example").split() == [allocated["store.example"], "store.example"]
+    def addresses() -> dict[str, str] | None:
+        found = {
+            item["host"]: item["value"]
+            for entry in shop.get("serviceentries", "-A")["items"]
+            for item in entry.get("status", {}).get("addresses", ())
+        }
+        return found if set(found) == {"store.example", "web.example", "hidden.example"} else None
+
+    allocated = until("addresses", addresses)
+    answer = [allocated["store.example"], "store.example"]
+    until("the name's address", lambda: inside(shop, "getent", "hosts", "store.example").split() == answer)
     assert inside(shop, "getent", "hosts", "hidden.example") == ""
     assert inside(shop, "getent", "hosts", "store.example", pod="bystander") == ""
 
 
 def test_a_program_on_the_host_is_a_workload_of_the_mesh(shop: Mesh) -> None:
-    until("the host's program", lambda: body(shop, "http://store.example/") == "outside", seconds=10)
+    until("the host's program", lambda: body(shop, "http://store.example/") == "outside")
     # By its address: nothing else tells a TCP connection from others of that port.
     assert body(shop, "http://store.example:9000/") == "outside"
 
 
 def test_an_external_name_is_another_name_with_the_same_rules(shop: Mesh) -> None:
     shop.kubectl("apply", "-f", "-", given=BOOKS)
-    until("the other name", lambda: body(shop, "http://books/") == "outside", seconds=10)
+    until("the other name", lambda: body(shop, "http://books/") == "outside")
     shop.kubectl("apply", "-f", "-", given=CLOSED)
-    until("the rule", lambda: code(shop, "http://books/closed") == "418", seconds=10)
+    until("the rule", lambda: code(shop, "http://books/closed") == "418")
     shop.kubectl("-n", "shop", "delete", "virtualservice/store", "service/books")
 
 
@@ -222,7 +226,7 @@ def test_an_entry_made_from_a_group_takes_calls_as_long_as_its_probe_is_answered
     machines: Mesh, tmp_path: Path
 ) -> None:
     machines.plait("workload", "entry", "configure", "--name", "machines", "-n", "shop", "-o", str(tmp_path))
-    assert code(machines, "http://machines.example/") == "503", "there is no endpoint yet"
+    until("there is no endpoint yet", lambda: code(machines, "http://machines.example/") == "503")
     machines.kubectl("apply", "-f", str(tmp_path / "workloadentry.json"))
     until("its program answers the probe", lambda: healthy(machines) == "True")
     until("calls reach it", lambda: body(machines, "http://machines.example/") == "outside")
@@ -263,7 +267,7 @@ def test_a_proxy_that_names_its_group_brings_its_entry_and_takes_it_away(machine
                 "-n", "shop", "get", "workloadentries", "-l", "app=machines", "-o", "name"
             ).stdout
 
-        until("the entry goes with its proxy", gone, seconds=60)
+        until("the entry goes with its proxy", gone)
 
 
 @contextmanager
@@ -286,7 +290,7 @@ def test_bootstraps_are_patched_and_one_that_envoy_refuses_harms_no_pod(shop: Me
         ("broken", "{cluster_manager: {local_cluster_name: nowhere}}"),
     ):
         shop.kubectl("apply", "-f", "-", given=BOOTSTRAP.replace("NAME", name).replace("VALUE", value))
-    shop.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/quick", "pod/broken", "--timeout=60s")
+    shop.kubectl("-n", "shop", "wait", "--for=condition=Ready", "pod/quick", "pod/broken", "--timeout=180s")
 
     def of(pod: str) -> str:
         command = ("exec", pod, "-c", pod, "--", "curl", "-sS", "localhost:15000/config_dump")
@@ -294,8 +298,12 @@ def test_bootstraps_are_patched_and_one_that_envoy_refuses_harms_no_pod(shop: Me
 
     assert '"stats_flush_interval": "1s"' in of("quick")
     assert "nowhere" not in of("broken")
-    events = shop.get("events", "-n", "shop", "--field-selector", "involvedObject.name=broken")["items"]
-    (told,) = [item["message"] for item in events if item["reason"] == "ProxyRejected"]
+
+    def rejected() -> list[str]:
+        events = shop.get("events", "-n", "shop", "--field-selector", "involvedObject.name=broken")["items"]
+        return [item["message"] for item in events if item["reason"] == "ProxyRejected"]
+
+    (told,) = until("an Event about the refusal", rejected)
     assert "shop/broken" in told
     assert "nowhere" in told
     shop.kubectl("-n", "shop", "delete", "envoyfilter", "--all")
@@ -303,27 +311,27 @@ def test_bootstraps_are_patched_and_one_that_envoy_refuses_harms_no_pod(shop: Me
 
 
 def test_the_proxy_resolves_names_by_itself(shop: Mesh) -> None:
-    until("an answer", lambda: body(shop, "http://web.example/") == "outside", seconds=10)
+    until("an answer", lambda: body(shop, "http://web.example/") == "outside")
 
 
 def test_a_sidecar_leaves_what_it_names(shop: Mesh) -> None:
     clusters = ("proxy-config", "cluster", "caller", "-n", "shop")
     assert "web.example" in shop.plait(*clusters).stdout
     shop.kubectl("apply", "-f", "-", given=SIDECAR)
-    until("a smaller view", lambda: "web.example" not in shop.plait(*clusters).stdout, seconds=10)
+    until("a smaller view", lambda: "web.example" not in shop.plait(*clusters).stdout)
     seen = shop.plait(*clusters).stdout
     assert "store.example" in seen
     assert "istiod" not in seen
     assert body(shop, "http://store.example/") == "outside"
     shop.kubectl("-n", "shop", "delete", "sidecar", "default")
-    until("the whole view", lambda: "web.example" in shop.plait(*clusters).stdout, seconds=10)
+    until("the whole view", lambda: "web.example" in shop.plait(*clusters).stdout)
 
 
 def test_registry_only_refuses_what_no_entry_names(shop: Mesh, host_program: int) -> None:
     given = shop.kubectl("-n", "istio-system", "get", "configmap", "istio", "-o", "yaml", "--ignore-not-found").stdout
     assert code(shop, f"http://host.plait.internal:{host_program}/") == "200"
     shop.kubectl("apply", "-f", "-", given=STRICT)
-    until("a refusal", lambda: code(shop, f"http://host.plait.internal:{host_program}/") == "000", seconds=10)
+    until("a refusal", lambda: code(shop, f"http://host.plait.internal:{host_program}/") == "000")
     assert code(shop, "http://other.example:80/") in {"000", "502"}
     assert body(shop, "http://web.example/") == "outside"
     if given:

@@ -49,7 +49,7 @@ def box(mesh: Any) -> Any:
     mesh.kubectl("create", "namespace", "meshed")
     mesh.kubectl("label", "namespace", "meshed", "istio-injection=enabled")
     mesh.kubectl("apply", "-f", "-", given=BOX)
-    mesh.kubectl("wait", "--for=condition=ready", "pod/box", "--timeout=60s")
+    mesh.kubectl("wait", "--for=condition=ready", "pod/box", "--timeout=180s")
     return mesh
 
 
@@ -94,7 +94,7 @@ def test_older_clients_speak_spdy(box: Any) -> None:
         input=b"through spdy",
         capture_output=True,
         env={**box.environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stdout == b"through spdy"
@@ -108,7 +108,7 @@ def test_a_shell_on_a_terminal(box: Any, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         env={**box.environment, "SHELL": "/bin/sh"},
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 4, done.stdout
@@ -162,7 +162,7 @@ def test_what_is_piped_into_a_new_pod_is_its_input(box: Any) -> None:
         input=sent,
         capture_output=True,
         env=box.environment,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stdout.split()[0].decode() == hashlib.sha256(sent).hexdigest()
@@ -178,7 +178,7 @@ def test_a_pod_on_a_terminal_is_joined_again_after_the_node(box: Any, tmp_path: 
             capture_output=True,
             text=True,
             env={**box.environment, "SHELL": "/bin/sh"},
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert done.returncode == code, done.stdout
@@ -194,7 +194,7 @@ def test_a_pod_on_a_terminal_is_joined_again_after_the_node(box: Any, tmp_path: 
     box.kubectl(
         "run", "held", "-i", "--image=busybox", "--restart=Never", "--attach=false", "--command", "--", *command
     )
-    box.kubectl("wait", "--for=condition=ready", "pod/held", "--timeout=30s")
+    box.kubectl("wait", "--for=condition=ready", "pod/held", "--timeout=180s")
     node = next(process["pid"] for process in box.status()["processes"] if process["name"] == "node")
     os.kill(node, signal.SIGKILL)
     done = until("the node is back", lambda: attached(box, "held", b"one\ntwo\n"))
@@ -207,7 +207,7 @@ def attached(box: Any, pod: str, given: bytes) -> bytes:
         input=given,
         capture_output=True,
         env=box.environment,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     return done.stdout
@@ -225,7 +225,7 @@ def test_a_pod_is_ended_at_its_deadline(box: Any) -> None:
         },
     }
     box.kubectl("apply", "-f", "-", given=json.dumps(pod))
-    box.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/late", "--timeout=30s")
+    box.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/late", "--timeout=180s")
     status = box.get("pod", "late")["status"]
     assert status["reason"] == "DeadlineExceeded"
     assert "terminated" in status["containerStatuses"][0]["state"]
@@ -236,9 +236,9 @@ def test_jobs_complete_beside_a_sidecar_too(box: Any) -> None:
     box.kubectl("create", "job", "meshed", "-n", "meshed", "--image=busybox", "--", "echo", "hello")
     box.kubectl("create", "job", "bad", "--image=busybox", "--", "sh", "-c", "exit 1")
     box.kubectl("patch", "job", "bad", "--type=merge", "-p", '{"spec":{"backoffLimit":0}}')
-    box.kubectl("wait", "--for=condition=complete", "job/parts", "--timeout=60s")
-    box.kubectl("wait", "--for=condition=complete", "job/meshed", "-n", "meshed", "--timeout=60s")
-    box.kubectl("wait", "--for=condition=failed", "job/bad", "--timeout=60s")
+    box.kubectl("wait", "--for=condition=complete", "job/parts", "--timeout=180s")
+    box.kubectl("wait", "--for=condition=complete", "job/meshed", "-n", "meshed", "--timeout=180s")
+    box.kubectl("wait", "--for=condition=failed", "job/bad", "--timeout=180s")
     assert box.get("job", "parts")["status"]["completedIndexes"] == "0-2"
     logs = box.kubectl("logs", "-l", "job-name=parts", "--tail=-1").stdout.splitlines()
     assert sorted(logs) == ["part 0", "part 1", "part 2"]
@@ -254,7 +254,7 @@ def test_a_kind_of_ones_own(box: Any) -> None:
     head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     definition = {**head, "metadata": {"name": "boxes.example.com"}, "spec": spec}
     box.kubectl("apply", "-f", "-", given=json.dumps(definition))
-    box.kubectl("wait", "--for=condition=established", "crd/boxes.example.com", "--timeout=10s")
+    box.kubectl("wait", "--for=condition=established", "crd/boxes.example.com", "--timeout=180s")
     one = {"apiVersion": "example.com/v1", "kind": "Box", "metadata": {"name": "b"}, "spec": {"size": 3}}
     box.kubectl("apply", "-f", "-", given=json.dumps(one))
     assert box.get("bx", "b")["spec"] == {"size": 3}

@@ -78,7 +78,7 @@ def since(mesh: Mesh, name: str) -> str:
 
 
 def settled(mesh: Mesh, name: str) -> None:
-    mesh.kubectl("-n", "shop", "wait", "--for=condition=Settled", name, "--timeout=30s")
+    mesh.kubectl("-n", "shop", "wait", "--for=condition=Settled", name, "--timeout=180s")
 
 
 def version(mesh: Mesh, name: str) -> str:
@@ -139,7 +139,7 @@ def test_findings_stand_in_the_status_until_they_are_mended(mesh: Mesh) -> None:
 def test_what_acts_only_when_something_starts_is_accepted(mesh: Mesh) -> None:
     mesh.kubectl("apply", "-f", "-", given=STARTED)
     for name in ("proxyconfig/threads", "workloadgroup/machines"):
-        mesh.kubectl("-n", "shop", "wait", "--for=condition=Accepted", name, "--timeout=30s")
+        mesh.kubectl("-n", "shop", "wait", "--for=condition=Accepted", name, "--timeout=180s")
         assert list(conditions(mesh, name)) == ["Accepted"]
     assert "when they start" in conditions(mesh, "proxyconfig/threads")["Accepted"][1]
 
@@ -151,7 +151,7 @@ def test_a_restart_of_istiod_leaves_what_is_true(mesh: Mesh) -> None:
     until("all is well with the route", lambda: not messages(mesh, "virtualservice/web"))
     before = since(mesh, "virtualservice/web")
     mesh.kubectl("-n", "istio-system", "rollout", "restart", "deploy/istiod")
-    mesh.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=120s")
+    mesh.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=180s")
     # The new one judges everything anew, and what was settled stays so.
     mesh.kubectl("-n", "shop", "delete", "destinationrule/web")
     until("it follows what changes", lambda: messages(mesh, "virtualservice/web") == {MISSING})

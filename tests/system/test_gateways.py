@@ -169,7 +169,7 @@ class Edge:
 
     def curl(self, host: str, *arguments: str) -> str:
         """What curl gets from a host of the ingress gateway over TLS, or its error."""
-        command = ["curl", "-sS", "-m", "10", "--cacert", str(self.authority.certificate)]
+        command = ["curl", "-sS", "-m", "30", "--cacert", str(self.authority.certificate)]
         command += ["--resolve", f"{host}:{self.port}:127.0.0.1", *arguments, f"https://{host}:{self.port}/"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
@@ -177,7 +177,7 @@ class Edge:
     def connect(self, host: str) -> ssl.SSLSocket:
         """A connection over TLS to the ingress gateway."""
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         return context.wrap_socket(plain, server_hostname=host)
 
 
@@ -219,7 +219,7 @@ def edge(mesh: Mesh, authority: Authority, outside: tuple[int, Pair]) -> Edge:
     mesh.kubectl("-n", "meshed", "run", "caller", "--image=debian", "--", "sleep", "100000")
     warned = mesh.kubectl("apply", "-f", "-", given=OUTSIDE.format(port=outside[0]) + "---" + GATEWAYS)
     assert "there is no Secret 'late'" in warned.stderr
-    mesh.kubectl("-n", "meshed", "wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    mesh.kubectl("-n", "meshed", "wait", "--for=condition=Ready", "pod/caller", "--timeout=180s")
     return Edge(mesh, authority, mesh.status()["ports"]["https"])
 
 
@@ -278,7 +278,7 @@ def test_a_gateway_without_a_certificate_says_so_until_it_has_one(edge: Edge, au
     until("the missing Secret stands in the status", lambda: lacks() == missing)
     assert "there is no Secret 'alone'" in mesh.plait("analyze", "-n", "meshed", code=None).stdout
     edge.secret("alone", pair)
-    mesh.kubectl("-n", "meshed", "wait", "--for=condition=Settled", "gateway/alone", "--timeout=30s")
+    mesh.kubectl("-n", "meshed", "wait", "--for=condition=Settled", "gateway/alone", "--timeout=180s")
     assert lacks() == ("Settled", set())
 
     edge.secret("alone", Pair(pair.certificate, authority.pair("other.example").key, 0))
@@ -312,8 +312,8 @@ def test_tls_passes_through_to_the_server_whose_name_is_asked_for(edge: Edge, ou
 
 
 def test_plain_http_is_sent_to_https(edge: Edge) -> None:
-    answer = edge.mesh.curl("/x", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", "host: simple.example")
-    assert answer.stdout == "301 https://simple.example/x"
+    ask = ("/x", "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}", "-H", "host: simple.example")
+    until("the way to HTTPS", lambda: edge.mesh.curl(*ask).stdout == "301 https://simple.example/x")
 
 
 def test_calls_leave_by_the_egress_gateway_which_begins_tls_or_passes_it_on(edge: Edge, authority: Authority) -> None:
@@ -325,7 +325,7 @@ def test_calls_leave_by_the_egress_gateway_which_begins_tls_or_passes_it_on(edge
 
     def call(*arguments: str) -> str:
         done = mesh.kubectl(
-            "-n", "meshed", "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "10", *arguments, code=None
+            "-n", "meshed", "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "30", *arguments, code=None
         )
         return done.stdout + done.stderr
 

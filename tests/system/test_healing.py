@@ -32,7 +32,7 @@ CALLER = """
 import http.client, itertools, time
 for number in itertools.count():
     try:
-        connection = http.client.HTTPConnection("web", timeout=5)
+        connection = http.client.HTTPConnection("web", timeout=20)
         connection.request("GET", "/")
         word = connection.getresponse().status
         connection.close()
@@ -56,7 +56,7 @@ def up(mesh: Mesh) -> Mesh:
         deployment("caller", "heal", python(CALLER, name="caller")),
     ]
     mesh.kubectl("apply", "-f", "-", given=listed(*objects))
-    mesh.kubectl("-n", "heal", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=90s")
+    mesh.kubectl("-n", "heal", "rollout", "status", "deployment/web", "deployment/caller", "--timeout=180s")
     until("calls succeed", lambda: [word for _, word in calls(mesh)[-5:]] == ["200"] * 5)
     return mesh
 
@@ -188,7 +188,7 @@ def test_a_full_disk_loses_nothing_that_was_stored_and_stops_nothing_that_runs(s
         small.plait("up", "--ports", "auto")
         small.kubectl("create", "configmap", "before", "--from-literal=a=b")
         small.kubectl("run", "clock", "--image=python:3", "--restart=Never", "--", "python", "-uc", TICKING)
-        small.kubectl("wait", "--for=condition=Ready", "pod/clock", "--timeout=60s")
+        small.kubectl("wait", "--for=condition=Ready", "pod/clock", "--timeout=180s")
         until("it ticks", lambda: len(ticks(small)) > 3)
         stone = small_disk / "stone"
         with stone.open("wb", buffering=0) as file:

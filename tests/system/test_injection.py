@@ -87,7 +87,7 @@ def pods(mesh):
     mesh.plait("up", "--ports", "auto")
     mesh.plait("apply", "-f", "-", given="---\n".join(yaml.safe_dump(obj) for obj in OBJECTS))
     for name in ("in", "out"):
-        mesh.kubectl("wait", "-n", name, "--for=condition=Ready", "pod", "--all", "--timeout=90s")
+        mesh.kubectl("wait", "-n", name, "--for=condition=Ready", "pod", "--all", "--timeout=180s")
     return mesh
 
 
@@ -99,7 +99,7 @@ def ready(mesh, namespace: str) -> dict[str, str]:
 
 def ask(mesh, who: str, namespace: str, url: str) -> str:
     """The head of the answer that a pod gets."""
-    command = ("curl", "-sS", "-o", "/dev/null", "-D", "-", "--max-time", "10", url)
+    command = ("curl", "-sS", "-o", "/dev/null", "-D", "-", "--max-time", "30", url)
     return mesh.kubectl("exec", "-n", namespace, who, "-c", "app", "--", *command).stdout
 
 
@@ -131,9 +131,13 @@ def test_calls_go_through_the_sidecar_unless_their_port_or_range_is_left_out(pod
 def test_calls_come_through_the_sidecar_unless_their_port_is_left_out(pods, who: str, captured: bool) -> None:
     address = pods.get("pod", who, "-n", "in")["status"]["podIP"]
     assert "404" in ask(pods, "web", "out", f"http://{address}:8000/from-outside")
-    log = pods.kubectl("logs", "-n", "in", who, "-c", "app").stdout
-    (line,) = {line.split()[0] for line in log.splitlines() if "GET /from-outside" in line}
-    assert (line == FROM_SIDECAR) is captured
+
+    def callers() -> set[str]:
+        log = pods.kubectl("logs", "-n", "in", who, "-c", "app").stdout
+        return {line.split()[0] for line in log.splitlines() if "GET /from-outside" in line}
+
+    (caller,) = until("its line in the log", callers)
+    assert (caller == FROM_SIDECAR) is captured
 
 
 def test_an_annotation_that_cannot_be_followed_is_refused_in_words(pods) -> None:
@@ -148,7 +152,7 @@ def test_a_template_injected_by_hand_is_not_injected_again(pods, namespace: str)
     injected = pods.plait("kube-inject", "-n", namespace, "-f", "-", given=given).stdout
     assert pods.plait("kube-inject", "-n", namespace, "-f", "-", given=injected).stdout == injected
     pods.kubectl("apply", "-n", namespace, "-f", "-", given=injected)
-    pods.kubectl("rollout", "status", "-n", namespace, "deployment/by-hand", "--timeout=90s")
+    pods.kubectl("rollout", "status", "-n", namespace, "deployment/by-hand", "--timeout=180s")
     (count,) = {count for name, count in ready(pods, namespace).items() if name.startswith("by-hand-")}
     assert count == "2/2"
 
@@ -166,7 +170,7 @@ def test_a_foreign_sidecar_is_replaced_with_a_warning_and_never_doubled(pods, by
     done = pods.kubectl("apply", "-n", "out", "-f", "-", given=given)
     if not by_hand:
         assert "release-1.0-latest-daily" in done.stderr
-    pods.kubectl("rollout", "status", "-n", "out", f"deployment/{name}", "--timeout=90s")
+    pods.kubectl("rollout", "status", "-n", "out", f"deployment/{name}", "--timeout=180s")
     (found,) = pods.get("pods", "-n", "out", "-l", f"app={name}")["items"]
     assert [status["ready"] for status in found["status"]["containerStatuses"]] == [True, True]
     assert all("istio-release" not in c["image"] for c in found["spec"]["containers"])

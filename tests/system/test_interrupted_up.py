@@ -47,8 +47,9 @@ class Attempt:
 def attempt(mesh: Mesh, *arguments: str) -> Iterator[Attempt]:
     folder = mesh.home / "tmp"
     folder.mkdir(exist_ok=True)
+    # Whoever starts the tests with & or nohup has made them deaf to Ctrl-C, and with them what they start.
     with subprocess.Popen(
-        [str(BIN / "plait"), "--name", mesh.name, "up", "--ports", "auto", *arguments],
+        ["env", "--default-signal=INT", BIN / "plait", "--name", mesh.name, "up", "--ports", "auto", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -112,7 +113,7 @@ def test_nothing_is_left_of_an_up_that_was_interrupted(mesh: Mesh, moment: str, 
     assert up.process.returncode == 130, said
     assert "Traceback" not in said
     ports = [port for port in mesh.status()["ports"].values() if port]
-    until("nothing is left", lambda: not left_behind(pids, namespaces, ports, mesh.state), seconds=20)
+    until("nothing is left", lambda: not left_behind(pids, namespaces, ports, mesh.state))
     assert list((mesh.home / "tmp").iterdir()) == []
     assert mesh.plait("status", code=3)
 
@@ -128,7 +129,7 @@ def test_a_mesh_that_ran_before_goes_on(mesh: Mesh) -> None:
     with attempt(mesh, "--demo", "bookinfo") as up:
         up.until_it_says("bookinfo: applying")
         up.interrupt()
-        _, said = up.process.communicate(timeout=60)
+        _, said = up.process.communicate(timeout=180)
     assert (up.process.returncode, said) == (130, "plait: interrupted\n")
     assert [p for p in mesh.status()["processes"] if p["name"] == "launcher"] == [
         p for p in first if p["name"] == "launcher"
@@ -159,7 +160,7 @@ def test_a_narrow_umask_and_an_odd_place_are_no_obstacle(mesh: Mesh) -> None:
     try:
         done = odd.plait("up", "--ports", "auto")
         odd.kubectl("run", "a", "--image=busybox", "--command", "--", "sleep", "1000")
-        odd.kubectl("wait", "--for=condition=Ready", "pod/a", "--timeout=60s")
+        odd.kubectl("wait", "--for=condition=Ready", "pod/a", "--timeout=180s")
         assert "uid=" in odd.kubectl("exec", "a", "--", "id").stdout
         line = done.stdout.splitlines()[-1]
         told = subprocess.run(["sh", "-c", f"{line}; echo $KUBECONFIG"], capture_output=True, text=True, check=True)

@@ -66,7 +66,7 @@ def running(mesh: Mesh, samples: Path) -> Mesh:
     named = {found["metadata"].get("namespace", "default") for _, found in documents(samples) if "metadata" in found}
     made = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(named)]
     mesh.kubectl("apply", "-f", "-", given=CALLER + "---\n" + yaml.safe_dump_all(made))
-    mesh.kubectl("wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    mesh.kubectl("wait", "--for=condition=Ready", "pod/caller", "--timeout=180s")
     return mesh
 
 

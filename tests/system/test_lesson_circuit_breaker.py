@@ -11,7 +11,7 @@ from .conftest import LESSONS, Mesh, until
 
 pytestmark = pytest.mark.system
 
-CALLS = 200
+CALLS = 1000
 COUNTER = "upstream_rq_pending_overflow"
 HOST = "front-end.sock-shop.svc.cluster.local"
 
@@ -45,7 +45,7 @@ def limit(mesh: Mesh) -> int | None:
 
 def test_with_the_rule_a_share_overflows(lesson: Mesh) -> None:
     lesson.kubectl("apply", "-f", str(LESSONS / "fortio.yaml"))
-    lesson.kubectl("rollout", "status", "-n", "sock-shop", "deploy/fortio-deploy", "--timeout=60s")
+    lesson.kubectl("rollout", "status", "-n", "sock-shop", "deploy/fortio-deploy", "--timeout=180s")
     until("no limit", lambda: limit(lesson) != 1)
     assert load(lesson, 20) == {200: 20}, "all pass without the rule"
     assert overflows(lesson) == 0

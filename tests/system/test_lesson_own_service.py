@@ -15,7 +15,7 @@ HOST = ("-H", "Host: greeting.example.com")
 
 
 def ready(mesh: Mesh, version: str) -> None:
-    mesh.kubectl("rollout", "status", "-n", "mine", f"deploy/greeting-{version}", "--timeout=90s")
+    mesh.kubectl("rollout", "status", "-n", "mine", f"deploy/greeting-{version}", "--timeout=180s")
     pods = mesh.kubectl("get", "pods", "-n", "mine", "-l", f"version={version}", "--no-headers").stdout
     assert pods.split()[1] == "2/2"
 

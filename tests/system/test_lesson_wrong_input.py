@@ -56,7 +56,7 @@ class Shoppers:
                 self.answers[self._ask(path)] += 1
 
     def _ask(self, path: str) -> str:
-        connection = http.client.HTTPConnection(self._netloc, timeout=20)
+        connection = http.client.HTTPConnection(self._netloc, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -106,7 +106,7 @@ def test_an_unknown_image_says_what_to_do_and_traffic_goes_on(lesson: Mesh, shop
     lesson.kubectl("apply", "-f", str(WRONG / "unknown-image.yaml"))
     pod = ("pod/stranger", "-n", "sock-shop")
     reason = "{.status.containerStatuses[?(@.name=='stranger')].state.waiting.reason}"
-    lesson.kubectl("wait", *pod, f"--for=jsonpath={reason}=ImagePullBackOff", "--timeout=60s")
+    lesson.kubectl("wait", *pod, f"--for=jsonpath={reason}=ImagePullBackOff", "--timeout=180s")
     events = lesson.kubectl("events", "-n", "sock-shop", "--for", "pod/stranger").stdout
     assert "no entry of the image table matches it" in events
     assert "plait image add example/stranger:3 -- COMMAND" in events

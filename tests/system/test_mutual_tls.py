@@ -36,7 +36,7 @@ Server(("", 8000), Web).serve_forever()
 CALLER = """
 import http.client, itertools, socket, time
 def opened():
-    line = socket.create_connection(("web", 2525), timeout=20).makefile("rwb")
+    line = socket.create_connection(("web", 2525), timeout=60).makefile("rwb")
     return line if line.readline() else None
 while True:
     try:
@@ -44,10 +44,10 @@ while True:
         if line: break
     except OSError: pass
     time.sleep(0.1)
-kept = http.client.HTTPConnection("web", timeout=10)
+kept = http.client.HTTPConnection("web", timeout=60)
 for number in itertools.count():
     words = []
-    for connection in (kept, http.client.HTTPConnection("web", timeout=10)):
+    for connection in (kept, http.client.HTTPConnection("web", timeout=60)):
         try:
             connection.request("GET", "/")
             answer = connection.getresponse()
@@ -64,7 +64,7 @@ for number in itertools.count():
     print(number, *words, flush=True)
     time.sleep(0.02)
 """
-GREET = "import socket; print(socket.create_connection(('{}', 2525), timeout=15).makefile().readline().strip())"
+GREET = "import socket; print(socket.create_connection(('{}', 2525), timeout=20).makefile().readline().strip())"
 GOOD = ["200", "200", "ping"]
 FIRST = {"name": "tcp-first", "port": 2525}
 
@@ -106,7 +106,7 @@ def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
     mesh.kubectl("apply", "-f", "-", given=listed(*objects()))
     for place in (("-n", "tls", "deploy/web"), ("-n", "tls", "deploy/caller"), ("-n", "plain", "deploy/stranger")):
-        mesh.kubectl("rollout", "status", *place, "--timeout=90s")
+        mesh.kubectl("rollout", "status", *place, "--timeout=180s")
     until("calls succeed", lambda: [call[1:] for call in calls(mesh)[-5:]] == [GOOD] * 5)
     return mesh
 
@@ -132,7 +132,7 @@ def run(mesh: Mesh, name: str, *command: str) -> tuple[bool, str]:
 
 def ask(mesh: Mesh, name: str, url: str = "http://web.tls/", *more: str) -> tuple[bool, str]:
     """Whether a workload's call of the application is answered, and what it saw of the caller's certificate."""
-    return run(mesh, name, "curl", "-sf", "-m", "10", *more, url)
+    return run(mesh, name, "curl", "-sf", "-m", "30", *more, url)
 
 
 def greeting(mesh: Mesh, name: str, host: str) -> str:
@@ -149,7 +149,7 @@ def policy(mesh: Mesh, mode: str, **spec: Any) -> None:
         "spec": {"mtls": {"mode": mode}, **spec},
     }
     mesh.kubectl("apply", "-f", "-", given=json.dumps(obj))
-    mesh.kubectl("-n", "tls", "wait", "--for=condition=Settled", "peerauthentication/default", "--timeout=30s")
+    mesh.kubectl("-n", "tls", "wait", "--for=condition=Settled", "peerauthentication/default", "--timeout=180s")
 
 
 def rule(mesh: Mesh, host: str, tls: dict[str, str], namespace: str = "tls") -> None:
@@ -235,7 +235,7 @@ def test_a_gateway_with_the_certificate_of_the_mesh(up: Mesh) -> None:
     assert not ask(up, *asked)[0], "without a rule gateways are spoken to plainly"
     rule(up, edge, {"mode": "ISTIO_MUTUAL", "sni": "web.example"})
     until("the gateway answers", lambda: "/sa/istio-ingressgateway" in ask(up, *asked)[1])
-    assert not run(up, "stranger", "curl", "-skf", "-m", "10", "--connect-to", f"web.example:443:{edge}:8443",
+    assert not run(up, "stranger", "curl", "-skf", "-m", "30", "--connect-to", f"web.example:443:{edge}:8443",
                    "https://web.example/")[0]  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def test_two_meshes_share_nothing_but_the_machine(pair: tuple[Mesh, Mesh]) -> No
     for mesh in pair:
         mesh.kubectl("create", "configmap", f"of-{mesh.name}")
         mesh.kubectl("apply", "-f", "-", given=OBJECTS)
-        mesh.kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=30s")
+        mesh.kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=180s")
         until("the load balancer is decided", balanced(mesh))
     assert not set(one.status()["ports"].values()) & set(two.status()["ports"].values())
     assert "of-t-two" not in one.kubectl("get", "configmaps").stdout

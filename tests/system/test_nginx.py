@@ -89,7 +89,7 @@ def test_the_chart_that_helm_makes_can_be_installed(up: Any, tmp_path: Path, lac
         return done.stdout
 
     run("create", "fresh")
-    assert "STATUS: deployed" in run("install", "one", "fresh", "--wait", "--timeout", "90s")
-    run("upgrade", "one", "fresh", "--set", "replicaCount=2", "--wait", "--timeout", "90s")
+    assert "STATUS: deployed" in run("install", "one", "fresh", "--wait", "--timeout", "180s")
+    run("upgrade", "one", "fresh", "--set", "replicaCount=2", "--wait", "--timeout", "180s")
     assert up.get("deployment", "one-fresh")["status"]["readyReplicas"] == 2
-    run("uninstall", "one", "--wait", "--timeout", "90s")
+    run("uninstall", "one", "--wait", "--timeout", "180s")

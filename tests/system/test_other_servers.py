@@ -64,5 +64,5 @@ def test_the_shop_finds_a_rabbitmq_that_was_away(shop: Mesh) -> None:
         assert customer.buy()[0] == 201, "an order does not depend on the broker"
         return shipments(shop) > before
 
-    shop.kubectl("rollout", "status", "-n", "sock-shop", "deploy/rabbitmq", "--timeout=120s")
+    shop.kubectl("rollout", "status", "-n", "sock-shop", "deploy/rabbitmq", "--timeout=180s")
     until("a shipment", shipped)

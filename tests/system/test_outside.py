@@ -57,14 +57,14 @@ def pods(mesh: Mesh) -> Mesh:
     for namespace in ("default", "meshed"):
         mesh.kubectl("-n", namespace, "run", "caller", "--image=debian", "--", "sleep", "100000")
     for namespace in ("default", "meshed"):
-        mesh.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+        mesh.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/caller", "--timeout=180s")
     return mesh
 
 
 def call(mesh: Mesh, namespace: str, url: str) -> str:
     """What curl in the pod prints, its error included."""
     done = mesh.kubectl(
-        "-n", namespace, "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "10", url, code=None
+        "-n", namespace, "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "30", url, code=None
     )
     return done.stdout + done.stderr
 
@@ -156,7 +156,7 @@ def test_a_node_port_that_is_taken_is_told_and_opened_when_it_is_free(pods: Mesh
 def test_nothing_leaves_when_it_is_off(pods: Mesh, server: int) -> None:
     pods.plait("down")
     pods.plait("up", "--ports", "auto", "--outside", "off")
-    pods.kubectl("-n", "default", "wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    pods.kubectl("-n", "default", "wait", "--for=condition=Ready", "pod/caller", "--timeout=180s")
     assert "Could not resolve host" in call(pods, "default", f"http://host.plait.internal:{server}/")
     if (address := own_address()) is not None:
         assert "outside" not in call(pods, "default", f"http://{address}:{server}/")

@@ -238,7 +238,7 @@ def test_row_20_istios_old_commands_are_there(demo) -> None:
 
     def istioctl(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         run = [str(BIN / "istioctl"), "--name", mesh.name, *arguments]
-        done = subprocess.run(run, env=mesh.environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(run, env=mesh.environment, capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode == code, done.stderr
         return done
 

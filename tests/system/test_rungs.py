@@ -25,7 +25,7 @@ pytestmark = pytest.mark.system
 STRANGER = 54321
 CALL = """
 import socket, urllib.request
-with urllib.request.urlopen("http://server", timeout=10) as answer:
+with urllib.request.urlopen("http://server", timeout=60) as answer:
     print(answer.read().decode(), answer.headers.get("server"))
 print(socket.gethostbyname("server.apps.svc.cluster.local").startswith("10."))
 """
@@ -99,7 +99,7 @@ OBJECTS = (
 @pytest.fixture(scope="module")
 def apps(rung: Confined) -> Confined:
     rung.kubectl("apply", "-f", "-", given=listed(*OBJECTS))
-    rung.kubectl("wait", "-n", "apps", "pod/server", "pod/target", "--for=condition=Ready", "--timeout=60s")
+    rung.kubectl("wait", "-n", "apps", "pod/server", "pod/target", "--for=condition=Ready", "--timeout=180s")
     return rung
 
 
@@ -150,7 +150,7 @@ def test_a_new_pod_reads_what_is_typed(apps: Confined) -> None:
         capture_output=True,
         text=True,
         env=apps.environment,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert "seen this" in done.stdout

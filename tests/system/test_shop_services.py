@@ -20,7 +20,7 @@ opener = urllib.request.build_opener(Plain)
 def ask(method, url, body=None, headers={}):
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json", **headers}, method=method)
-    try: answer = opener.open(request, timeout=15)
+    try: answer = opener.open(request, timeout=60)
     except urllib.error.HTTPError as error: answer = error
     text = answer.read().decode()
     try: return answer.status, json.loads(text)

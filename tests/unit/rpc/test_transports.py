@@ -282,7 +282,7 @@ async def test_connections_share_buffers_and_nothing_else(identity) -> None:
 
     async def hears(reader, tls, incoming, word: bytes) -> None:
         heard = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while word not in heard:
                 try:
                     heard += tls.read(100)
@@ -305,7 +305,7 @@ async def test_connections_share_buffers_and_nothing_else(identity) -> None:
             # A record that is none, whole and with another behind it.
             bad.write(b"\x17\x03\x03\x00\x20" + bytes(32) + said[2])
             await bad.drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await reader.read()
                 while door.connections > len(good):
                     await asyncio.sleep(0)
@@ -339,10 +339,10 @@ async def test_a_client_may_use_the_same_layer(identity) -> None:
     transport, _ = await asyncio.get_running_loop().create_connection(
         lambda: Secured(context, Caller(), bench, server=NAME), "127.0.0.1", door.port
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await heard
     transport.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while door.connections:
             await asyncio.sleep(0)
     await door.close()
@@ -365,6 +365,6 @@ async def test_a_client_believes_nobody_else(identity) -> None:
     await asyncio.get_running_loop().create_connection(
         lambda: Secured(context, Caller(), bench, server="istiod.elsewhere.svc"), "127.0.0.1", door.port
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await lost
     await door.close()

@@ -84,7 +84,7 @@ async def running() -> AsyncIterator[Issuers]:
     issuers = Issuers()
     task = asyncio.create_task(issuers.keeper.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield issuers
     finally:
         task.cancel()
