@@ -49,14 +49,14 @@ SLEEP = "import time; time.sleep(1e6)"
 #: What a server says before anybody has asked it anything, and an empty line for nothing.
 GREET = """
 import socket
-link = socket.create_connection(("web.shop", 2525), timeout=15); link.settimeout(3)
+link = socket.create_connection(("web.shop", 2525), timeout=60); link.settimeout(20)
 try: print(link.recv(100).decode().strip())
 except OSError: print("")
 """
 #: Says something and reads what comes.
 TALK = """
 import socket
-link = socket.create_connection(("web.shop", 2525), timeout=15); link.settimeout(5)
+link = socket.create_connection(("web.shop", 2525), timeout=60); link.settimeout(20)
 said = b""
 try:
     link.sendall(b"ping\\n")
@@ -109,7 +109,7 @@ def objects() -> Iterator[dict[str, Any]]:
     yield _object(api, "Gateway", "edge", "shop", {"selector": {"istio": "ingressgateway"}, "servers": servers})
     rule = {"hosts": ["*"], "gateways": ["edge"], "http": [{"route": route}]}
     yield _object(api, "VirtualService", "edge", "shop", rule)
-    guard = {"service": "guard.shop.svc.cluster.local", "port": 8000, "pathPrefix": "/check", "timeout": "5s",
+    guard = {"service": "guard.shop.svc.cluster.local", "port": 8000, "pathPrefix": "/check", "timeout": "20s",
              "includeRequestHeadersInCheck": ["x-token"], "headersToDownstreamOnDeny": ["x-reason"]}  # fmt: skip
     settings = {
         "extensionProviders": [{"name": "guard", "envoyExtAuthzHttp": guard}],
@@ -132,7 +132,7 @@ def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
     mesh.kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects()]}))
     for name, namespace, _, _ in PODS:
-        mesh.kubectl("rollout", "status", "-n", namespace, f"deploy/{name}", "--timeout=90s")
+        mesh.kubectl("rollout", "status", "-n", namespace, f"deploy/{name}", "--timeout=180s")
     return mesh
 
 
@@ -152,7 +152,7 @@ def run(mesh: Mesh, name: str, *command: str) -> str:
 
 def ask(mesh: Mesh, name: str, path: str = "/", *more: str) -> tuple[int, str]:
     """Status and body of a workload's request."""
-    said = run(mesh, name, "curl", "-s", "-m", "10", "-w", "\n%{http_code}", *more, f"http://web.shop{path}")
+    said = run(mesh, name, "curl", "-s", "-m", "30", "-w", "\n%{http_code}", *more, f"http://web.shop{path}")
     body, _, status = said.rpartition("\n")
     return int(status or 0), body
 
@@ -173,7 +173,7 @@ def policy(mesh: Mesh, name: str, spec: dict[str, Any], namespace: str = "shop",
     obj["metadata"]["annotations"] = annotations
     done = mesh.kubectl("apply", "-f", "-", given=json.dumps(obj))
     assert "no effect" not in done.stderr
-    mesh.kubectl("-n", namespace, "wait", "--for=condition=Settled", f"authorizationpolicy/{name}", "--timeout=30s")
+    mesh.kubectl("-n", namespace, "wait", "--for=condition=Settled", f"authorizationpolicy/{name}", "--timeout=180s")
 
 
 def source(**fields: list[str]) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ def apply(mesh: Mesh, *found: dict[str, Any]) -> str:
 
 
 def settled(mesh: Mesh, kind: str, namespace: str = "shop", name: str = "tokens") -> None:
-    mesh.kubectl("-n", namespace, "wait", "--for=condition=Settled", f"{kind}/{name}", "--timeout=60s")
+    mesh.kubectl("-n", namespace, "wait", "--for=condition=Settled", f"{kind}/{name}", "--timeout=180s")
 
 
 def condition(mesh: Mesh) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
     apply(mesh, *objects())
     for namespace, name in (("shop", "web-v1"), ("shop", "web-v2"), ("shop", "caller"), ("auth", "issuer")):
-        mesh.kubectl("-n", namespace, "rollout", "status", f"deploy/{name}", "--timeout=90s")
+        mesh.kubectl("-n", namespace, "rollout", "status", f"deploy/{name}", "--timeout=180s")
     has(mesh, KEY)
     return mesh
 
@@ -150,7 +150,7 @@ CALL = """
 import json, sys, urllib.request as u
 headers = dict(text.split(": ", 1) for text in sys.argv[2:])
 try:
-    answer = u.urlopen(u.Request(sys.argv[1], headers=headers), timeout=15)
+    answer = u.urlopen(u.Request(sys.argv[1], headers=headers), timeout=60)
     print(answer.status, answer.read().decode())
 except u.HTTPError as error: print(error.code, json.dumps({"text": error.read().decode()}))
 """
@@ -232,7 +232,7 @@ def test_a_restart_of_istiod_refuses_no_valid_token(up: Mesh) -> None:
     before = up.get("pods", "-n", "istio-system", "-l", "app=istiod")["items"][0]["metadata"]["name"]
     up.kubectl("-n", "istio-system", "delete", "pod", before, "--wait=false")
     answers = [call(up, bearer(token()))[0] for _ in range(20)]
-    up.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=90s")
+    up.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=180s")
     until("all proxies are back", lambda: up.plait("proxy-status", code=None).stdout.count("SYNCED") >= 5 * 4)
     answers += [call(up, bearer(token()))[0] for _ in range(8)]
     assert answers == [200] * 28
@@ -261,7 +261,7 @@ def test_keys_that_cannot_be_had_are_told_and_tokens_refused_until_they_come(up:
     shown = up.plait("explain", "--from", "deploy/caller.shop", "GET", "http://web/", "-H", bearer(token())).stdout
     assert "no keys in header authorization" in shown
     up.kubectl("-n", "auth", "scale", "deploy/issuer", "--replicas=1")
-    up.kubectl("-n", "auth", "rollout", "status", "deploy/issuer", "--timeout=90s")
+    up.kubectl("-n", "auth", "rollout", "status", "deploy/issuer", "--timeout=180s")
     has(up, KEY)
     settled(up, "requestauthentication")
     until("the keys are in use", lambda: all(call(up, bearer(token()))[0] == 200 for _ in range(4)))
