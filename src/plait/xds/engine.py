@@ -13,6 +13,7 @@ from plait.api.decode import decode, decoded_kinds
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
+from plait.api.salvage import salvaged
 from plait.kit.memo import Key, Memo
 from plait.mesh.config import MeshConfig
 from plait.mesh.credentials import Credential, secret_names
@@ -61,6 +62,7 @@ class Engine:
         self._moves = Moves()
         self._carried: tuple[Carried, ...] = ()
         self._problems: dict[ObjectKey, tuple[Problem, ...]] = {}
+        self._salvaged: set[ObjectKey] = set()
         self._nodes: dict[ProxyNode, int] = {}
         self._views: dict[ProxyNode, tuple[ViewKey, ...]] = {}
         self._moved: dict[ProxyNode, None] = {}
@@ -84,6 +86,7 @@ class Engine:
 
     def apply(self, changes: Iterable[Change], *, patient: bool = False) -> None:
         """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version stays.
+        Of an AuthorizationPolicy without one what keeps others out is used (`salvaged`).
 
         With `patient` a change that would leave a route without its subset waits for the other half (`Halves`).
         """
@@ -93,6 +96,7 @@ class Engine:
                 if (change.group, change.kind) in _GROUPS:
                     key = ObjectKey(change.kind, change.namespace, change.name)
                     self._problems.pop(key, None)
+                    self._salvaged.discard(key)
                     self._carriage.gone(key)
                     objects.append(ObjectChange(key, None))
                 continue
@@ -107,8 +111,20 @@ class Engine:
             if found:
                 self._problems[decoded.key] = found
             if decoded.value is not None:
+                self._salvaged.discard(decoded.key)
                 objects.append(ObjectChange(decoded.key, decoded.value))
+            elif decoded.key.kind == "AuthorizationPolicy" and not self._has_used(decoded.key, objects):
+                self._salvaged.add(decoded.key)
+                objects.append(ObjectChange(decoded.key, salvaged(decoded.key, change.obj)))
         self._advance(self._keyless.admit(self._halves.admit(objects, patient=patient), patient=patient))
+
+    def _has_used(self, key: ObjectKey, objects: list[ObjectChange]) -> bool:
+        """Whether there is a version that could be used, of an object that now cannot."""
+        if key in self._salvaged:
+            return False
+        # What is in the snapshot may have been changed or deleted just before.
+        before = next((each.value for each in reversed(objects) if each.key == key), self.snapshot.object(key))
+        return before is not None
 
     @property
     def held(self) -> frozenset[ObjectKey]:

@@ -27,6 +27,10 @@ _STATUS: Final = {"Settled": "True", "ProbeFailed": "Unknown"}
 _TOLD: Final = 3
 _MESSAGES: Final = 32
 _LIMIT: Final = 1024
+#: What is in use instead of one that is not valid, where that is more than to say: the version before.
+_INSTEAD: Final = {
+    "AuthorizationPolicy": "the version before stays in use, or without one what lets through less than this one",
+}
 #: Of kinds that no proxy acknowledges: what becomes of a valid one.
 _WHEN: Final = {
     "ProxyConfig": "; pods take it when they start",
@@ -135,7 +139,7 @@ def current(obj: Mapping[str, Any], generation: int) -> bool:
 
 def _accepted(told: Told, kind: str) -> dict[str, str]:
     if told.errors:
-        before = "the version before stays in use" if kind not in _WHEN else "it is not used"
+        before = _INSTEAD.get(kind, "the version before stays in use" if kind not in _WHEN else "it is not used")
         text = f"{before}: {_listed(told.errors)}"
         return {"type": ACCEPTED, "status": "False", "reason": "Invalid", "message": text}
     warnings = [finding for finding in told.said if finding.level is not Level.INFO]
