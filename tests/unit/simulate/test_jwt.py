@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.tokens import SigningKey, key_set
 
 from plait.api.web_keys import usable_keys
@@ -74,6 +75,26 @@ def test_a_key_is_found_by_its_name_where_both_have_one() -> None:
     nameless = SigningKey("ES256")
     assert by_keys(token, usable_keys(key_set(nameless))) == "wrong signature"
     assert by_keys(token, usable_keys(key_set(nameless, KEY))) == "valid"
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", "HS1", "ES256K"])
+def test_an_algorithm_that_is_none_is_refused_before_any_key_is_asked(algorithm: str) -> None:
+    with pytest.raises(TokenError, match="unknown algorithm"):
+        read_token(KEY.sign({"iss": "i"}, alg=algorithm))
+    with pytest.raises(TokenError, match="unknown algorithm"):
+        read_token(KEY.sign({"iss": "i"}, alg=algorithm).rpartition(".")[0] + ".")
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+def test_what_a_key_publishes_is_no_secret_that_signs(algorithm: str) -> None:
+    key = SigningKey(algorithm, names_algorithm=False)
+    forger = SigningKey("HS256")
+    public = key.key.public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for secret in (pem, pem.strip(), public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)):
+        forger.key = secret
+        assert by_keys(read_token(forger.sign({})), usable_keys(key_set(key))) == "wrong signature"
+    assert by_keys(read_token(key.sign({})), usable_keys(key_set(key))) == "valid"
 
 
 def test_nothing_of_a_token_or_a_secret_is_in_their_words() -> None:

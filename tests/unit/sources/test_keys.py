@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -229,6 +230,53 @@ async def test_a_document_says_where_the_keys_are() -> None:
     ) as url:
         found = await fetched(f"{url}/.well-known/openid-configuration", discovery=True)
     assert json.loads(found.keys) == json.loads(KEYS)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "unix:///run/keys", "//elsewhere/keys", "/keys", "", 5, None])
+async def test_a_document_leads_to_nothing_but_a_server(place: object) -> None:
+    async with serving(
+        _well_known_openid_configuration=lambda _: web.json_response({"jwks_uri": place}),
+        keys=lambda _: web.Response(text=KEYS),
+    ) as url:
+        with pytest.raises(FetchError, match="has no jwks_uri"):
+            await fetched(f"{url}/.well-known/openid-configuration", discovery=True)
+
+
+async def test_a_document_does_not_lead_to_what_is_never_asked() -> None:
+    there = {"jwks_uri": "http://169.254.169.254/latest"}
+    async with serving(_well_known_openid_configuration=lambda _: web.json_response(there)) as url:
+        with pytest.raises(FetchError, match=r"169\.254\.169\.254 is an address that istiod does not ask for keys"):
+            await fetched(f"{url}/.well-known/openid-configuration", discovery=True)
+
+
+async def test_redirects_are_followed_a_few_times_and_to_servers_only() -> None:
+    asked: list[str] = []
+
+    def further(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        raise web.HTTPFound("/further")
+
+    def away(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound("file:///etc/passwd")
+
+    async with serving(further=further, away=away) as url:
+        with pytest.raises(FetchError, match="redirects too often"):
+            await fetched(f"{url}/further")
+        with pytest.raises(FetchError):
+            await fetched(f"{url}/away")
+    assert len(asked) <= 6
+
+
+async def test_what_swells_when_it_is_unpacked_is_given_up() -> None:
+    packed = gzip.compress(b" " * (64 << 20) + KEYS.encode())
+    assert len(packed) < 1 << 20
+
+    def bomb(_: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    async with serving(bomb=bomb) as url:
+        with pytest.raises(FetchError, match="answered more than 1 MiB"):
+            await fetched(f"{url}/bomb")
 
 
 def redirect(_: web.Request) -> web.StreamResponse:

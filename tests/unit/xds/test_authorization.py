@@ -6,11 +6,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from envoy.config.rbac.v3.rbac_pb2 import RBAC
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 
+from plait.api.extension_providers import ExtAuthzGRPC
 from plait.api.security import AuthorizationPolicy
 from plait.mesh.node import ProxyNode
+from plait.mesh.providers import Authorizer
+from plait.mesh.routes import ClusterRef
+from plait.simulate.text import string_holds
+from plait.xds.authorization import conditions
+from plait.xds.authorization.asking import HTTP_AUTHZ, asking_connections, asking_requests
 from plait.xds.authorization.callers import admissions
-from plait.xds.authorization.filters import origin_of_rule
+from plait.xds.authorization.filters import HTTP_RBAC, origin_of_rule, request_filters
 from plait.xds.authorization.trust_domains import principals, trust_domains
 from plait.xds.callers import NOBODY, Identity, callers
 from plait.xds.engine import Engine, Remove, Upsert
@@ -136,6 +145,69 @@ def test_who_may_be_let_through_by_identity(rules: Any, port: int | None, expect
 def test_policies_that_are_tried_or_deny_keep_nobody_out_by_identity() -> None:
     given = (policy({"action": "DENY", "rules": [{}]}), policy({}, "tried", **{"istio.io/dry-run": "true"}))
     assert admissions(tuple(msgspec.convert(each, AuthorizationPolicy) for each in given), DOMAINS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "tried"), [("true", True), ("1", True), ("T", True), ("false", False), ("0", False), ("", False)]
+)
+def test_a_policy_is_only_tried_if_that_is_what_is_said(text: str, *, tried: bool) -> None:
+    found = msgspec.convert(policy({"rules": [{}]}, **{"istio.io/dry-run": text}), AuthorizationPolicy)
+    (only,) = request_filters((found,), DOMAINS)
+    config = http_rbac.RBAC.FromString(only.typed_config.value)
+    assert (config.HasField("shadow_rules"), config.HasField("rules")) == (tried, not tried)
+
+
+IDENTITY = "spiffe://cluster.local/ns/shop/sa/a"
+
+
+@pytest.mark.parametrize(
+    ("made", "identity", "holds"),
+    [
+        (conditions.trust_domain("*.local"), IDENTITY, True),
+        # What a star stands for ends with the trust domain.
+        (conditions.trust_domain("*.local"), "spiffe://evil/ns/x.local/sa/a", False),
+        (conditions.trust_domain("cluster*"), IDENTITY, True),
+        (conditions.trust_domain("cluster"), IDENTITY, False),
+        (conditions.trust_domain("*"), IDENTITY, True),
+        (conditions.namespace("shop"), IDENTITY, True),
+        (conditions.namespace("sho"), IDENTITY, False),
+        (conditions.namespace("hop"), IDENTITY, False),
+        (conditions.namespace("sh.p"), IDENTITY, False),
+        (conditions.namespace("*op"), IDENTITY, True),
+        (conditions.principal("*/sa/a"), IDENTITY, True),
+        (conditions.principal("*/sa/a"), f"{IDENTITY}b", False),
+        (conditions.principal("*/sa/a"), "https://elsewhere/sa/a", False),
+        (conditions.principal("cluster.local/ns/shop/*"), "spiffe://cluster.local/ns/shopping/sa/a", False),
+        (conditions.principal("cluster.local/ns/shop/sa/a"), f"{IDENTITY}b", False),
+        (conditions.principal("*"), IDENTITY, True),
+        (conditions.principal("*"), "", False),
+        (conditions.service_account("shop")("a"), IDENTITY, True),
+        (conditions.service_account("shop")("a"), f"{IDENTITY}b", False),
+        (conditions.service_account("bank")("a"), IDENTITY, False),
+        (conditions.service_account("bank")("shop/a"), IDENTITY, True),
+    ],
+)
+def test_an_identity_is_the_one_that_is_meant_and_no_other(made: Any, identity: str, *, holds: bool) -> None:
+    assert string_holds(made.authenticated.principal_name, identity) is holds
+
+
+def test_what_would_ask_several_is_denied() -> None:
+    given = [policy({"action": "CUSTOM", "provider": {"name": name}, "rules": [{}]}, name) for name in ("one", "two")]
+    policies = [msgspec.convert(each, AuthorizationPolicy) for each in given]
+
+    def find(name: str) -> Authorizer:
+        return Authorizer(name, ExtAuthzGRPC(service="guard.shop", port=9000), ClusterRef("guard.shop", 9000))
+
+    requests = list(asking_requests(policies, DOMAINS, find))
+    connections = list(asking_connections(policies, DOMAINS, find))
+    assert len(requests) == len(connections) == 2
+    for found in (
+        *(http_rbac.RBAC.FromString(each.typed_config.value) for each in requests),
+        *(network_rbac.RBAC.FromString(each.typed_config.value) for each in connections),
+    ):
+        assert (found.rules.action, len(found.rules.policies)) == (RBAC.DENY, 1)
+    # The first alone is asked.
+    assert [each.name for each in asking_requests(policies[:1], DOMAINS, find)] == [HTTP_RBAC, HTTP_AUTHZ]
 
 
 def test_a_rule_says_where_it_is_written() -> None:
