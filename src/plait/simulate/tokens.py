@@ -43,6 +43,7 @@ def judge(manager: HttpConnectionManager, request: Request, now: float) -> Check
     if config.bypass_cors_preflight and _is_preflight(request):
         return None
     asking = _Asking(config, request, now)
+    asking.clean()
     verdict = asking.required(config.rules[0].requires)
     status = 0 if verdict == "valid" else 403 if verdict == "wrong audience" else 401
     noted = {FILTER: asking.noted} if asking.noted else {}
@@ -76,6 +77,13 @@ class _Asking:
     noted: dict[str, Any] = field(default_factory=dict)
     again: bool = False
 
+    def clean(self) -> None:
+        """What a client says by itself must not pass for what its token says, be a rule asked for it or not."""
+        for provider in self.config.providers.values():
+            made = (each.header_name for each in provider.claim_to_headers)
+            for header in filter(None, (provider.forward_payload_header, *made)):
+                self._set(header, ())
+
     def required(self, requirement: JwtRequirement) -> Verdict:
         match requirement.WhichOneof("requires_type"):
             case "provider_name":
@@ -105,10 +113,6 @@ class _Asking:
 
     def _provided(self, name: str) -> Verdict:
         provider = self.config.providers[name]
-        made = [each.header_name for each in provider.claim_to_headers]
-        for header in filter(None, (provider.forward_payload_header, *made)):
-            # What a client says by itself must not pass for what its token says.
-            self._set(header, ())
         tokens = list(_places(provider, self.request))
         if not tokens:
             self._note(Found(provider=name, verdict="missing"))

@@ -198,6 +198,27 @@ async def test_a_token_that_must_be_there() -> None:
         await check(scratch, made, cases)
 
 
+@pytest.mark.parametrize("presence", ["OPTIONAL", "REQUIRED"])
+async def test_a_client_cannot_write_what_a_rule_writes_whichever_is_asked(presence: str) -> None:
+    first = {**RULES[0], "presence": presence}
+    second = {**RULES[1], "outputClaimToHeaders": [{"header": "x-user", "claim": "sub"}]}
+    admins = {
+        "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"name": "admins", "namespace": "shop"},
+        "spec": {"rules": [{"when": [{"key": "request.headers[x-user]", "values": ["admin"]}]}]},
+    }  # fmt: skip
+    forged = {**bearer(RS.sign(AUDIENCE)), "x-user": "admin"}
+    for rules, status, verdict in (
+        ((first, RULES[1]), 0, "valid"),
+        # The first rule's token ends the asking; what the second would write is taken away all the same.
+        ((first, second), 403, "valid"),
+        ((second,), 403, "missing"),
+    ):
+        made = configuration(SERVICE, policy(*rules), admins, node=WEB)
+        async with trial(made) as scratch:
+            await check(scratch, made, {"forged": Case(forged, status, verdict)})
+
+
 async def test_keys_that_have_not_come_are_those_of_nobody() -> None:
     made = configuration(SERVICE, policy({"issuer": ISSUER, "jwksUri": "https://issuer.example/keys"}), node=WEB)
     nobody = SigningKey("EdDSA", "nobody")
