@@ -9,6 +9,7 @@ import socket
 import ssl
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -83,7 +84,9 @@ class KeyFetcher:
         if self._session is None:
             raise FetchError("the client is not open")
         try:
-            async with self._session.get(url, ssl=self._tls(), max_redirects=_REDIRECTS) as response:
+            async with self._session.get(
+                url, ssl=self._tls(), max_redirects=_REDIRECTS, middlewares=(_own_credentials(url),)
+            ) as response:
                 if not 200 <= response.status < 300:
                     raise FetchError(f"{url} answered {response.status} {response.reason or ''}".rstrip())
                 body = bytearray()
@@ -124,6 +127,22 @@ class KeyFetcher:
         made = socket.socket(family=family, type=kind, proto=protocol)
         made.setblocking(False)
         return made
+
+
+def _own_credentials(url: str) -> aiohttp.ClientMiddlewareType:
+    """Send to the host of `url` the credentials that stand in it, and no others to anybody.
+
+    With the environment's proxies the client takes passwords of `~/.netrc` too: those of whoever runs istiod, which
+    who writes a RequestAuthentication must not have sent about.
+    """
+    said = urlsplit(url)
+
+    async def handle(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if said.username is None or request.url.host != said.hostname:
+            request.headers.pop("Authorization", None)
+        return await handler(request)
+
+    return handle
 
 
 def _keys_url(url: str, text: str) -> str:

@@ -267,6 +267,32 @@ async def test_redirects_are_followed_a_few_times_and_to_servers_only() -> None:
     assert len(asked) <= 6
 
 
+async def test_passwords_of_whoever_runs_istiod_are_sent_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\ndefault login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen: list[str | None] = []
+
+    def keys(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response(text=KEYS)
+
+    def again(request: web.Request) -> web.Response:
+        keys(request)
+        raise web.HTTPFound("/keys")
+
+    async with serving(keys=keys, again=again) as url:
+        await fetched(f"{url}/keys")
+        await fetched(f"{url}/again")
+        assert seen == [None, None, None]
+        # What stands in the address is meant for its host.
+        await fetched(f"{url.replace('://', '://a:b@')}/keys")
+        assert seen[3:] == ["Basic YTpi"]
+
+
 async def test_what_swells_when_it_is_unpacked_is_given_up() -> None:
     packed = gzip.compress(b" " * (64 << 20) + KEYS.encode())
     assert len(packed) < 1 << 20
