@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.cli.up import STOP_SECONDS
-
 from .conftest import BIN, Mesh, until
-from .test_lifecycle import below, left_behind, network_namespaces
+from .test_lifecycle import below, left_behind, listening, network_namespaces
 
 pytestmark = pytest.mark.system
 
@@ -104,16 +102,16 @@ def test_nothing_is_left_of_an_up_that_was_interrupted(mesh: Mesh, moment: str, 
         MOMENTS[moment](up)
         pids = below(up.launcher())
         namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
+        sockets = listening(pids)
         up.interrupt(signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
         if how == "twice":
             up.until_it_says("interrupted")
             up.interrupt()
-        # Less than the time after which a mesh that does not stop is killed.
-        _, said = up.process.communicate(timeout=STOP_SECONDS - 5)
+        _, said = up.process.communicate(timeout=180)
     assert up.process.returncode == 130, said
     assert "Traceback" not in said
-    ports = [port for port in mesh.status()["ports"].values() if port]
-    until("nothing is left", lambda: not left_behind(pids, namespaces, ports, mesh.state))
+    assert "killed" not in said, "the mesh did not stop by itself"
+    until("nothing is left", lambda: not left_behind(pids, namespaces, sockets, mesh.state))
     assert list((mesh.home / "tmp").iterdir()) == []
     assert mesh.plait("status", code=3)
 

@@ -54,25 +54,38 @@ def network_namespaces(pids: set[int]) -> set[str]:
     return found
 
 
-def in_use(port: int) -> bool:
-    """Whether something listens on a loopback port. Not tried: what connects to nobody may meet itself by chance."""
-    listening = f"0100007F:{port:04X}"
+def listeners() -> set[str]:
+    """The sockets that listen on addresses of the machine's own namespace, by their inodes.
+
+    By these and not by their ports: a port that one mesh has given back is soon another's.
+    """
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
-    return any(row[1] == listening and row[3] == "0A" for row in rows)
+    return {row[9] for row in rows if row[3] == "0A"}
+
+
+def listening(pids: set[int]) -> set[str]:
+    """The listeners that processes hold."""
+    found = set()
+    for pid in pids:
+        try:
+            found |= {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+        except OSError:
+            continue
+    return {inode for inode in listeners() if f"socket:[{inode}]" in found}
 
 
 def everyone() -> set[int]:
     return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
 
 
-def left_behind(pids: set[int], namespaces: set[str], ports: list[int], state: Path) -> str:
+def left_behind(pids: set[int], namespaces: set[str], sockets: set[str], state: Path) -> str:
     """What is left of a mesh; empty when nothing is."""
     if found := alive(pids):
         return f"processes {sorted(found)}"
     if found := network_namespaces(everyone()) & namespaces:
         return f"network namespaces {sorted(found)}"
-    if found := [port for port in ports if in_use(port)]:
-        return f"ports {found}"
+    if found := listeners() & sockets:
+        return f"listening sockets {sorted(found)}"
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
     return f"mounts {mounts}" if mounts else ""
 
@@ -179,11 +192,10 @@ def test_after_sigkill_of_the_first_processes_nothing_is_left(running, victim: s
     pids = below(first["launcher"])
     namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
     assert len(namespaces) >= 3
+    sockets = listening(pids)
+    assert sockets
     os.kill(first[victim], signal.SIGKILL)
-    until(
-        "nothing is left",
-        lambda: not left_behind(pids, namespaces, list(status["ports"].values()), running.state),
-    )
+    until("nothing is left", lambda: not left_behind(pids, namespaces, sockets, running.state))
     assert running.plait("status", code=3)
     if victim == "init":
         last = (running.state / "logs" / "launcher.log").read_text().splitlines()[-1]
@@ -199,10 +211,9 @@ def test_down_and_up_bring_the_objects_back(running) -> None:
     status = running.status()
     pids = below(status["processes"][0]["pid"])
     namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
+    sockets = listening(pids)
     running.plait("down")
-    assert not left_behind(pids, namespaces, [], running.state)
-    # Others may take a port in the same moment.
-    until("nothing is left", lambda: not left_behind(pids, namespaces, [*status["ports"].values()], running.state))
+    assert not left_behind(pids, namespaces, sockets, running.state)
     assert running.plait("status", code=3)
     running.plait("up", "--ports", "auto")
     assert running.get("configmap", "-n", "kept", "a")["data"] == {"k": "v"}

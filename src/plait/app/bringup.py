@@ -166,12 +166,13 @@ async def ended(pid: int) -> None:
 
 
 async def stop(state: State, *, grace: float, report: Report) -> bool:
-    """End the mesh; returns False if it was not running. After `grace` seconds it is killed."""
+    """End the mesh; returns False if it was not running. After `grace` seconds it is killed, and that is told."""
     pid = state.launcher_pid()
     if pid is None:
         return False
     report(Step("stopping", "applications get SIGTERM and up to 10 s"))
     os.kill(pid, signal.SIGTERM)
+    outcome = "stopped"
     try:
         async with asyncio.timeout(grace):
             await ended(pid)
@@ -180,7 +181,8 @@ async def stop(state: State, *, grace: float, report: Report) -> bool:
         await ended(pid)
         state.pid_file.unlink(missing_ok=True)
         state.init_socket.unlink(missing_ok=True)
-    report(Step("stopping", "stopped", done=True))
+        outcome = f"killed: it had not stopped after {grace:g} s"
+    report(Step("stopping", outcome, done=True))
     return True
 
 
