@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from plait.machine import frames
 from plait.machine.node.streams.server import LogFile, StreamServer
 
 
@@ -23,6 +24,10 @@ class Pods:
         if pod != "p":
             raise LookupError(f"pod {namespace}/{pod} does not run")
         return os.getpid()
+
+    async def attach(self, *_, **__):
+        near, self.inits = socket.socketpair()
+        return await asyncio.open_connection(sock=near)
 
 
 @pytest.fixture
@@ -133,6 +138,28 @@ async def test_a_closed_port_is_told(server):
         code, body = await get(server, f"/connect/n/p/{deaf.getsockname()[1]}")
     assert code == 502
     assert "connection refused" in json.loads(body)["message"]
+
+
+async def test_who_still_sends_when_the_program_has_ended_can_read_what_it_said(server):
+    """A write to an end that is closed would break the connection, with all in it that is not read yet."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, str(server.socket))
+        await loop.sock_sendall(client, b"GET /attach/n/p/c?stdin=true&stdout=true HTTP/1.1\r\nUpgrade: frames\r\n\r\n")
+        async with asyncio.timeout(60):
+            assert b" 101 " in await loop.sock_recv(client, 4096)
+            with server.inits as inits:
+                inits.sendall(frames.encode(frames.STDOUT, b"said") + frames.encode(frames.STATUS))
+                heard = b""
+                while b"Success" not in heard:
+                    heard += await loop.sock_recv(client, 4096)
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                    client.send(frames.encode(frames.STDIN, b"too late"))
+                while piece := await loop.sock_recv(client, 4096):
+                    heard += piece
+            assert b"said" in heard
 
 
 async def test_only_the_api_server_may_connect(server):

@@ -3,7 +3,8 @@
 `GET /logs/NAMESPACE/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=`
 answers with chunked text. `GET /connect/NAMESPACE/POD/PORT` with `Upgrade: tcp` answers 101 and carries bytes to
 127.0.0.1:PORT inside the pod. `GET /exec/NAMESPACE/POD/CONTAINER?command=…&stdin=&stdout=&stderr=&tty=` and `/attach/…`
-answer 101 and carry frames (see `machine.frames`). Failures are JSON Status objects. One request per connection.
+answer 101 and carry frames (see `machine.frames`); the node ends its side first, and the client closes. Failures are
+JSON Status objects. One request per connection.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 _HEAD_LIMIT = 64 * 1024
 _HEAD_SECONDS = 30.0
 _BLOCK = 64 * 1024
+#: Seconds that a client which has been told everything may take to go.
+_LINGER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ class StreamServer:
             raise RefusedError(404, "NotFound", _text(error)) from error
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: frames\r\n\r\n")
         await talk(reader, writer)
+        await _linger(reader, writer)
 
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, namespace: str, pod: str, port: int
@@ -244,6 +248,17 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let a client read all that it was sent, and go: one that sends to a closed end loses what it has not read."""
+    if writer.is_closing() or reader.at_eof():
+        return
+    writer.write_eof()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await reader.read(_BLOCK):
+                pass
 
 
 async def _answer_status(writer: asyncio.StreamWriter, refused: RefusedError) -> None:
