@@ -16,6 +16,8 @@ from plait.api.security import AuthorizationPolicy, AuthorizationPolicySpec, Rul
 
 _WHOM: Final = ("selector", "targetRef", "targetRefs")
 _WHAT: Final = ("action", "provider")
+#: What a target is found by; a `namespace` beside it is refused, and says nothing that is not so anyway.
+_TARGET: Final = ("group", "kind", "name")
 _EVERYBODY: Final[tuple[Any, ...]] = ({},)
 
 
@@ -28,7 +30,7 @@ def salvaged(key: ObjectKey, obj: dict[str, Any]) -> AuthorizationPolicy:
     """
     written = obj.get("spec")
     spec: dict[str, Any] = written if isinstance(written, dict) else {}
-    whom: dict[str, Any] = {name: spec[name] for name in _WHOM if name in spec}
+    whom: dict[str, Any] = {name: _target(spec[name]) for name in _WHOM if name in spec}
     head: dict[str, Any] = {**whom, **{name: spec[name] for name in _WHAT if name in spec}}
     annotations = obj["metadata"].get("annotations")
     base = _read(key, head, annotations)
@@ -48,6 +50,14 @@ def salvaged(key: ObjectKey, obj: dict[str, Any]) -> AuthorizationPolicy:
         elif base.spec.action != "ALLOW":
             rules.append(Rule())
     return msgspec.structs.replace(base, spec=msgspec.structs.replace(base.spec, rules=tuple(rules)))
+
+
+def _target(written: Any) -> Any:
+    if isinstance(written, list):
+        return [_target(each) for each in written]
+    if not isinstance(written, dict) or "name" not in written:
+        return written
+    return {name: written[name] for name in _TARGET if name in written}
 
 
 def _read(

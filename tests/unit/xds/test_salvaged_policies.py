@@ -59,6 +59,19 @@ def test_less_is_let_through(case: str) -> None:
     assert engine.problems_of(KEY)
 
 
+@pytest.mark.parametrize("field", ["targetRef", "targetRefs"])
+def test_a_target_with_a_namespace_is_that_target(field: str) -> None:
+    target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge", "namespace": "shop"}
+    engine = Engine()
+    engine.apply([policy({field: target if field == "targetRef" else [target], "rules": [GET]})])
+    assert engine.problems_of(KEY)
+    found = held(engine)
+    assert found is not None
+    targets = found.spec.target_refs or (found.spec.target_ref,)
+    assert [each.name for each in targets if each is not None] == ["edge"]
+    assert (found.spec.action, len(found.spec.rules or ())) == ("ALLOW", 1)
+
+
 def test_the_version_before_stays_where_there_is_one() -> None:
     engine = Engine()
     engine.apply([policy({"rules": [GET]})])
