@@ -15,9 +15,11 @@ from tests.envoy.xds.objects import destination_rule, endpoint, istio, service
 
 pytestmark = pytest.mark.envoy
 MARK = "x-plait-ask-again"
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
+# Every answer says that the connection ends with it: one that ended unsaid may be used for the next request, whose
+# loss is no answer of 503 and not asked again.
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HARMLESS = BUSY.replace(b"\r\n\r\n", f"\r\n{MARK}: 1\r\n\r\n".encode())
-FINE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+FINE = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Application:
