@@ -17,6 +17,7 @@ from plait.analyze.fields import labels, mapping, text
 from plait.analyze.kinds import Kind
 from plait.api.decode import Decoded, decode
 from plait.api.meta import ObjectKey
+from plait.api.salvage import salvageable, salvaged
 from plait.api.yaml import read_yaml
 from plait.mesh.destination_rules import rules_finder
 from plait.snapshot.reader import Reader
@@ -124,6 +125,11 @@ class World:
         self._indexes: dict[Index, dict[Hashable, dict[Item, None]]] = {}
         self._derived: dict[Hashable, tuple[tuple[Kind, ...], Any]] = {}
         self._pending: dict[ObjectKey, Item | None] = {}
+        #: Of which the mesh's view has no version that can be used, but what is salvaged of one that cannot.
+        self._salvaged: set[ObjectKey] = set()
+        #: What is tried, and the view with it, of which nothing may stay: what is in use may depend on the past.
+        self._tried: dict[ObjectKey, Item | None] | None = None
+        self._trial: Snapshot | None = None
         #: Settings of the mesh as they were read, with the ConfigMap they were read from.
         self._settings: dict[str, tuple[Item | None, dict[str, Any]]] = {}
         self._snapshot = Snapshot(self.surroundings.domain)
@@ -150,7 +156,14 @@ class World:
 
     def _to_read(self, key: ObjectKey, item: Item | None) -> None:
         """The mesh's view of it is to be brought up to date."""
-        self._pending[key] = item
+        if self._tried is None:
+            if key in self._pending and item is not None and item.decoded.key and item.decoded.value is None:
+                # What was there a moment ago decides what is in use of this one.
+                self._catch_up()
+            self._pending[key] = item
+        else:
+            self._tried[key] = item
+            self._trial = None
 
     def _changed(self, kind: Kind, old: Item | None, new: Item | None) -> None:
         self._derived = {name: entry for name, entry in self._derived.items() if kind not in entry[0]}
@@ -174,8 +187,9 @@ class World:
 
     @contextmanager
     def trying(self, item: Item) -> Iterator[None]:
-        """The world as it would be with `item`; afterwards it is as before."""
+        """The world as it would be with `item`; afterwards it is as before. Not within another."""
         before = self._items.get(item.kind, {}).get((item.key, item.cluster))
+        self._tried = {}
         self.put(item)
         try:
             yield
@@ -184,6 +198,7 @@ class World:
                 self.remove(item.kind, item.key, item.cluster)
             else:
                 self.put(before)
+            self._tried = self._trial = None
 
     def all(self, *wanted: Kind) -> Iterator[Item]:
         """Every object of these kinds, in the order in which they came."""
@@ -280,18 +295,38 @@ class World:
 
     @property
     def reader(self) -> Reader:
-        """The same objects as the mesh reads them; of one that it could not use the version before stays."""
-        if self._pending:
-            self._snapshot, _ = advance(self._snapshot, self._typed_changes())
-            self._pending = {}
-        return Reader(self._snapshot.get, self.domain)
+        """The same objects as the mesh reads them; of one that it could not use the version before stays, and of some
+        that have none what is salvaged.
+        """
+        self._catch_up()
+        snapshot = self._snapshot
+        if self._tried is not None:
+            if self._trial is None:
+                self._trial, _ = advance(snapshot, self._typed_changes(self._tried, set(self._salvaged)))
+            snapshot = self._trial
+        return Reader(snapshot.get, self.domain)
 
-    def _typed_changes(self) -> Iterator[ObjectChange]:
-        for key, item in self._pending.items():
+    def _catch_up(self) -> None:
+        if self._pending:
+            self._snapshot, _ = advance(self._snapshot, self._typed_changes(self._pending, self._salvaged))
+            self._pending = {}
+
+    def _typed_changes(self, pending: dict[ObjectKey, Item | None], without: set[ObjectKey]) -> Iterator[ObjectChange]:
+        """`without`: those in use of which there is no version that can be used."""
+        for key, item in pending.items():
             if item is None:
+                without.discard(key)
                 yield ObjectChange(key, None)
-            elif item.decoded.key is not None and item.decoded.value is not None:
-                yield ObjectChange(item.decoded.key, item.decoded.value)
+                continue
+            read, value, _ = item.decoded
+            if read is None:
+                continue
+            if value is not None:
+                without.discard(read)
+                yield ObjectChange(read, value)
+            elif salvageable(read) and (read in without or self._snapshot.object(read) is None):
+                without.add(read)
+                yield ObjectChange(read, salvaged(read, item.obj, self.root_namespace))
 
     def rules_of(self, namespace: str) -> Callable[[str, str], tuple[ObjectKey, ...]]:
         """Finds the DestinationRules for (host, namespace of its Service) as callers in `namespace` see them."""

@@ -13,7 +13,7 @@ from plait.api.decode import decode, decoded_kinds
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
-from plait.api.salvage import salvaged
+from plait.api.salvage import salvageable, salvaged
 from plait.kit.memo import Key, Memo
 from plait.mesh.config import MeshConfig
 from plait.mesh.credentials import Credential, secret_names
@@ -86,7 +86,7 @@ class Engine:
 
     def apply(self, changes: Iterable[Change], *, patient: bool = False) -> None:
         """Take over changes, in order. An object that cannot be used becomes a Problem; its last good version stays.
-        Of an AuthorizationPolicy without one what keeps others out is used (`salvaged`).
+        Of a policy of access or of mutual TLS without one what keeps others out is used (`salvaged`).
 
         With `patient` a change that would leave a route without its subset waits for the other half (`Halves`).
         """
@@ -113,9 +113,10 @@ class Engine:
             if decoded.value is not None:
                 self._salvaged.discard(decoded.key)
                 objects.append(ObjectChange(decoded.key, decoded.value))
-            elif decoded.key.kind == "AuthorizationPolicy" and not self._has_used(decoded.key, objects):
+            elif salvageable(decoded.key) and not self._has_used(decoded.key, objects):
                 self._salvaged.add(decoded.key)
-                objects.append(ObjectChange(decoded.key, salvaged(decoded.key, change.obj)))
+                kept = salvaged(decoded.key, change.obj, self.mesh.root_namespace)
+                objects.append(ObjectChange(decoded.key, kept))
         self._advance(self._keyless.admit(self._halves.admit(objects, patient=patient), patient=patient))
 
     def _has_used(self, key: ObjectKey, objects: list[ObjectChange]) -> bool:

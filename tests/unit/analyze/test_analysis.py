@@ -17,12 +17,13 @@ from cryptography.x509.oid import NameOID
 from plait.analyze.analysis import analyze, judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import SERVICE, VIRTUAL_SERVICE
+from plait.analyze.kinds import PEER_AUTHENTICATION, SERVICE, VIRTUAL_SERVICE
 from plait.analyze.registry import ANALYZERS, BY_NAME
 from plait.analyze.report import validation_message
 from plait.analyze.suppress import Suppression, Suppressions
 from plait.analyze.world import Item, Surroundings, World
 from plait.api.problem import Level
+from plait.mesh.peers import peer_policies
 
 
 def obj(kind: str, name: str, spec: dict[str, Any], namespace: str = "shop", **metadata: Any) -> dict[str, Any]:
@@ -219,3 +220,46 @@ def test_entries_want_addresses_where_the_control_plane_allocates_none(
     entry = {"hosts": ["db.example.com"], "ports": ports, "resolution": "DNS", **spec}
     world = World([Item(obj("ServiceEntry", "db", entry, **metadata))], Surroundings(allocates=True))
     assert [found.code for found in analyze(world, [BY_NAME["serviceentry.Analyzer"]])] == wanted
+
+
+def peers(spec: dict[str, Any]) -> Item:
+    metadata = {"name": "web", "namespace": "shop"}
+    return Item(
+        {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": metadata, "spec": spec}
+    )
+
+
+def asked_of_web(world: World) -> str:
+    policies = peer_policies(world.reader, "shop", world.root_namespace)
+    return policies.of((("app", "web"),)).whole.mode
+
+
+def test_of_a_policy_that_cannot_be_used_what_is_in_effect_is_judged() -> None:
+    unusable = peers({"mtls": {"mode": "STRCT"}})
+    world = World([unusable])
+    assert asked_of_web(world) == "STRICT"
+    # What is tried does not become the version before.
+    with world.trying(peers({"mtls": {"mode": "DISABLE"}})):
+        assert asked_of_web(world) == "DISABLE"
+    assert asked_of_web(world) == "STRICT"
+    world.put(peers({"mtls": {"mode": "DISABLE"}}))
+    world.put(unusable)
+    assert asked_of_web(world) == "DISABLE"
+    world.remove(PEER_AUTHENTICATION, unusable.key)
+    assert asked_of_web(world) == "PERMISSIVE"
+
+
+def test_a_rule_against_a_policy_that_cannot_be_read_is_told() -> None:
+    """Whom the mesh asks for mutual TLS by what it salvaged, plain calls do not reach."""
+    pod = obj(
+        "Pod",
+        "web-1",
+        {"containers": [{"name": "web"}, {"name": "istio-proxy", "image": "proxy"}]},
+        labels={"app": "web"},
+    )
+    called = obj("Service", "web", {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]})
+    plain = obj("DestinationRule", "plain", {"host": "web", "trafficPolicy": {"tls": {"mode": "DISABLE"}}})
+    objects = [Item(each) for each in (pod, called, plain)]
+    assert [one.code for one in analyze(World(objects))] == []
+    found = analyze(World([*objects, peers({"mtls": {"mode": "STRCT"}})]))
+    assert [(one.code, one.object.name) for one in found] == [("IST0106", "web"), ("PLT0009", "plain")]

@@ -112,6 +112,19 @@ def test_problems_stand_in_the_status():
     assert [one["type"]["code"] for one in patch["status"]["validationMessages"]] == ["IST0106"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("AuthorizationPolicy", "without one what lets through less than this one"),
+        ("PeerAuthentication", "without one this, and STRICT where it cannot be read"),
+    ],
+)
+def test_of_a_policy_the_status_says_what_is_in_use_without_a_version_before(kind, words):
+    bad = Problem(object=KEY, path="spec", message="is odd")
+    patch = status_patch({**web(), "kind": kind}, Told(SETTLED, (bad,)), "now")
+    assert conditions(patch)["Accepted"][2] == f"the version before stays in use, or {words}: spec: is odd"
+
+
 def test_what_analysis_says_stands_in_the_status():
     patch = status_patch(web(), Told(SETTLED, (), (ODD,)), "now")
     text = "valid, with warnings: spec.http[0]: there is no host x; a Service"

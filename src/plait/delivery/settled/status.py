@@ -30,6 +30,7 @@ _LIMIT: Final = 1024
 #: What is in use instead of one that is not valid, where that is more than to say: the version before.
 _INSTEAD: Final = {
     "AuthorizationPolicy": "the version before stays in use, or without one what lets through less than this one",
+    "PeerAuthentication": "the version before stays in use, or without one this, and STRICT where it cannot be read",
 }
 #: Of kinds that no proxy acknowledges: what becomes of a valid one.
 _WHEN: Final = {
