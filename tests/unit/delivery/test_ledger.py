@@ -76,6 +76,21 @@ def test_a_generation_waits_for_what_the_one_before_changed():
     assert state(ledger) == ("Settled", 2, 2, 2)
 
 
+def test_a_proxy_that_goes_to_other_views_owes_there_what_it_owed_before():
+    ledger = begun("a", "a", "b")
+    ledger.published(1, [carried(1, "a"), carried(1, "a", key=OTHER)])
+    for connection in (1, 2):
+        ledger.placed(connection, ("a/web",), 2)
+    ledger.published(2, [])
+    assert state(ledger) == ("Progressing", 2, 0, 0)
+    ledger.roll.acknowledged({1: 2, 2: 2})
+    assert ledger.due() == {1: 2, 2: 2}
+    for connection in (1, 2):
+        ledger.roll.probed(connection, 2)
+    assert ledger.verdicts(0.0).keys() == {KEY, OTHER}
+    assert ledger.pending == ()
+
+
 def test_what_was_read_again_is_no_news():
     ledger = begun("a")
     ledger.published(1, [carried(2, "a")])
@@ -121,7 +136,7 @@ def test_levels_about_other_views_do_not_count():
     ledger = begun("a")
     ledger.roll.acknowledged({1: 5})
     ledger.published(6, [carried(2, "b")])
-    ledger.roll.placed(1, ("b",), 6)
+    ledger.placed(1, ("b",), 6)
     # Reported before it heard of its new view.
     ledger.roll.acknowledged({1: 5})
     assert state(ledger) == ("Progressing", 1, 0, 0)
@@ -132,14 +147,14 @@ def test_levels_about_other_views_do_not_count():
 def test_what_a_proxy_has_of_its_views_before_counts_for_nothing_in_the_next():
     ledger = begun("a")
     ledger.published(5, [carried(2, "b")])
-    ledger.roll.placed(1, ("b",), 6)
+    ledger.placed(1, ("b",), 6)
     ledger.roll.acknowledged({1: 5})
     assert state(ledger) == ("Progressing", 1, 0, 0)
 
 
 def test_a_proxy_of_two_views_needs_the_later_of_what_the_two_bring():
     ledger = begun("a")
-    ledger.roll.placed(1, ("a", "b"))
+    ledger.placed(1, ("a", "b"), -1)
     ledger.published(1, [carried(2, "a", "b")])
     for view in ("a", "b"):
         ledger.published(ledger.batch + 1, [carried(2, view)])

@@ -118,6 +118,24 @@ class Ledger:
 
     # proxies
 
+    def placed(self, connection: int, views: tuple[str, ...], batch: int) -> None:
+        """A proxy has these views from `batch` on. What objects want of the views that it leaves they want of these:
+        with them it gets what it has not got by the others.
+        """
+        proxy = self.roll.get(connection)
+        left = set(proxy.views).difference(views) if proxy is not None else set()
+        moved: dict[int, Mapping[str, int]] = {}
+        for key in self._pending:
+            entry = self._entries[key]
+            wants = entry.wants
+            if wants is None or wants.keys().isdisjoint(left):
+                continue
+            if id(wants) not in moved:
+                came = [view for view in views if view not in wants]
+                moved[id(wants)] = {**wants, **dict.fromkeys(came, batch)} if came else wants
+            entry.wants = moved[id(wants)]
+        self.roll.placed(connection, views, batch)
+
     def disconnected(self, connection: int, now: float) -> None:
         """A stream is over, and what was refused on it forgotten."""
         proxy = self.roll.disconnected(connection, now)

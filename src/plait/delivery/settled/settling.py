@@ -196,7 +196,7 @@ class Settling:
 
     def placed(self, proxy: Proxy, batch: int) -> None:
         """A proxy has other views from `batch` on."""
-        self.ledger.roll.placed(proxy.connection, proxy.views, batch)
+        self.ledger.placed(proxy.connection, proxy.views, batch)
 
     def disconnected(self, connection: int) -> None:
         """A stream is over."""
