@@ -6,10 +6,13 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
+from plait.analyze.kinds import DEPLOYMENT, NAMESPACE
 from plait.analyze.messages import INTERNAL_ERROR, LEVELS, SCHEMA_WARNING, Merge
+from plait.analyze.pods import SYSTEM_NAMESPACES
 from plait.analyze.registry import ANALYZERS, analyzers_for
 from plait.analyze.suppress import Suppressions
 from plait.analyze.world import Item, World
@@ -53,25 +56,41 @@ def _guarded(analyzer: Analyzer, run: Callable[[], Iterable[Finding]]) -> list[F
 def _finished(world: World, findings: Sequence[Finding], suppressions: Suppressions | None) -> tuple[Finding, ...]:
     allowed = suppressions or Suppressions()
     # What validation only warns of is left to a message that has a name for it.
-    named = {(one.object, one.cluster, one.path) for one in findings if one.message is not SCHEMA_WARNING}
+    named = {(one.group, one.object, one.cluster, one.path) for one in findings if one.message is not SCHEMA_WARNING}
     kept = [
         finding
         for finding in findings
-        if not (finding.message is SCHEMA_WARNING and (finding.object, finding.cluster, finding.path) in named)
+        if not _of_the_cluster(finding)
+        and not (
+            finding.message is SCHEMA_WARNING
+            and (finding.group, finding.object, finding.cluster, finding.path) in named
+        )
         and not allowed.hides(world, finding)
     ]
     return tuple(sorted(merged(kept), key=_order))
 
 
-def _order(finding: Finding) -> tuple[int, str, ObjectKey, str, str, str]:
-    return LEVELS.index(finding.level), finding.code, finding.object, finding.cluster, finding.path, finding.text
+def _of_the_cluster(finding: Finding) -> bool:
+    """Whether it is about Kubernetes' own programs, which no injector touches: Istio passes over them too."""
+    key = finding.object
+    place = key.name if key.kind == NAMESPACE[1] else key.namespace
+    return finding.group in _KUBERNETES and place in SYSTEM_NAMESPACES
+
+
+#: The groups of pods, Services, namespaces and workloads.
+_KUBERNETES: Final = frozenset({NAMESPACE[0], DEPLOYMENT[0]})
+
+
+def _order(finding: Finding) -> tuple[int, str, ObjectKey, str, str, str, str]:
+    place = finding.object, finding.group or "", finding.cluster, finding.path
+    return LEVELS.index(finding.level), finding.code, *place, finding.text
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Findings that read the same, told once with all their places; see `Merge`."""
     result: dict[object, Finding] = {}
     for finding in findings:
-        place = finding.code, finding.object, finding.cluster
+        place = finding.code, finding.group, finding.object, finding.cluster
         match finding.message.merge:
             case Merge.NEVER:
                 # Two analyzers may find the very same thing: that a Gateway selects no pod, say.

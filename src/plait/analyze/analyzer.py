@@ -59,4 +59,5 @@ def found(
         value=value,
         also=tuple(also),
         cluster=item.cluster,
+        group=item.kind[0],
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from plait.analyze import kinds, schema
+from plait.analyze import kinds
 from plait.analyze.analysis import judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.fields import mappings, text
@@ -45,12 +45,7 @@ FOLLOWED: Final = frozenset({*JUDGED, kinds.NAMESPACE, kinds.NODE, kinds.POD, ki
 #: Analyzers that ask for kinds which are not followed: of Secrets.
 LEFT_OUT: Final = frozenset({"gateway.SecretAnalyzer"})
 _OF_KIND: Final[dict[Kind, tuple[Analyzer, ...]]] = {
-    kind: tuple(
-        analyzer
-        for analyzer in (*analyzers_for(kind), *(one for one in schema.WHEN_STARTED if kind in one.subjects))
-        if analyzer.name not in LEFT_OUT
-    )
-    for kind in JUDGED
+    kind: tuple(analyzer for analyzer in analyzers_for(kind) if analyzer.name not in LEFT_OUT) for kind in JUDGED
 }
 _POD_ANNOTATIONS: Final = (INJECT, "ambient.istio.io/redirection")
 

@@ -15,7 +15,8 @@ class Finding:
     """`path` leads to the field that is at fault, `fix` says what to write instead; both may be empty.
 
     `also` are further paths of the same object with the same fault. `cluster` is the cluster the object is in, where
-    several are looked at together.
+    several are looked at together. `group` is the API group of its kind, as two groups have a kind Gateway; None where
+    the finding is about no object of the API.
     """
 
     message: Message
@@ -26,6 +27,7 @@ class Finding:
     value: Any = None
     also: tuple[str, ...] = ()
     cluster: str = ""
+    group: str | None = None
 
     @property
     def code(self) -> str:

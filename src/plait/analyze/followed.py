@@ -59,7 +59,7 @@ class FollowedWorld(World):
     def _moved(self, index: Index, value: Hashable) -> None:
         self._touched.add(mark("find", index, value))
 
-    def _to_read(self, key: ObjectKey, item: Item | None) -> None:
+    def _to_read(self, kind: Kind, key: ObjectKey, item: Item | None) -> None:
         """The mesh reads its objects elsewhere."""
 
     def moved(self, keys: Iterable[Key]) -> None:
@@ -144,9 +144,9 @@ class FollowedWorld(World):
         with self.recording():
             return super().derived(name, wanted, make)
 
-    def named(self, key: ObjectKey, cluster: str = "") -> Item | None:
+    def named(self, key: ObjectKey, cluster: str = "", group: str | None = None) -> Item | None:
         """See World."""
-        item = super().named(key, cluster)
+        item = super().named(key, cluster, group)
         if item is not None:
             self._note("get", item.kind, item.namespace, item.name)
         return item

@@ -38,6 +38,7 @@ PEER_AUTHENTICATION: Final[Kind] = (_SECURITY, "PeerAuthentication")
 REQUEST_AUTHENTICATION: Final[Kind] = (_SECURITY, "RequestAuthentication")
 TELEMETRY: Final[Kind] = ("telemetry.istio.io", "Telemetry")
 WASM_PLUGIN: Final[Kind] = ("extensions.istio.io", "WasmPlugin")
+TRAFFIC_EXTENSION: Final[Kind] = ("extensions.istio.io", "TrafficExtension")
 
 KUBERNETES_GATEWAY: Final[Kind] = ("gateway.networking.k8s.io", "Gateway")
 HTTP_ROUTE: Final[Kind] = ("gateway.networking.k8s.io", "HTTPRoute")
@@ -104,6 +105,7 @@ READ: Final[frozenset[Kind]] = frozenset(
         REQUEST_AUTHENTICATION,
         TELEMETRY,
         WASM_PLUGIN,
+        TRAFFIC_EXTENSION,
         KUBERNETES_GATEWAY,
         HTTP_ROUTE,
         GRPC_ROUTE,

@@ -8,11 +8,11 @@ from typing import Final
 
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import PROXY_CONFIG, VIRTUAL_SERVICE, WORKLOAD_GROUP, Kind
+from plait.analyze.kinds import CONFIG_MAP, VIRTUAL_SERVICE, Kind
 from plait.analyze.messages import INEFFECTIVE_MATCH, SCHEMA_ERROR, SCHEMA_WARNING, UNREACHABLE_RULE
 from plait.analyze.shadowing import unreachable_rules
 from plait.analyze.world import Item, World
-from plait.api.decode import decoded_kinds
+from plait.api.decode import checked_kinds
 from plait.api.problem import Level, Problem
 
 
@@ -23,8 +23,14 @@ def _check(_world: World, item: Item) -> Iterator[Finding]:
         if problem.level is not Level.ERROR and problem.path in told:
             # The same, said with a code of its own.
             continue
-        yield replace(finding_of(problem), object=item.key, cluster=item.cluster)
+        yield replace(finding_of(problem), object=item.key, cluster=item.cluster, group=item.kind[0])
     yield from hidden
+
+
+def _check_settings(world: World, item: Item) -> Iterator[Finding]:
+    """The settings of the mesh, which every proxy would feel; other ConfigMaps are the applications' own."""
+    if item.namespace == world.surroundings.root_namespace:
+        yield from _check(world, item)
 
 
 def finding_of(problem: Problem) -> Finding:
@@ -49,6 +55,12 @@ def _analyzer(kind: Kind) -> Analyzer:
     )
 
 
-ANALYZERS: Final = tuple(_analyzer(kind) for kind in decoded_kinds() if kind[0].endswith(".istio.io"))
-#: Of what no view has a part of, since it acts when a pod starts or a workload joins: for who knows its problems.
-WHEN_STARTED: Final = tuple(map(_analyzer, (PROXY_CONFIG, WORKLOAD_GROUP)))
+ANALYZERS: Final = (
+    *(_analyzer(kind) for kind in checked_kinds() if kind[0].endswith(".istio.io")),
+    Analyzer(
+        name="plait.MeshSettings",
+        messages=(SCHEMA_ERROR, SCHEMA_WARNING),
+        subjects=(CONFIG_MAP,),
+        check=_check_settings,
+    ),
+)

@@ -16,7 +16,9 @@ ANNOTATION: Final = "galley.istio.io/analyze-suppress"
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """`CODE=Kind namespace/name`; in the resource `*` stands for any text, and the code may be `*`."""
+    """`CODE=Kind namespace/name` or `CODE=Kind name.namespace`; in the resource `*` stands for any text, and the code
+    may be `*`.
+    """
 
     code: str
     resource: str
@@ -27,16 +29,23 @@ class Suppression:
         code, equals, resource = text.partition("=")
         if not equals or not code or not resource.strip():
             raise ValueError(f'{text!r} is no suppression; write for example "IST0102=Namespace default"')
-        if code != "*" and code not in MESSAGES:
-            raise ValueError(f"there is no message {code!r}; see: plait analyze --list")
         return cls(code, resource.strip())
+
+    @property
+    def fault(self) -> str:
+        """Why it hides nothing: a message that is not there may have been dropped, and is no reason to stop."""
+        known = self.code == "*" or self.code in MESSAGES
+        return "" if known else f"there is no message {self.code!r}; see: plait analyze --list"
 
     def hides(self, finding: Finding) -> bool:
         """Whether it is about this finding."""
         if self.code not in {"*", finding.code}:
             return False
-        # As in Istio's tool, where an object of the default namespace is given without it.
+        key = finding.object
+        # As Istio's tool has them: without the default namespace, and NAME.NAMESPACE.
         names = {finding.resource, finding.resource.replace(" default/", " ", 1)}
+        if key.namespace:
+            names.add(f"{key.kind} {key.name}.{key.namespace}")
         return any(fnmatchcase(name, self.resource) for name in names)
 
 
@@ -50,7 +59,7 @@ class Suppressions:
         """Whether a finding is not to be shown."""
         if any(one.hides(finding) for one in self.given):
             return True
-        item = world.named(finding.object, finding.cluster)
+        item = world.named(finding.object, finding.cluster, finding.group)
         listed = item.annotations.get(ANNOTATION, "") if item is not None else ""
         codes = {code.strip() for code in listed.split(",")}
         return bool({"*", finding.code} & codes)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from plait.analyze import kinds
 from plait.analyze.fields import labels, mapping, text
 from plait.analyze.kinds import Kind
-from plait.api.decode import Decoded, decode
+from plait.api.decode import Decoded, decode, knows, problems_of
 from plait.api.meta import ObjectKey
 from plait.api.salvage import salvageable, salvaged
 from plait.api.yaml import read_yaml
@@ -72,9 +72,9 @@ class Item:
 
     @property
     def decoded(self) -> Decoded:
-        """As the mesh reads it, with what is wrong in the object itself."""
+        """As the mesh reads it, with what is wrong in the object itself; of a kind that it does not read that alone."""
         if self._decoded is None:
-            self._decoded = decode(self.obj)
+            self._decoded = decode(self.obj) if knows(*self.kind) else Decoded(None, None, problems_of(self.obj))
         return self._decoded
 
     def kept(self, name: Hashable, make: Callable[[], T]) -> T:
@@ -145,17 +145,19 @@ class World:
         old = objects.get(place)
         objects[place] = item
         self._changed(item.kind, old, item)
-        self._to_read(item.key, item)
+        self._to_read(item.kind, item.key, item)
 
     def remove(self, kind: Kind, key: ObjectKey, cluster: str = "") -> None:
         """Forget an object; one that is not there is no fault."""
         old = self._items.get(kind, {}).pop((key, cluster), None)
         if old is not None:
             self._changed(kind, old, None)
-            self._to_read(key, None)
+            self._to_read(kind, key, None)
 
-    def _to_read(self, key: ObjectKey, item: Item | None) -> None:
-        """The mesh's view of it is to be brought up to date."""
+    def _to_read(self, kind: Kind, key: ObjectKey, item: Item | None) -> None:
+        """The mesh's view of it is to be brought up to date; of a kind that only shares its name it has none."""
+        if not knows(*kind):
+            return
         if self._tried is None:
             if key in self._pending and item is not None and item.decoded.key and item.decoded.value is None:
                 # What was there a moment ago decides what is in use of this one.
@@ -248,10 +250,10 @@ class World:
         found: T = self._derived[name][1]
         return found
 
-    def named(self, key: ObjectKey, cluster: str = "") -> Item | None:
-        """The object of a key, whichever group its kind is of."""
+    def named(self, key: ObjectKey, cluster: str = "", group: str | None = None) -> Item | None:
+        """The object of a key; without a `group`, whichever group its kind is of."""
         for kind, objects in self._items.items():
-            if kind[1] == key.kind and (item := objects.get((key, cluster))) is not None:
+            if kind[1] == key.kind and group in {None, kind[0]} and (item := objects.get((key, cluster))) is not None:
                 return item
         return None
 

@@ -120,6 +120,11 @@ def decoded_kinds() -> tuple[tuple[str, str], ...]:
     return tuple((kind.group, name) for name, kind in _KINDS.items() if kind.steers)
 
 
+def checked_kinds() -> tuple[tuple[str, str], ...]:
+    """(API group, kind) of everything of which `problems_of` can say what is wrong."""
+    return tuple((kind.group, name) for name, kind in _KINDS.items())
+
+
 def knows(group: str, kind: str) -> bool:
     """Whether objects of this kind can have a meaning in the mesh."""
     known = _KINDS.get(kind)

@@ -17,7 +17,6 @@ from plait.analyze.messages import NO_MATCHING_WORKLOADS, SCHEMA_ERROR, SCHEMA_W
 from plait.analyze.schema import finding_of
 from plait.analyze.world import Item, World
 from plait.api import former_policies
-from plait.api.decode import knows, problems_of
 from plait.api.problem import Level, Problem
 from plait.app.bootstrap_patches import with_bootstrap_patches
 from plait.app.former_policies import judge_policy, sentence
@@ -122,8 +121,7 @@ class Rules:
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
         faults = patch_faults(request.obj)
         item = Item(request.obj)
-        known = knows(request.group, request.kind)
-        problems = (*(item.decoded.problems if known else problems_of(request.obj)), *faults)
+        problems = (*item.decoded.problems, *faults)
         errors = tuple(_error(problem) for problem in problems if problem.level is Level.ERROR)
         untried: tuple[str, ...] = ()
         if not errors and request.kind == "EnvoyFilter":
@@ -133,9 +131,6 @@ class Rules:
             found = judge(world, item)
         told = [finding for finding in found if finding.message not in {SCHEMA_ERROR, *_LATER}]
         told += [finding_of(problem) for problem in faults if problem.level is not Level.ERROR]
-        if not request.group or not known:
-            # The mesh's settings, and what is used when a pod is made: no analyzer is about them.
-            told += [finding_of(problem) for problem in problems if problem.level is not Level.ERROR]
         return AdmissionResult(obj=request.obj, warnings=(*untried, *map(_words, told)), errors=errors)
 
     def _tried(self, request: AdmissionRequest) -> tuple[tuple[FieldError, ...], tuple[str, ...]]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from plait.analyze import kinds
 from plait.analyze.analysis import analyze
 from plait.analyze.analyzer import found
 from plait.analyze.fields import mapping, sequence
 from plait.analyze.finding import Finding
-from plait.analyze.messages import WRITTEN_TWICE
+from plait.analyze.messages import SCHEMA_ERROR, WRITTEN_TWICE
 from plait.analyze.pods import PROXY
 from plait.analyze.report import Place, Reported
 from plait.analyze.suppress import Suppressions
 from plait.analyze.world import PLAIT, Item, World
 from plait.api.meta import ObjectKey
 from plait.app.objects.given import Given
+from plait.app.objects.validate import UNKNOWN_KIND, validator
 from plait.app.system import manifests
 from plait.kube.client import Client
 from plait.kube.discovery import discover
@@ -35,8 +37,10 @@ class Scope:
     namespace: str | None = None
 
     def holds(self, finding: Finding) -> bool:
-        """Whether a finding is shown."""
-        return self.namespace is None or finding.object.namespace == self.namespace
+        """Whether a finding is shown; what is in no namespace is everybody's, but for other namespaces themselves."""
+        key = finding.object
+        mine = key.name if key.kind == kinds.NAMESPACE[1] else key.namespace
+        return self.namespace is None or mine in {"", self.namespace}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +78,12 @@ def answer(question: Question) -> tuple[Reported, ...]:
     world = World(_fresh_mesh() if question.mesh is None else question.mesh, surroundings)
     before = frozenset(map(_identity, analyze(world)) if question.given else ())
     written, twice = _put(world, question)
-    result = [one for one in twice if question.scope.holds(one.finding)]
+    result = [one for one in (*twice, *_refused(world, question)) if question.scope.holds(one.finding)]
     for finding in analyze(world, suppressions=question.suppressions):
-        given = written.get(finding.object)
+        given = written.get((finding.group, finding.object))
+        if given is not None and finding.message is SCHEMA_ERROR:
+            # Of what is in files all is told that the door would say; see `_refused`.
+            continue
         if question.mesh is None or written:
             news = given is not None or (question.mesh is not None and _identity(finding) not in before)
         else:
@@ -91,14 +98,41 @@ def _fresh_mesh() -> tuple[Item, ...]:
     return (*items, *(pod for item in items if (pod := _pod_to_come(item)) is not None))
 
 
-def _identity(finding: Finding) -> tuple[str, ObjectKey, str]:
+def _identity(finding: Finding) -> tuple[str, str | None, ObjectKey, str]:
     """What makes two findings the same, though their words may differ."""
-    return finding.code, finding.object, finding.path
+    return finding.code, finding.group, finding.object, finding.path
 
 
-def _put(world: World, question: Question) -> tuple[dict[ObjectKey, Given], list[Reported]]:
+#: Of these groups plait has every kind; in others there may be some that only the reader's cluster knows.
+_OURS: Final = frozenset({"networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"})
+
+
+def _refused(world: World, question: Question) -> Iterator[Reported]:
+    """What the door would refuse in the files: unknown fields, broken rules of a kind, values without a meaning."""
+    for given in question.given:
+        item = Item(_completed(given.obj, question.namespace))
+        for fault in validator().check(given.obj):
+            if not fault.is_error or (fault.code == UNKNOWN_KIND and item.kind[0] not in _OURS):
+                continue
+            finding = Finding(
+                message=SCHEMA_ERROR,
+                object=item.key,
+                group=item.kind[0],
+                text=fault.message,
+                path=fault.path,
+                fix=fault.fix,
+                value=fault.value,
+            )
+            if not question.suppressions.hides(world, finding):
+                yield Reported(finding, _place(given, finding))
+
+
+_Written: TypeAlias = dict[tuple[str | None, ObjectKey], Given]
+
+
+def _put(world: World, question: Question) -> tuple[_Written, list[Reported]]:
     """Lay the files' objects over the mesh, with the pods that they will bring; and say which stand there twice."""
-    written: dict[ObjectKey, Given] = {}
+    written: _Written = {}
     twice: list[Reported] = []
     for given in question.given:
         item = Item(_completed(given.obj, question.namespace))
@@ -109,11 +143,12 @@ def _put(world: World, question: Question) -> tuple[dict[ObjectKey, Given], list
             if old is not None and "status" in old.obj:
                 item.obj.setdefault("status", old.obj["status"])
         world.put(item)
-        if item.key in written:
-            finding = found(WRITTEN_TWICE, item, "metadata.name", first=written[item.key].where())
+        place = item.kind[0], item.key
+        if place in written:
+            finding = found(WRITTEN_TWICE, item, "metadata.name", first=written[place].where())
             if not question.suppressions.hides(world, finding):
                 twice.append(Reported(finding, _place(given, finding)))
-        written[item.key] = given
+        written[place] = given
         pod = _pod_to_come(item)
         if pod is not None:
             world.put(pod)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from plait import __version__
+from plait.analyze.kinds import NAMESPACE
 from plait.analyze.meanings import MEANINGS
 from plait.analyze.messages import MESSAGES
 from plait.analyze.report import Reported, level_name, plain, reaches, sarif, worst
 from plait.analyze.suppress import Suppression, Suppressions
+from plait.analyze.world import Item
+from plait.api.decode import problems_of
+from plait.api.mesh_settings import KEY, NAME
 from plait.api.problem import Level
 from plait.api.yaml import read_yaml
 from plait.app.analysis import Question, Scope, answer, objects_of_mesh
@@ -31,9 +35,13 @@ _COLOURS = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.INFO: "cyan"
 
 def _suppressions(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[Suppression, ...]:
     try:
-        return tuple(map(Suppression.parse, value))
+        found = tuple(map(Suppression.parse, value))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+    for one in found:
+        if one.fault:
+            click.echo(f"no effect: -S {one.code}={one.resource}: {one.fault}", err=True)
+    return found
 
 
 SUPPRESS = click.option(
@@ -132,9 +140,20 @@ def analyze(
         suppressions=Suppressions(suppressed),
         mesh_config=read_settings(mesh_config),
     )
-    reported = tuple(one for one in answer(question) if reaches(one.finding.level, LEVELS[output_threshold]))
-    show(reported, output, whole=whole)
+    if not question.given:
+        wants_namespace(question.mesh, None if everywhere else namespace)
+    reported = answer(question)
+    show(reported, output, whole=whole, threshold=LEVELS[output_threshold])
     ctx.exit(0 if whole and not fails(reported, failure_threshold) else FAILED)
+
+
+def wants_namespace(objects: Sequence[Item] | None, name: str | None) -> None:
+    """Stop where the mesh has no such namespace: that nothing is wrong in it would be no answer."""
+    if objects is None or name is None:
+        return
+    there = sorted(item.name for item in objects if item.kind == NAMESPACE)
+    if name not in there:
+        stop(f"there is no namespace {name!r}; there are: {', '.join(there)}")
 
 
 def fails(reported: Sequence[Reported], threshold: str) -> bool:
@@ -156,13 +175,24 @@ def read_settings(path: Path | None) -> dict[str, Any] | None:
     """MeshConfig of a file."""
     if path is None:
         return None
-    reading = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    written = path.read_text(encoding="utf-8")
+    reading = read_yaml(written, str(path))
     for problem in reading.problems:
         stop(str(problem))
     value = reading.documents[0].value if reading.documents else {}
     if not isinstance(value, dict):
         stop(f"{path}: settings of a mesh must be a map, such as {{accessLogFile: /dev/stdout}}")
+    for fault in problems_of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": _STORED, "data": {KEY: written}}):
+        if fault.level is Level.ERROR:
+            inner = fault.path.removeprefix(f"data.{KEY}").lstrip(".")
+            line, column = reading.documents[0].position(inner) if reading.documents else (1, 1)
+            told = f"{path}:{line}:{column}: {inner}: {fault.message}"
+            stop(f"{told}; {fault.fix}" if fault.fix else told)
     return value
+
+
+#: Where a mesh has its settings.
+_STORED: Final = {"name": NAME, "namespace": "istio-system"}
 
 
 def mesh_objects(ctx: click.Context, *, files: bool, use_mesh: bool | None) -> Any:
@@ -182,17 +212,18 @@ def mesh_objects(ctx: click.Context, *, files: bool, use_mesh: bool | None) -> A
     return run(work())
 
 
-def show(reported: Sequence[Reported], output: str, *, whole: bool) -> None:
-    """Print findings; `whole` says that all files could be read."""
+def show(reported: Sequence[Reported], output: str, *, whole: bool, threshold: Level) -> None:
+    """Print findings from a level on; `whole` says that all files could be read."""
+    shown = [one for one in reported if reaches(one.finding.level, threshold)]
     if output == "sarif":
-        print_data(sarif(reported, __version__), "json")
+        print_data(sarif(shown, __version__), "json")
     elif output in {"json", "yaml"}:
-        print_data([plain(one) for one in reported], output)
+        print_data([plain(one) for one in shown], output)
     else:
-        _show_text(reported, whole=whole)
+        _show_text(shown, hidden=len(reported) - len(shown), whole=whole)
 
 
-def _show_text(reported: Sequence[Reported], *, whole: bool) -> None:
+def _show_text(reported: Sequence[Reported], *, hidden: int, whole: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for one in reported:
         finding = one.finding
@@ -205,6 +236,8 @@ def _show_text(reported: Sequence[Reported], *, whole: bool) -> None:
         console.print(line)
     counts = {level: sum(one.finding.level is level for one in reported) for level in Level}
     told = [f"{count} {_noun(level, count)}" for level, count in counts.items() if count]
+    if hidden:
+        told.append(f"{hidden} below the output threshold")
     if told:
         console.print(", ".join(told))
     elif whole:

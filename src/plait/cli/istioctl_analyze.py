@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from plait.analyze.registry import ANALYZERS
-from plait.analyze.report import reaches
 from plait.analyze.suppress import Suppression, Suppressions
 from plait.app.analysis import Question, Scope, answer
 from plait.cli.analyze import (
@@ -22,6 +21,7 @@ from plait.cli.analyze import (
     mesh_objects,
     read_settings,
     show,
+    wants_namespace,
 )
 from plait.cli.context import FAILED, mesh
 from plait.cli.objects import RECURSIVE
@@ -98,10 +98,12 @@ def analyze(
         suppressions=Suppressions(suppressed),
         mesh_config=read_settings(mesh_config),
     )
-    reported = tuple(one for one in answer(question) if reaches(one.finding.level, LEVELS[output_threshold]))
+    if not files and not everywhere:
+        wants_namespace(objects, place)
+    reported = answer(question)
     if verbose:
         click.echo(f"{sum(analyzer.usual for analyzer in ANALYZERS)} analyzers ran", err=True)
-    show(reported, "text" if output == "log" else output, whole=whole)
+    show(reported, "text" if output == "log" else output, whole=whole, threshold=LEVELS[output_threshold])
     ctx.exit(0 if whole and not fails(reported, failure_threshold) else FAILED)
 
 

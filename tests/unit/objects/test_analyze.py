@@ -80,8 +80,9 @@ def test_what_a_file_breaks_elsewhere_is_told(run) -> None:
 
 def test_pods_that_the_files_will_bring_count(run) -> None:
     deployment = (
-        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: NAMESPACE}, spec: {template: "
-        "{metadata: {labels: {app: front-end, version: v1}}, spec: {containers: []}}}}\n"
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: NAMESPACE}, spec: {selector: "
+        "{matchLabels: {app: front-end}}, template: {metadata: {labels: {app: front-end, version: v1}}, spec: "
+        "{containers: [{name: front-end, image: front-end}]}}}}\n"
     )
     assert "IST0173" in run("analyze", "--files-only", run.file(SERVICE + RULE), code=1).stdout
     assert "nothing found" in run("analyze", "--files-only", run.file(SERVICE + RULE + "---\n" + deployment)).stdout
@@ -99,6 +100,53 @@ def test_levels_below_a_threshold_are_not_shown(run) -> None:
     assert "IST0118" not in run("analyze", "--files-only", "--output-threshold", "Warning", file).stdout
 
 
+def test_what_is_not_shown_fails_all_the_same(run) -> None:
+    file = run.file(SERVICE.replace("name: http,", "name: amq,"))
+    thresholds = ("--output-threshold", "Error", "--failure-threshold", "Info")
+    assert run("analyze", "--files-only", *thresholds, file, code=1).stdout == "1 below the output threshold\n"
+    assert json.loads(run("analyze", "--files-only", "-o", "json", *thresholds, file, code=1).stdout) == []
+
+
+def test_what_the_api_would_refuse_is_told_with_its_place(run) -> None:
+    told = run("analyze", "--files-only", run.file(GOOD + "    timeoutt: 3s\n"), code=1).stdout
+    assert "Error [IST0106]" in told
+    assert ":19:5) spec.http[0].timeoutt: unknown field" in told
+    misnamed = run.file(GOOD.replace("kind: VirtualService", "kind: VirtualServices"))
+    assert "no kind 'VirtualServices'" in run("analyze", "--files-only", misnamed, code=1).stdout
+    # What another cluster may know is not plait's to judge.
+    foreign = run.file("{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: c}, spec: {}}\n")
+    assert "nothing found" in run("analyze", "--files-only", foreign).stdout
+
+
+def test_gateways_of_two_apis_do_not_stand_twice(run) -> None:
+    theirs = "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: NAMESPACE}}\n"
+    ours = (
+        "---\n{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: NAMESPACE}, spec: "
+        "{selector: {istio: none}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}}\n"
+    )
+    file = run.file(theirs + ours)
+    first, _ = run("analyze", "--files-only", file, code=1).stdout.splitlines()
+    assert f"[IST0101] (Gateway {run.namespace}/g {file}:3:" in first
+
+
+def test_a_namespace_that_is_not_there_is_no_success(run) -> None:
+    assert "there is no namespace 'nowhere'" in run("analyze", "-n", "nowhere", code=1).stderr
+    assert "there is no namespace 'nowhere'" in run.istioctl("analyze", "-n", "nowhere", code=1).stderr
+
+
+def test_what_is_in_no_namespace_is_shown_with_one(run) -> None:
+    file = run.file("{apiVersion: v1, kind: Namespace, metadata: {name: NAMESPACE}}\n" + "---\n" + SERVICE)
+    assert "IST0102" in run("analyze", "--files-only", "-n", run.namespace, file).stdout
+    assert "IST0102" not in run("analyze", "--files-only", "-n", "other", file).stdout
+
+
+def test_settings_of_a_file_that_no_proxy_takes_are_refused(run) -> None:
+    settings = run.file("accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: SOMETIMES}\n", "mesh.yaml")
+    done = run("analyze", "--files-only", "--mesh-config", settings, run.file(GOOD), code=1)
+    assert f"{settings}:2:" in done.stderr
+    assert "ALLOW_ANY" in done.stderr
+
+
 def test_an_object_that_stands_twice_is_told(run) -> None:
     run.file(GOOD, "folder/a.yaml")
     run.file(GOOD, "folder/b.yaml")
@@ -111,7 +159,11 @@ def test_suppressions(run) -> None:
     file = run.file(SERVICE + BROKEN)
     chosen = f"IST0101=VirtualService {run.namespace}/front-end"
     assert "nothing found" in run("analyze", "--files-only", "-S", chosen, file).stdout
+    dotted = f"IST0101=VirtualService front-end.{run.namespace}"
+    assert "nothing found" in run("analyze", "--files-only", "-S", dotted, file).stdout
     assert "write for example" in run("analyze", "--files-only", "-S", "IST0101", file, code=2).stderr
+    dropped = run("analyze", "--files-only", "-S", "IST0117=Pod x", "-S", chosen, file)
+    assert "no effect: -S IST0117=Pod x: there is no message 'IST0117'" in dropped.stderr
 
 
 def test_json_and_yaml_hold_everything(run) -> None:
@@ -180,5 +232,6 @@ def test_istioctl_has_its_own_flags_and_namespace(run) -> None:
     # As in Istio's tool: the context's namespace, unless another is named.
     assert "IST0101" not in run.istioctl("analyze").stdout
     assert "IST0101" in run.istioctl("analyze", "-n", run.namespace, code=1).stdout
-    (found,) = json.loads(run.istioctl("analyze", "-n", run.namespace, "-o", "json", code=1).stdout)
+    found, label = json.loads(run.istioctl("analyze", "-n", run.namespace, "-o", "json", code=1).stdout)
+    assert (label["code"], label["origin"]) == ("IST0102", f"Namespace {run.namespace}")
     assert "reference" not in found

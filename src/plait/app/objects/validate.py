@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,9 @@ from plait.app.objects.kinds import OLD_GROUPS
 from plait.app.readable import meaning
 from plait.inject import InjectConfig, convert_workload
 from plait.machine.api.schema import TYPE_INVALID, UNKNOWN, FieldError, Schemas, load_schemas
+
+#: Code of an object of a kind that is not served.
+UNKNOWN_KIND: Final = "UnknownKind"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,7 @@ class Validator:
         kind = self.schemas.kind(version, name) if isinstance(version, str) and isinstance(name, str) else None
         if kind is None:
             message = f"no kind {name!r} is served" + (f" in version {version!r}" if version is not None else "")
-            yield Finding(code="UnknownKind", level=Level.ERROR, object=title, path="kind", message=message)
+            yield Finding(code=UNKNOWN_KIND, level=Level.ERROR, object=title, path="kind", message=message)
             return
         if kind.namespaced:
             # As the client fills it in; what is wrong is said of the object as it was written.
