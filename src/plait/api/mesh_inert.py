@@ -46,8 +46,6 @@ ROWS: Final[tuple[Inert, ...]] = (
     row("enableTracing", _NO_TELEMETRY),
     *(row(f"extensionProviders[].{name}", _NO_TELEMETRY) for name in OTHER_PROVIDERS),
     row("hboneIdleTimeout", "has no effect: nothing is tunnelled in HBONE"),
-    row("meshMTLS.cipherSuites", "has no effect: both ends are Envoys and agree on the best that both have"),
-    row("meshMTLS.ecdhCurves", "has no effect: both ends are Envoys and agree on the best that both have"),
     row("proxyInboundListenPort", _FIXED),
     row("proxyListenPort", _FIXED),
     row("serviceEntryVisibility", "has no effect: exportTo and defaultServiceExportTo say who sees what"),

@@ -138,7 +138,9 @@ class GatewayTopology(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class TLSDefaults(msgspec.Struct, frozen=True, rename="camel"):
-    """Of servers of Gateways that say nothing of it. Istio: neither of mutual TLS within the mesh, nor of versions."""
+    """Of servers of Gateways that say nothing of it, and of TLS that a DestinationRule begins. Istio: neither of mutual
+    TLS within the mesh, nor of versions.
+    """
 
     cipher_suites: tuple[str, ...] = ()
     ecdh_curves: tuple[str, ...] = ()
@@ -148,6 +150,8 @@ class MutualTLSSettings(msgspec.Struct, frozen=True, rename="camel"):
     """Of mutual TLS within the mesh."""
 
     min_protocol_version: Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
+    cipher_suites: tuple[str, ...] = ()
+    ecdh_curves: tuple[str, ...] = ()
 
 
 class BaselinePolicy(msgspec.Struct, frozen=True, rename="camel"):
@@ -289,9 +293,10 @@ def validate_mesh_settings(source: ConfigMap, findings: Findings) -> None:
         if address and not is_host_port(address):
             where, fix = f"{path}.defaultConfig.discoveryAddress", "istiod.istio-system.svc:15012"
             findings.error(where, f"{address!r} is not HOST:PORT", fix=fix, value=address)
-    if settings.tls_defaults is not None:
-        validate_ciphers(f"{path}.tlsDefaults", settings.tls_defaults.cipher_suites, findings)
-        validate_curves(f"{path}.tlsDefaults", settings.tls_defaults.ecdh_curves, findings)
+    for name, tls in (("tlsDefaults", settings.tls_defaults), ("meshMTLS", settings.mesh_mtls)):
+        if tls is not None:
+            validate_ciphers(f"{path}.{name}", tls.cipher_suites, findings)
+            validate_curves(f"{path}.{name}", tls.ecdh_curves, findings)
     validate_providers(f"{path}.extensionProviders", settings.extension_providers or (), findings)
     _proxy_port(f"{path}.proxyHttpPort", settings.proxy_http_port, findings)
     _exports(path, settings, findings)

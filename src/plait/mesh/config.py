@@ -14,6 +14,7 @@ from plait.api.mesh_settings import (
     NAME,
     ConfigMap,
     GatewayTopology,
+    MutualTLSSettings,
     Normalization,
     OutboundMode,
     TLSDefaults,
@@ -40,10 +41,11 @@ class MeshConfig:
     nothing else. `inbound_to_localhost`: applications are called at 127.0.0.1 rather than at the address that was
     called. The stat names are patterns for the names of clusters in statistics; empty: the clusters' own.
     `zones_lb` is what `locality_lb` is, of the other kind. `http_proxy_port`: where sidecars take calls as an HTTP
-    proxy, on loopback; 0: nowhere. `tls_defaults` hold for servers that say nothing. `auto_mutual_tls`: proxies speak
-    mutual TLS to each other where no rule says anything; `trust_domain_aliases` are whose certificates are taken beside
-    those of `trust_domain`, `mutual_tls_minimum` is the oldest TLS between them. `baseline` holds, block by block,
-    where DestinationRules say nothing; its limits of connections also towards applications and unknown hosts.
+    proxy, on loopback; 0: nowhere. `tls_defaults` hold for servers that say nothing, and for TLS that
+    DestinationRules begin. `auto_mutual_tls`: proxies speak mutual TLS to each other where no rule says anything;
+    `trust_domain_aliases` are whose certificates are taken beside those of `trust_domain`, `mutual_tls` says more
+    of what they speak. `baseline` holds, block by block, where DestinationRules say nothing; its limits of
+    connections also towards applications and unknown hosts.
     `extension_providers` are whom AuthorizationPolicies may ask.
     """
 
@@ -71,7 +73,7 @@ class MeshConfig:
     auto_mutual_tls: bool = True
     trust_domain: str = DEFAULT_TRUST_DOMAIN
     trust_domain_aliases: tuple[str, ...] = ()
-    mutual_tls_minimum: Literal["TLSV1_2", "TLSV1_3"] = "TLSV1_2"
+    mutual_tls: MutualTLSSettings | None = None
     inbound_stat_name: str = ""
     outbound_stat_name: str = ""
     extension_providers: tuple[ExtensionProvider, ...] = ()
@@ -114,8 +116,7 @@ def mesh_config(reader: Reader, base: MeshConfig) -> MeshConfig:
     changes["auto_mutual_tls"] = found.enable_auto_mtls is not False
     changes["trust_domain"] = found.trust_domain or base.trust_domain
     changes["trust_domain_aliases"] = found.trust_domain_aliases or ()
-    if found.mesh_mtls is not None and found.mesh_mtls.min_protocol_version == "TLSV1_3":
-        changes["mutual_tls_minimum"] = "TLSV1_3"
+    changes["mutual_tls"] = found.mesh_mtls
     changes["extension_providers"] = found.extension_providers or ()
     changes["inbound_stat_name"] = found.inbound_cluster_stat_name or ""
     changes["outbound_stat_name"] = found.outbound_cluster_stat_name or ""

@@ -23,6 +23,7 @@ from plait.api.destinationrule import (
     TrafficPolicy,
 )
 from plait.api.durations import parse_duration
+from plait.api.mesh_settings import TLSDefaults
 from plait.api.spiffe import WorkloadIdentity
 from plait.mesh.config import MeshConfig
 from plait.mesh.destination_rules import EffectivePolicy
@@ -104,6 +105,7 @@ def outbound_cluster(
         http2=http2,
         credentials=credentials or effective.selected,
         mutual=_mutual(destination, service, servers, options, mesh) if servers is not None else None,
+        defaults=mesh.tls_defaults or TLSDefaults(),
     )
     if policy.outlier_detection is not None and not to_address:
         _outlier(cluster, policy.outlier_detection)
@@ -202,7 +204,7 @@ def set_keepalive(cluster: Cluster, pool: ConnectionPool | None, default: TCPKee
 
 
 def _speaks_http2(protocol: Protocol, http: HTTPPool | None, *, upgrade: bool) -> bool:
-    """Istio: a rule's `h2UpgradePolicy` makes HTTP/2 of any HTTP, also undeclared; the mesh's of declared HTTP/1.1."""
+    """Istio: a rule's `h2UpgradePolicy` makes HTTP/2 of whatever a port is declared as; the mesh's of HTTP/1.1."""
     if http is not None and http.use_client_protocol:
         return False
     if protocol.is_http2:
@@ -214,15 +216,16 @@ def _speaks_http2(protocol: Protocol, http: HTTPPool | None, *, upgrade: bool) -
 def http_options(
     protocol: Protocol | None, policy: TrafficPolicy, *, upgrade: bool, gateway: bool = False
 ) -> HttpProtocolOptions | None:
-    """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults, or no HTTP at all.
+    """How HTTP is spoken to the destination; None: HTTP/1.1 with Envoy's defaults.
 
+    Ports that are declared otherwise are asked too: a route may send requests there, where TLS begins at the proxy.
     `gateway`: clients outside choose HTTP/2 for themselves, not for a destination that they do not know.
     """
     pool = policy.connection_pool
     http = pool.http if pool is not None else None
     tcp = pool.tcp if pool is not None else None
     result = HttpProtocolOptions()
-    if protocol is None or not protocol.may_be_http:
+    if protocol is None:
         return None
     if _speaks_http2(protocol, http, upgrade=upgrade):
         result.explicit_http_config.http2_protocol_options.SetInParent()

@@ -36,6 +36,7 @@ from plait.xds.route import (
     virtual_host_head,
 )
 from plait.xds.shared_fragments import (
+    RESOLVING,
     Entries,
     Lister,
     Maker,
@@ -288,7 +289,8 @@ class GatewayFragments:
         found = tuple(
             dict.fromkeys((*tracker.need(("gateway-destinations", view)), *tracker.need(("gateway-named", view))))
         )
-        yield from endpoint_entries(found, view.caller, reader, mesh_of(tracker))
+        told = tuple(item for item in found if not _finds_its_own(reader, item))
+        yield from endpoint_entries(told, view.caller, reader, mesh_of(tracker))
         yield own_kind_entry(view)
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
@@ -303,3 +305,8 @@ class GatewayFragments:
     def _secrets(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:
         for wanted in tracker.need(("gateway-credentials", view)):
             yield wanted.name, ("secret", view.namespace, wanted.name)
+
+
+def _finds_its_own(reader: Reader, destination: Destination) -> bool:
+    service = reader.host(destination.host, destination.owner)
+    return service is not None and service.resolution in RESOLVING

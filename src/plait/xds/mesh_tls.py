@@ -29,11 +29,13 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
     UpstreamTlsContext,
 )
 
+from plait.api.mesh_settings import MutualTLSSettings
 from plait.api.spiffe import DEFAULT_TRUST_DOMAIN, SCHEME
 from plait.mesh.config import MeshConfig
 from plait.xds import names
 from plait.xds.callers import Identity
 from plait.xds.encode import duration, packed
+from plait.xds.tls_parameters import restrict
 
 TLS_SOCKET: Final = "envoy.transport_sockets.tls"
 HTTP_PROTOCOLS: Final = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
@@ -56,15 +58,23 @@ _PROTOCOLS_KEY: Final = "envoy.network.application_protocols"
 
 
 class Terms(NamedTuple):
-    """What the mesh's settings say of it: the trust domains of those who may call, and the oldest TLS."""
+    """What the mesh's settings say of it: the trust domains of those who may call, the oldest TLS, and the ciphers and
+    curves that both ends keep to (none: Envoy's own).
+    """
 
     domains: tuple[str, ...] = (DEFAULT_TRUST_DOMAIN,)
     minimum: str = "TLSV1_2"
+    ciphers: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
 
 
 def terms(mesh: MeshConfig) -> Terms:
     """Those that hold now."""
-    return Terms(tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases))), mesh.mutual_tls_minimum)
+    domains = tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases)))
+    told = mesh.mutual_tls or MutualTLSSettings()
+    # Istio: what is neither 1.2 nor 1.3 is 1.2.
+    minimum = "TLSV1_3" if told.min_protocol_version == "TLSV1_3" else "TLSV1_2"
+    return Terms(domains, minimum, told.cipher_suites, told.ecdh_curves)
 
 
 # What these make is to be read only: all chains and clusters that say the same hold the same one.
@@ -96,7 +106,7 @@ def server_socket(agreed: Terms, *, http: bool, callers: tuple[Identity, ...] | 
     context = DownstreamTlsContext()
     context.require_client_certificate.value = True
     common = context.common_tls_context
-    common.tls_params.tls_minimum_protocol_version = _VERSIONS[agreed.minimum]
+    _keep_to(agreed, common)
     common.alpn_protocols.extend(_SERVER if http else _SERVER_BYTES)
     wanted = CertificateValidationContext()
     for each in callers or tuple(Identity(f"{SCHEME}{domain}/", True) for domain in agreed.domains):
@@ -114,7 +124,7 @@ def client_socket(agreed: Terms, *, sni: str, offer: tuple[str, ...], servers: t
     """TLS that a proxy begins towards another. `servers` are the identities, one of which it must show; none: any."""
     context = UpstreamTlsContext(sni=sni)
     common = context.common_tls_context
-    common.tls_params.tls_minimum_protocol_version = _VERSIONS[agreed.minimum]
+    _keep_to(agreed, common)
     common.tls_params.tls_maximum_protocol_version = TlsParameters.TLSv1_3
     common.alpn_protocols.extend(offer)
     wanted = CertificateValidationContext()
@@ -122,6 +132,11 @@ def client_socket(agreed: Terms, *, sni: str, offer: tuple[str, ...], servers: t
         _san(wanted, identity).matcher.exact = identity
     identify(common, wanted)
     return TransportSocket(name=TLS_SOCKET, typed_config=packed(context))
+
+
+def _keep_to(agreed: Terms, common: CommonTlsContext) -> None:
+    common.tls_params.tls_minimum_protocol_version = _VERSIONS[agreed.minimum]
+    restrict(common.tls_params, agreed.ciphers, agreed.curves)
 
 
 def _san(wanted: CertificateValidationContext, name: str = SCHEME) -> SubjectAltNameMatcher:

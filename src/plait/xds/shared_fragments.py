@@ -59,6 +59,8 @@ Lister: TypeAlias = Callable[[Tracker, Reader, ViewKey], Entries]
 
 #: Clusters that hold the names of their endpoints.
 RESOLVED: Final = frozenset({Resolution.DNS, Resolution.ROUND_ROBIN})
+#: Clusters that find their endpoints themselves: nobody tells them any.
+RESOLVING: Final = RESOLVED | {Resolution.DYNAMIC}
 
 
 def deciding_labels(tracker: Tracker, view: ViewKey) -> Labels:
@@ -363,7 +365,7 @@ class SharedFragments:
         )
         message.name = names.sni(destination.host, destination.port, destination.subset)
         message.ClearField("typed_extension_protocol_options")
-        if service.resolution is not Resolution.ENDPOINTS:
+        if service.resolution in RESOLVING:
             place = (destination.host, destination.port, destination.labels, destination.owner)
             resolve(message, service.resolution, groups(mesh_endpoints.endpoints(reader, *place)), mesh)
         return resource(CDS, message.name, message)
@@ -377,23 +379,29 @@ class SharedFragments:
             return None
         mesh = mesh_of(tracker)
         effective = policy_of(reader, destination, service, mesh)
-        # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them.
-        to_address = not gateway and (service.headless or xds_cluster.chooses_address(effective.policy))
+        # A gateway's callers do not know addresses of pods, so it cannot leave the choice to them: those told are used.
+        to_address = not gateway and (
+            service.headless or service.resolution is Resolution.NONE or xds_cluster.chooses_address(effective.policy)
+        )
         how = placing(effective.policy, service, mesh)
         message = xds_cluster.outbound_cluster(
             destination,
             service,
             effective,
             mesh=mesh,
-            to_address=to_address or service.resolution is Resolution.NONE,
+            to_address=to_address,
             credentials=gateway,
             spread=how,
             servers=_servers(tracker, destination, service, effective.policy, mesh) if mutual else None,
         )
-        if service.resolution is Resolution.NONE and (target := target_of(reader, service, destination.port)):
+        if (
+            to_address
+            and service.resolution is Resolution.NONE
+            and (target := target_of(reader, service, destination.port))
+        ):
             # Istio: the address is the caller's choice, the port is not.
             message.original_dst_lb_config.upstream_port_override.value = target
-        if service.resolution not in {Resolution.ENDPOINTS, Resolution.NONE}:
+        if service.resolution is Resolution.DYNAMIC or (service.resolution in RESOLVED and not to_address):
             place = (destination.host, destination.port, destination.labels, destination.owner)
             found = mesh_endpoints.endpoints(reader, *place)
             grouped = groups(found) if how.plain else placed(found, caller, how)

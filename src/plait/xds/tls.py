@@ -22,7 +22,6 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, 
 from plait.api.destinationrule import ClientTLS
 from plait.api.gateway import ServerTLS
 from plait.api.mesh_settings import TLSDefaults
-from plait.api.validate.gateway import CIPHERS, CURVES
 from plait.mesh.credentials import (
     Authorities,
     AuthorityFile,
@@ -39,6 +38,7 @@ from plait.xds.cluster import ads
 from plait.xds.encode import packed, resource
 from plait.xds.mesh_tls import identify
 from plait.xds.resource import SDS, Resource
+from plait.xds.tls_parameters import restrict
 
 TLS: Final = "envoy.transport_sockets.tls"
 _HTTP: Final = ("h2", "http/1.1")
@@ -152,10 +152,9 @@ def downstream_tls(tls: ServerTLS, defaults: TLSDefaults, *, http: bool) -> Tran
 def _parameters(tls: ServerTLS, defaults: TLSDefaults) -> TlsParameters:
     result = TlsParameters(
         # Istio: 1.2 unless the user wants less.
-        tls_minimum_protocol_version=_VERSIONS.get(tls.min_protocol_version, TlsParameters.TLSv1_2),
-        cipher_suites=dict.fromkeys(name for name in tls.cipher_suites or defaults.cipher_suites if name in CIPHERS),
-        ecdh_curves=dict.fromkeys(name for name in tls.ecdh_curves or defaults.ecdh_curves if name in CURVES),
+        tls_minimum_protocol_version=_VERSIONS.get(tls.min_protocol_version, TlsParameters.TLSv1_2)
     )
+    restrict(result, tls.cipher_suites or defaults.cipher_suites, tls.ecdh_curves or defaults.ecdh_curves)
     if tls.max_protocol_version in _VERSIONS:
         result.tls_maximum_protocol_version = _VERSIONS[tls.max_protocol_version]
     return result

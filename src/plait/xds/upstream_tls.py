@@ -18,16 +18,22 @@ from envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protoco
     ProxyProtocolUpstreamTransport,
 )
 from envoy.extensions.transport_sockets.raw_buffer.v3.raw_buffer_pb2 import RawBuffer
-from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, SubjectAltNameMatcher
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
+    CertificateValidationContext,
+    SubjectAltNameMatcher,
+    TlsParameters,
+)
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from plait.api.destinationrule import ClientTLS, TrafficPolicy
+from plait.api.mesh_settings import TLSDefaults
 from plait.api.names import is_ip
 from plait.mesh.credentials import authorities_name, credential_name
 from plait.xds.encode import packed
 from plait.xds.mesh_tls import SPEAKS, TLS_SOCKET, Terms, client_socket
+from plait.xds.tls_parameters import restrict
 
 _RAW_SOCKET: Final = "envoy.transport_sockets.raw_buffer"
 _PROXY_SOCKET: Final = "envoy.transport_sockets.upstream_proxy_protocol"
@@ -67,10 +73,16 @@ class Mutual:
 
 
 def set_sockets(
-    cluster: Cluster, policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mutual | None
+    cluster: Cluster,
+    policy: TrafficPolicy,
+    *,
+    http2: bool,
+    credentials: bool,
+    mutual: Mutual | None,
+    defaults: TLSDefaults,
 ) -> None:
     """How the cluster's endpoints are spoken to. `credentials`: Secrets may be used. `mutual` None: the proxy has no
-    certificate of the mesh, or the destination is none of its business.
+    certificate of the mesh, or the destination is none of its business. `defaults` are the mesh's for other TLS.
     """
     if mutual is not None and policy.tls is None and mutual.auto and cluster.type != Cluster.ORIGINAL_DST:
         for name, match, socket in (
@@ -81,12 +93,14 @@ def set_sockets(
             found.match.update(match)
             found.transport_socket.CopyFrom(_behind_proxy_protocol(policy, socket) or socket)
         return
-    socket = _socket(policy, http2=http2, credentials=credentials, mutual=mutual)
+    socket = _socket(policy, http2=http2, credentials=credentials, mutual=mutual, defaults=defaults)
     if socket is not None:
         cluster.transport_socket.CopyFrom(socket)
 
 
-def _socket(policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mutual | None) -> TransportSocket | None:
+def _socket(
+    policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mutual | None, defaults: TLSDefaults
+) -> TransportSocket | None:
     """One socket for all endpoints; None: plain bytes."""
     tls = begins_tls(policy)
     inner: TransportSocket | None = None
@@ -94,7 +108,7 @@ def _socket(policy: TrafficPolicy, *, http2: bool, credentials: bool, mutual: Mu
         if tls.credential_name and not credentials:
             # Istio: a sidecar gets Secrets by rules that select it, and only gateways by any other.
             tls = msgspec.structs.replace(tls, credential_name="", mode="SIMPLE")
-        inner = _tls_socket(tls, http2=http2)
+        inner = _tls_socket(tls, defaults, http2=http2)
     elif mutual is not None and policy.tls is not None and policy.tls.mode == "ISTIO_MUTUAL":
         inner = mutual.socket(policy.tls)
     elif mutual is not None and policy.tls is None and mutual.auto and mutual.whole:
@@ -114,9 +128,12 @@ def _behind_proxy_protocol(policy: TrafficPolicy, inner: TransportSocket | None)
     return TransportSocket(name=_PROXY_SOCKET, typed_config=packed(wrapped))
 
 
-def _tls_socket(tls: ClientTLS, *, http2: bool) -> TransportSocket:
+def _tls_socket(tls: ClientTLS, defaults: TLSDefaults, *, http2: bool) -> TransportSocket:
     context = UpstreamTlsContext(sni=tls.sni)
     common = context.common_tls_context
+    # Without it Envoy, as a client, ends at TLS 1.2: a server that wants 1.3 would turn it away.
+    common.tls_params.tls_maximum_protocol_version = TlsParameters.TLSv1_3
+    restrict(common.tls_params, defaults.cipher_suites, defaults.ecdh_curves)
     if http2:
         common.alpn_protocols.append(_H2)
     if tls.mode == "MUTUAL":

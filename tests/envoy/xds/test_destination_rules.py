@@ -256,6 +256,45 @@ def test_the_name_that_is_asked_for_is_verified_where_none_is_given(calling: Any
         assert calling(world({"a": a.port}, trust, renamed)).ask() == (200, "a api.example")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_may_insist_on_a_version_of_tls(calling: Any, certificates: Path, version: ssl.TLSVersion) -> None:
+    context = server_context(certificates)
+    context.minimum_version = context.maximum_version = version
+    trust = {"mode": "SIMPLE", "caCertificates": str(certificates / "authority.pem"), "sni": "api.example"}
+    with serving("a", context=context) as (a,):
+        assert calling(world({"a": a.port}, {"tls": trust}, NO_RETRIES)).ask() == (200, "a web")
+
+
+def test_requests_to_a_port_of_https_ask_for_the_name_of_the_call(calling: Any, certificates: Path) -> None:
+    asked: list[str] = []
+    context = server_context(certificates)
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    trust = {"mode": "SIMPLE", "caCertificates": str(certificates / "authority.pem")}
+    hosts = ["api.example", "other.example"]
+    with serving("a", context=context) as (a,):
+        ports = [
+            {"number": 80, "name": "http", "protocol": "HTTP"},
+            {"number": 443, "name": "https", "protocol": "HTTPS"},
+        ]
+        spec = {
+            "hosts": hosts,
+            "ports": ports,
+            "resolution": "STATIC",
+            "endpoints": [{"address": "127.0.0.1", "ports": {"https": a.port}}],
+        }
+        objects = [istio("ServiceEntry", "api", spec)]
+        for host in hosts:
+            level = {"portLevelSettings": [{"port": {"number": 443}, "tls": trust}]}
+            objects.append(destination_rule(host, level))
+            route = [{"destination": {"host": host, "port": {"number": 443}}}]
+            rule = {"match": [{"port": 80}], "route": route, "retries": {"attempts": 0}}
+            objects.append(istio("VirtualService", host, {"hosts": [host], "http": [rule]}))
+        caller = calling(objects)
+        assert caller.ask("api.example") == (200, "a api.example")
+        assert caller.ask("other.example")[0] == 503
+    assert asked == hosts
+
+
 def test_the_names_of_a_service_entry_are_verified(calling: Any, certificates: Path) -> None:
     trust = {"tls": {"mode": "SIMPLE", "caCertificates": str(certificates / "authority.pem"), "sni": "api.example"}}
     with serving("a", context=server_context(certificates)) as (a,):

@@ -283,7 +283,6 @@ def test_every_mesh_setting_acts_in_an_example_or_warns() -> None:
     given = {
         **dict.fromkeys(MESH_CONFIG, "x"),
         "tlsDefaults": {"minProtocolVersion": "x"},
-        "meshMTLS": {"cipherSuites": "x", "ecdhCurves": "x"},
         "defaultTrafficPolicy": dict.fromkeys(POLICY, "x"),
         "defaultConfig": dict.fromkeys(PROXY_DEFAULTS, "x"),
         "extensionProviders": [dict.fromkeys(PROVIDERS, "x")],

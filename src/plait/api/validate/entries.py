@@ -27,7 +27,9 @@ def validate_serviceentry(entry: ServiceEntry, findings: Findings) -> None:
             findings.error("spec", "workloadSelector and endpoints exclude each other", fix="one of them")
         if spec.resolution == "NONE":
             findings.warn(
-                "spec.workloadSelector", "with resolution NONE no workload is called", fix="resolution STATIC or DNS"
+                "spec.workloadSelector",
+                "with resolution NONE only gateways call what it selects",
+                fix="resolution STATIC or DNS",
             )
     _hosts(spec, findings)
     for index, address in enumerate(spec.addresses):
@@ -88,8 +90,8 @@ def _ports(entry: ServiceEntry, findings: Findings) -> None:
             findings.port(f"{path}.targetPort", port.target_port)
             if spec.resolution == "NONE":
                 findings.warn(
-                    f"{path}.targetPort", "has no effect with resolution NONE", fix="resolution STATIC or DNS",
-                    value=port.target_port,
+                    f"{path}.targetPort", "takes the place of the port that the caller chose, of whatever address",
+                    fix="resolution STATIC or DNS, if it is meant for endpoints", value=port.target_port,
                 )  # fmt: skip
         if not spec.addresses and not _allocates(entry) and _needs_address(port):
             findings.warn(
