@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from plait.analyze.analyzer import Analyzer, found
-from plait.analyze.fields import labels, mapping, mappings, text, texts
+from plait.analyze.fields import labels, mapping, mappings, sequence, text, texts
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import AUTHORIZATION_POLICY, DEPLOYMENT, NAMESPACE, REQUEST_AUTHENTICATION
-from plait.analyze.messages import JWKS_UNRESTRICTED, NO_MATCHING_WORKLOADS, NOBODY_TO_ASK, REFERENCE_NOT_FOUND
-from plait.analyze.pods import pod_in_ambient, pod_in_mesh, pods_selected
+from plait.analyze.kinds import (
+    AUTHORIZATION_POLICY,
+    DEPLOYMENT,
+    KUBERNETES_GATEWAY,
+    NAMESPACE,
+    REQUEST_AUTHENTICATION,
+)
+from plait.analyze.messages import (
+    JWKS_UNRESTRICTED,
+    NAMES_NOTHING,
+    NO_MATCHING_WORKLOADS,
+    NOBODY_TO_ASK,
+    REFERENCE_NOT_FOUND,
+)
+from plait.analyze.pods import PODS_BY_NAMESPACE, pod_in_ambient, pod_in_mesh, pods_selected
 from plait.analyze.selectors import selector_text
 from plait.analyze.world import Item, World
 from plait.mesh.config import MeshConfig, mesh_config
 from plait.mesh.providers import Unknown, authorizer
+from plait.snapshot.chosen import GATEWAY_NAME
 
 
 def _check(world: World, item: Item) -> Iterator[Finding]:
@@ -31,9 +44,44 @@ def _workloads(world: World, item: Item) -> Iterator[Finding]:
     selector = labels(item.spec, "selector", "matchLabels")
     pods = pods_selected(world, selector, None if everywhere else item.namespace)
     if not any(pod_in_mesh(world, pod) or pod_in_ambient(pod) for pod in pods):
-        what = selector_text(selector) or f"a policy for the whole of namespace {item.namespace}"
+        what = selector_text(selector) or _targets_text(item) or f"a policy for the whole of namespace {item.namespace}"
         path = "spec.selector.matchLabels" if selective else ""
         yield found(NO_MATCHING_WORKLOADS, item, path, value=selector or None, labels=what)
+
+
+def _targets(item: Item) -> list[dict[str, Any]]:
+    """What a policy is attached to; `targetRefs` take the place of `targetRef`."""
+    several = [target for _, target in mappings(item.spec, "targetRefs")]
+    single = item.spec.get("targetRef")
+    return several or ([single] if isinstance(single, dict) else [])
+
+
+def _targets_text(item: Item) -> str:
+    return ", ".join(f"{text(target, 'kind')} {text(target, 'name')}" for target in _targets(item))
+
+
+def _check_targets(world: World, item: Item) -> Iterator[Finding]:
+    """A target stands for the proxies of a Gateway of the Gateway API; that of others is a waypoint, of which there are
+    none here.
+    """
+    targets = _targets(item)
+    if not targets:
+        return
+    names = {
+        text(target, "name")
+        for target in targets
+        if (text(target, "group"), text(target, "kind")) == KUBERNETES_GATEWAY
+    }
+    pods = list(world.find(PODS_BY_NAMESPACE, item.namespace))
+    if any(pod.labels.get(GATEWAY_NAME) in names for pod in pods):
+        return
+    if item.kind == AUTHORIZATION_POLICY and not any(pod_in_mesh(world, pod) or pod_in_ambient(pod) for pod in pods):
+        # Istio has a message for that.
+        return
+    path = "spec.targetRefs" if sequence(item.spec, "targetRefs") else "spec.targetRef"
+    where = f" in namespace {item.namespace}" if item.namespace else ""
+    detail = f"no proxy{where} belongs to {_targets_text(item)}: it has no effect"
+    yield found(NAMES_NOTHING, item, path, fix="selector.matchLabels, for sidecars and ingress gateways", detail=detail)
 
 
 def _namespaces(world: World, item: Item) -> Iterator[Finding]:
@@ -104,6 +152,12 @@ ANALYZERS: Final = (
         messages=(NO_MATCHING_WORKLOADS, REFERENCE_NOT_FOUND),
         subjects=(AUTHORIZATION_POLICY,),
         check=_check,
+    ),
+    Analyzer(
+        name="plait.Targets",
+        messages=(NAMES_NOTHING,),
+        subjects=(AUTHORIZATION_POLICY, REQUEST_AUTHENTICATION),
+        check=_check_targets,
     ),
     Analyzer(
         name="plait.Providers", messages=(NOBODY_TO_ASK,), subjects=(AUTHORIZATION_POLICY,), check=_check_provider

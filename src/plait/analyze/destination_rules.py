@@ -60,7 +60,10 @@ def _check_subsets(world: World, item: Item) -> Iterator[Finding]:
         return
     for index, subset in mappings(item.spec, "subsets"):
         wanted = {**known.selector, **labels(subset, "labels")}
-        if not (_any_pod(world, wanted) or _any_entry(world, full, item.namespace, labels(subset, "labels"))):
+        # Without labels it is the whole host under another policy, be there pods in the mesh or not.
+        if wanted and not (
+            _any_pod(world, wanted) or _any_entry(world, full, item.namespace, labels(subset, "labels"))
+        ):
             path, shown = f"spec.subsets[{index}].labels", selector_text(wanted)
             fix = "labels that its pods carry"
             yield found(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.destinations import RULES, Sent, destinations_of
@@ -65,7 +65,7 @@ def _spoken(world: World, item: Item, sent: Sent) -> Iterator[Finding]:
     protocol = service.protocol(port) if service is not None and port else None
     if service is None or protocol is None or protocol.may_be_http:
         return
-    if protocol is Protocol.TLS and _originates_tls(world, item, sent.host, port):
+    if protocol is Protocol.TLS and _originates_tls(world, item, sent, port):
         return
     hosts = texts(item.spec, "hosts")
     name = next((name for where, _, name in service.ports if where == port), "")
@@ -85,14 +85,19 @@ def _spoken(world: World, item: Item, sent: Sent) -> Iterator[Finding]:
     yield found(PROTOCOL_MISMATCH, item, f"{sent.path}.host", fix=fix, value=sent.host, detail=detail)
 
 
-def _originates_tls(world: World, item: Item, host: str, port: int) -> bool:
+def _originates_tls(world: World, item: Item, sent: Sent, port: int) -> bool:
     """Whether a DestinationRule makes TLS of what is sent to a port, so that HTTP is what belongs there."""
-    for rule in world.find(RULES, complete_host(host, item.namespace, world.domain)):
-        policy = mapping(rule.spec, "trafficPolicy")
-        places = [mapping(policy, "tls")]
-        for _, settings in mappings(policy, "portLevelSettings"):
-            if number(settings, "port", "number") in {0, port}:
-                places.append(mapping(settings, "tls"))
+    for rule in world.find(RULES, complete_host(sent.host, item.namespace, world.domain)):
+        policies = [mapping(rule.spec, "trafficPolicy")]
+        for _, subset in mappings(rule.spec, "subsets"):
+            if sent.subset and text(subset, "name") == sent.subset:
+                policies.append(mapping(subset, "trafficPolicy"))
+        places: list[dict[str, Any]] = []
+        for policy in policies:
+            places.append(mapping(policy, "tls"))
+            for _, settings in mappings(policy, "portLevelSettings"):
+                if number(settings, "port", "number") in {0, port}:
+                    places.append(mapping(settings, "tls"))
         if any(text(tls, "mode") in {"SIMPLE", "MUTUAL"} for tls in places):
             return True
     return False

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.destinations import SUBSETS, destinations_of, failing, served_to
-from plait.analyze.fields import at, mappings, number, sequence, text, texts
+from plait.analyze.fields import at, labels, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import DESTINATION_RULE, GATEWAY, VIRTUAL_SERVICE
 from plait.analyze.known_hosts import find_host
@@ -20,6 +20,7 @@ from plait.analyze.messages import (
     SUBSET_IN_USE,
     SUBSET_WITHOUT_ENDPOINTS,
 )
+from plait.analyze.pods import pods_selected
 from plait.analyze.selectors import selector_text
 from plait.analyze.world import Index, Item, World
 from plait.api.destinationrule import DestinationRule
@@ -30,6 +31,7 @@ from plait.mesh.endpoints import endpoints
 from plait.mesh.gateway_servers import claimed_hosts, port_use
 from plait.snapshot.hosts import complete_host, host_matches, is_wildcard, narrower
 from plait.snapshot.indexes import MESH, gateway_name
+from plait.snapshot.visibility import EVERYBODY, scopes, visible_in
 
 # DestinationRules
 
@@ -44,7 +46,7 @@ def _check_destination_rule(world: World, item: Item) -> Iterator[Finding]:
     rules = world.rules_of(item.namespace)(host, service.namespace)
     if item.key in rules:
         yield from _beside(world, item, rule, rules)
-        yield from _subsets_in_use(world, item, host, rules)
+        yield from _subsets_in_use(world, item, host, service.namespace)
     elif rules:
         detail = f"is not used by callers in namespace {item.namespace}: for {host} they see {_keys(rules)} first"
         if reader.local_destination_rules(item.namespace):
@@ -84,7 +86,7 @@ def _beside(world: World, item: Item, rule: DestinationRule, rules: tuple[Object
     policy: ObjectKey | None = None
     for other in rules[: rules.index(item.key)]:
         older = world.reader.destination_rule(other)
-        if older is None:
+        if older is None or not _wherever(world, other, item):
             continue
         if older.spec.traffic_policy is not None:
             policy = policy or other
@@ -100,6 +102,20 @@ def _beside(world: World, item: Item, rule: DestinationRule, rules: tuple[Object
             yield found(RULE_REPLACED, item, path, fix=fix, value=subset.name, detail=detail)
 
 
+def _wherever(world: World, other: ObjectKey, item: Item) -> bool:
+    """Whether an older rule holds for every caller that a younger one of its namespace holds for."""
+    older = world.get(DESTINATION_RULE, other.namespace, other.name)
+    if older is None:
+        return False
+    theirs, mine = (labels(rule.spec, "workloadSelector", "matchLabels") for rule in (older, item))
+    if not theirs.items() <= mine.items() or (mine and not theirs):
+        # What selects its callers goes before what is for all of them.
+        return False
+    default = texts(world.mesh_config, "defaultDestinationRuleExportTo")
+    seen, wanted = (scopes(texts(rule.spec, "exportTo") or default, rule.namespace) for rule in (older, item))
+    return EVERYBODY in seen or wanted <= seen
+
+
 def _routed_subsets(item: Item, domain: str) -> set[str]:
     sent = destinations_of(item)
     return {complete_host(one.host, item.namespace, domain) for one in sent if one.subset}
@@ -108,11 +124,15 @@ def _routed_subsets(item: Item, domain: str) -> set[str]:
 _BY_DESTINATION: Final = Index((VIRTUAL_SERVICE,), _routed_subsets)
 
 
-def _subsets_in_use(world: World, item: Item, host: str, rules: tuple[ObjectKey, ...]) -> Iterator[Finding]:
+def _subsets_in_use(world: World, item: Item, host: str, owner: str) -> Iterator[Finding]:
     """Subsets that routes need and no rule has: what happens when one rule takes the place of another."""
-    names = {subset.name for subset in subset_labels(world.reader, rules)}
     users: dict[str, list[str]] = {}
     for rule in world.find(_BY_DESTINATION, host):
+        seen = world.rules_of(rule.namespace)(host, owner)
+        if item.key not in seen:
+            # They go by rules of their own.
+            continue
+        names = {subset.name for subset in subset_labels(world.reader, seen)}
         for sent in destinations_of(rule):
             same = complete_host(sent.host, rule.namespace, world.domain) == host
             if same and sent.subset and sent.subset not in names:
@@ -194,15 +214,18 @@ def _unserved(world: World, item: Item, gateway: Item) -> Iterator[Finding]:
 
 def _taken_by_older(world: World, item: Item, gateway: Item) -> Iterator[Finding]:
     """Rules of one host are merged there, the oldest first; only one can have the route for everything else."""
-    rules = sequence(item.spec, "http")
-    last = next((index for index, rule in mappings(item.spec, "http") if not sequence(rule, "match")), None)
-    if last is None or not rules:
+    last = next((index for index, rule in mappings(item.spec, "http") if _takes_rest(rule)), None)
+    if last is None:
         return
+    pods = pods_selected(world, labels(gateway.spec, "selector"))
+    places = {pod.namespace for pod in pods} or {gateway.namespace}
     place = gateway_name(gateway.full_name, item.namespace)
     older: dict[Item, list[str]] = {}
     for host in texts(item.spec, "hosts"):
         for other in world.find(_BOUND, (place, complete_host(host, item.namespace, world.domain))):
-            if other is not item and other.age < item.age and _takes_all(other):
+            if other is item or other.age >= item.age or not any(map(_takes_rest, _rules(other))):
+                continue
+            if _serves(world, gateway, other, host) and all(_sees(world, other, one) for one in places):
                 older.setdefault(other, []).append(host)
     if older:
         first = min(older, key=lambda rule: rule.age)
@@ -218,8 +241,24 @@ def _taken_by_older(world: World, item: Item, gateway: Item) -> Iterator[Finding
         )
 
 
-def _takes_all(item: Item) -> bool:
-    return any(not sequence(rule, "match") for _, rule in mappings(item.spec, "http"))
+def _rules(item: Item) -> Iterator[dict[str, Any]]:
+    return (rule for _, rule in mappings(item.spec, "http"))
+
+
+def _takes_rest(rule: dict[str, Any]) -> bool:
+    """Whether it takes what is left; what it delegates may have matches of its own."""
+    return not sequence(rule, "match") and not isinstance(rule.get("delegate"), dict)
+
+
+def _serves(world: World, gateway: Item, rule: Item, host: str) -> bool:
+    """Whether a Gateway admits the host for rules of a VirtualService's namespace."""
+    full = complete_host(host, rule.namespace, world.domain)
+    return any(narrower(one, full) is not None for one in served_to(gateway, rule.namespace))
+
+
+def _sees(world: World, rule: Item, namespace: str) -> bool:
+    exports = texts(rule.spec, "exportTo") or texts(world.mesh_config, "defaultVirtualServiceExportTo")
+    return visible_in(tuple(scopes(exports, rule.namespace)), namespace)
 
 
 # Gateways

@@ -155,6 +155,9 @@ def _form(match: object) -> str:
 
 
 def _check_dead(_world: World, item: Item) -> Iterator[Finding]:
+    if not texts(item.spec, "hosts"):
+        # Of a delegate's rules those count that are within the rule which delegates: the wider one may be left out.
+        return
     told = {finding.path for finding in unreachable_rules(item) if finding.message is UNREACHABLE_RULE}
     for protocol in _PROTOCOLS:
         before = Earlier(protocol)
@@ -225,7 +228,12 @@ def _http_asks(after: dict[str, Any]) -> Iterator[Hashable]:
 def _certain(match: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in mapping(match, "headers").items():
         if isinstance(value, dict) and "exact" in value and "regex" not in value:
-            yield name.lower(), text(value, "exact")
+            yield _header(name), text(value, "exact")
+
+
+def _header(name: str) -> str:
+    """A header's name, which has no case; that of a token's claim, which stands for one, has."""
+    return name if name.startswith("@") else name.lower()
 
 
 def _l4_keys(before: dict[str, Any]) -> Iterator[Hashable]:
@@ -262,12 +270,17 @@ def _http_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
     also = _entries(after, "withoutHeaders")
     if any(entry not in also for entry in _entries(before, "withoutHeaders")):
         return False
-    return _place_covers(before, after)
+    # A match that names gateways has no conditions on the caller; see plait.mesh.routes.
+    return _place_covers(*(_without_source(match) if texts(match, "gateways") else match for match in (before, after)))
+
+
+def _without_source(match: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in match.items() if name not in {"sourceLabels", "sourceNamespace"}}
 
 
 def _entries(match: dict[str, Any], field: str) -> list[tuple[str, Any]]:
     """All of them hold, also two for one header in different case."""
-    return [(name if field == "queryParams" else name.lower(), value) for name, value in mapping(match, field).items()]
+    return [(name if field == "queryParams" else _header(name), value) for name, value in mapping(match, field).items()]
 
 
 def _text_covers(before: object, after: object, *, blind: bool = False) -> bool:

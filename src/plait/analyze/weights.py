@@ -35,7 +35,7 @@ def _rule(item: Item, path: str, routes: list[tuple[int, dict[str, Any]]]) -> It
             yield found(
                 WEIGHT_TO_NOWHERE,
                 item,
-                f"{path}[{index}]",
+                f"{path}[{index}].weight",
                 fix="a weight, or without this destination",
                 detail=f"{shown} gets nothing: {how}",
             )

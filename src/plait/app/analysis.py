@@ -152,6 +152,11 @@ def _put(world: World, question: Question) -> tuple[_Written, list[Reported]]:
         pod = _pod_to_come(item)
         if pod is not None:
             world.put(pod)
+    if question.mesh is None:
+        # Files that are applied to a namespace count on it, whoever makes it.
+        for name in sorted({key.namespace for _, key in written} - {""}):
+            if world.get(kinds.NAMESPACE, "", name) is None:
+                world.put(Item({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
     return written, twice
 
 

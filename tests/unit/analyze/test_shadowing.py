@@ -30,6 +30,8 @@ COVERED = [
     ("sourceLabels: {app: a}", "sourceLabels: {app: a, version: v1}"),
     ("sourceNamespace: a", "sourceNamespace: a, uri: {exact: /a}"),
     ("gateways: [mesh, a]", "gateways: [mesh], uri: {exact: /a}"),
+    # With gateways named, nobody asks who calls.
+    ("gateways: [mesh], sourceLabels: {app: a}", "gateways: [mesh], uri: {exact: /a}"),
 ]
 
 APART = [
@@ -51,6 +53,9 @@ APART = [
     ("sourceNamespace: a", "sourceNamespace: b"),
     ("gateways: [mesh]", "gateways: [a]"),
     ("gateways: [mesh]", "uri: {exact: /a}"),
+    ("sourceLabels: {app: a}", "gateways: [mesh], sourceLabels: {app: a}"),
+    ("sourceNamespace: a", "gateways: [mesh], sourceNamespace: a"),
+    ("headers: {'@request.auth.claims.Sub': {}}", "headers: {'@request.auth.claims.sub': {exact: a}}"),
 ]
 
 
