@@ -8,7 +8,7 @@ from typing import Final
 
 from plait.api.kubernetes import EndpointSlice, SliceEndpoint
 from plait.mesh.entry_endpoints import EntryEndpoint, entry_endpoints, workloads_of_service
-from plait.mesh.locality import NETWORK_LABEL, of_pod
+from plait.mesh.locality import NETWORK_LABEL, PLACE_LABELS, Locality, of_pod, with_place
 from plait.snapshot.keys import SERVICE, Labels, PodFacts, ServiceHost
 from plait.snapshot.reader import Reader
 
@@ -38,6 +38,13 @@ class Endpoint:
         """The pod's labels."""
         return dict(self.pod.labels) if self.pod is not None else {}
 
+    def carries(self, wanted: Labels) -> bool:
+        """Whether it is of the subset with these labels, which may ask for its place too (Istio's rule)."""
+        if not any(label in PLACE_LABELS for label, _ in wanted):
+            return set(wanted).issubset(self.pod.labels if self.pod is not None else ())
+        place = Locality(self.region, self.zone, self.subzone)
+        return set(wanted) <= with_place(self.labels, place, node=self.node, network=self.network).items()
+
 
 def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: str = "") -> tuple[Endpoint, ...]:
     """The ready endpoints of a port, of the subset that carries `labels`; each address once, sorted.
@@ -49,11 +56,10 @@ def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: 
     names = {name for number, _, name in service.ports if number == port} if service is not None else set()
     if service is None or not names:
         return ()
-    wanted = set(labels)
     found: dict[tuple[str, int], Endpoint] = {}
     for other in _entries(reader, host, service, port):
         endpoint = _entry_endpoint(other)
-        if endpoint.address and wanted.issubset(other.workload.labels):
+        if endpoint.address and endpoint.carries(labels):
             found.setdefault((endpoint.address, endpoint.port), endpoint)
     if service.kind != SERVICE:
         return _in_order(found.values())
@@ -65,7 +71,7 @@ def endpoints(reader: Reader, host: str, port: int, labels: Labels = (), owner: 
             if item.conditions.ready is False or not item.addresses:
                 continue
             endpoint = _endpoint(reader, piece, item, target)
-            if wanted.issubset(endpoint.pod.labels if endpoint.pod is not None else ()):
+            if endpoint.carries(labels):
                 found.setdefault((endpoint.address, target), endpoint)
     return _in_order(found.values())
 

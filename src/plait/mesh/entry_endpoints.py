@@ -10,7 +10,7 @@ from plait.api.kubernetes import Service, ServicePort
 from plait.api.names import is_ip
 from plait.api.serviceentry import EntryPort, ServiceEntry
 from plait.api.workloadentry import WorkloadEntry, WorkloadEntrySpec
-from plait.mesh.locality import NETWORK_LABEL, of_pod
+from plait.mesh.locality import NETWORK_LABEL, of_label, of_pod
 from plait.snapshot.contribution import sorted_labels
 from plait.snapshot.entries import workload_labels
 from plait.snapshot.hosts import is_wildcard
@@ -90,7 +90,8 @@ def _of(item: WorkloadEntrySpec, facts: PodFacts, namespace: str, port: int) -> 
         port=0 if item.address.startswith(UNIX) else port,
         workload=facts,
         namespace=namespace,
-        locality=item.locality,
+        # Istio: the field, else the label.
+        locality=item.locality or str(of_label(dict(facts.labels))),
         weight=item.weight,
         network=item.network,
     )

@@ -1,7 +1,7 @@
 """Where a program runs: region, zone and subzone, and how alike two places are. Istio's rules.
 
-A pod says it itself (label `istio-locality`, `REGION.ZONE.SUBZONE`), or the topology labels of the pod or of its node
-do.
+A pod says it itself (label `topology.istio.io/locality`, or else `istio-locality`, `REGION.ZONE.SUBZONE`), or the
+topology labels of the pod or of its node do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from plait.mesh.node import ProxyNode
 from plait.snapshot.keys import Labels, PodFacts
 from plait.snapshot.reader import Reader
 
-LOCALITY_LABEL: Final = "istio-locality"
+#: The first that is there counts.
+LOCALITY_LABELS: Final = ("topology.istio.io/locality", "istio-locality")
 REGION_LABEL: Final = "topology.kubernetes.io/region"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 SUBZONE_LABEL: Final = "topology.istio.io/subzone"
@@ -21,6 +22,8 @@ NETWORK_LABEL: Final = "topology.istio.io/network"
 CLUSTER_LABEL: Final = "topology.istio.io/cluster"
 HOST_LABEL: Final = "kubernetes.io/hostname"
 CLUSTER: Final = "Kubernetes"
+PLACE_LABELS: Final = frozenset({REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL, NETWORK_LABEL, CLUSTER_LABEL, HOST_LABEL})
+"""What endpoints say of where they are, whether or not they are labelled so."""
 
 
 class Locality(NamedTuple):
@@ -89,12 +92,17 @@ def with_place(labels: dict[str, str], locality: Locality, *, node: str, network
     return {**labels, **{label: value for label, value in place.items() if value}}
 
 
+def of_label(labels: Mapping[str, str]) -> Locality:
+    """What the label for a whole place says."""
+    text = next((labels[label] for label in LOCALITY_LABELS if label in labels), "")
+    # Labels cannot have slashes.
+    return Locality.parse(text if "/" in text else text.replace(".", "/"))
+
+
 def of_labels(labels: Mapping[str, str]) -> Locality:
     """What labels of a pod or node say."""
-    text = labels.get(LOCALITY_LABEL, "")
-    if text:
-        # Labels cannot have slashes.
-        return Locality.parse(text if "/" in text else text.replace(".", "/"))
+    if (whole := of_label(labels)) != NOWHERE:
+        return whole
     return Locality(labels.get(REGION_LABEL, ""), labels.get(ZONE_LABEL, ""), labels.get(SUBZONE_LABEL, ""))
 
 

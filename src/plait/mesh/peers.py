@@ -7,14 +7,14 @@ open; PERMISSIVE is what is left. A port has a mode of its own only by the one t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from plait.api.security import MTLSMode
 from plait.mesh.endpoints import behind
 from plait.mesh.origin import Origin
-from plait.snapshot.keys import Labels
+from plait.snapshot.keys import SERVICE, Labels, ServiceHost
 from plait.snapshot.peers import PeerEntry
 from plait.snapshot.reader import Reader
 
@@ -22,6 +22,9 @@ TLS_MODE_LABEL: Final = "security.istio.io/tlsMode"
 """The label of workloads whose sidecar takes part in mutual TLS, which injection sets."""
 MUTUAL: Final = "istio"
 """Its value."""
+#: Annotations of Services: service accounts of their namespace, and identities in full, of programs that are no pods.
+_ACCOUNTS: Final = "alpha.istio.io/kubernetes-serviceaccounts"
+_IDENTITIES: Final = "alpha.istio.io/canonical-serviceaccounts"
 
 
 class PeerMode(NamedTuple):
@@ -136,6 +139,21 @@ def servers(reader: Reader, host: str, port: int, owner: str, speaking: Speaks) 
         if pod is not None:
             accounts.add((namespace, pod.service_account or "default"))
     service = reader.host(host, owner)
-    entries = [reader.service_entry(service.namespace, name) for name in service.entries] if service is not None else []
-    names = dict.fromkeys(name for entry in entries if entry is not None for name in entry.spec.subject_alt_names)
+    names: dict[str, None] = {}
+    if service is not None:
+        annotations = _annotations(reader, service)
+        accounts.update((service.namespace, name) for name in _listed(annotations.get(_ACCOUNTS, "")))
+        entries = (reader.service_entry(service.namespace, name) for name in service.entries)
+        names = dict.fromkeys(name for entry in entries if entry is not None for name in entry.spec.subject_alt_names)
+        names |= dict.fromkeys(_listed(annotations.get(_IDENTITIES, "")))
     return Servers(tuple(sorted(accounts)), tuple(names), mutual, mutual and whole)
+
+
+def _annotations(reader: Reader, service: ServiceHost) -> Mapping[str, str]:
+    """Those of a Service. Istio: it may name who serves it beside its pods."""
+    found = reader.service(service.namespace, service.service) if service.kind == SERVICE else None
+    return found.metadata.annotations if found is not None else {}
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -12,7 +12,9 @@ from plait.snapshot import keys
 from plait.snapshot.contribution import Contribution, provide, sorted_labels
 from plait.snapshot.hosts import is_wildcard
 from plait.snapshot.keys import Resolution
+from plait.snapshot.nearness import NODE, said
 from plait.snapshot.protocols import Protocol, protocol_named
+from plait.snapshot.rules import IndexRules
 from plait.snapshot.visibility import scopes
 
 _RESOLUTIONS: Final = {
@@ -25,13 +27,11 @@ _RESOLUTIONS: Final = {
 ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 (written by users to say "no address")
 
 
-def service_entry(entry: ServiceEntry, default: tuple[str, ...], result: Contribution) -> None:
-    """Its hosts and their ports, whom it selects, and the addresses of its endpoints.
-
-    `default` is its exportTo where it says nothing.
-    """
+def service_entry(entry: ServiceEntry, rules: IndexRules, result: Contribution) -> None:
+    """Its hosts and their ports, whom it selects, and the addresses of its endpoints."""
     meta, spec = entry.metadata, entry.spec
-    visible = scopes(spec.export_to or default, meta.namespace)
+    visible = scopes(spec.export_to or rules.service_export, meta.namespace)
+    near = said(meta.annotations) or rules.near_of(meta.namespace)
     resolution = _RESOLUTIONS[spec.resolution]
     known = {port.number: (protocol_named(port.protocol, port.number), port.name) for port in reversed(spec.ports)}
     ports = tuple((n, *known[n]) for n in dict.fromkeys(p.number for p in spec.ports) if known[n][0] != Protocol.UDP)
@@ -49,9 +49,12 @@ def service_entry(entry: ServiceEntry, default: tuple[str, ...], result: Contrib
             resolution=resolution,
             external=spec.location == "MESH_EXTERNAL",
             entries=(meta.name,),
+            near=near,
         )
         place = (1, meta.creation_timestamp, meta.namespace, meta.name, tuple(sorted(visible)))
         provide(name, keys.HostProvider(*place, facts, addresses), result)
+    if near == NODE:
+        result.members.add((keys.node_bound(), (meta.namespace, meta.name)))
     if spec.workload_selector is not None and spec.workload_selector.labels:
         label, value = min(spec.workload_selector.labels.items())
         result.members.add((keys.entries_selecting(meta.namespace, label, value), meta.name))

@@ -38,6 +38,7 @@ from plait.snapshot.entries import service_entry, sidecar, workload_entry
 from plait.snapshot.envoy_filters import envoy_filter
 from plait.snapshot.hosts import complete_host, is_wildcard, service_host
 from plait.snapshot.ingresses import gateway_of, virtual_services_of
+from plait.snapshot.nearness import DISTRIBUTIONS, NODE, said
 from plait.snapshot.peers import peer_authentication
 from plait.snapshot.protocols import Protocol, protocol_of
 from plait.snapshot.rules import IndexRules
@@ -67,7 +68,7 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
         case Gateway():
             _gateway(value, result)
         case ServiceEntry():
-            service_entry(value, rules.service_export, result)
+            service_entry(value, rules, result)
         case WorkloadEntry():
             workload_entry(value, result)
         case EnvoyFilter():
@@ -91,16 +92,11 @@ def contribution(key: ObjectKey, value: MeshObject, rules: IndexRules) -> Contri
     return result
 
 
-_DISTRIBUTION: Final = "networking.istio.io/traffic-distribution"
-_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
-
-
-def _near(service: Service) -> str:
-    """Where its callers' traffic stays. Istio: the field, else the annotation in any case of letters."""
-    if service.spec.traffic_distribution in _DISTRIBUTIONS:
+def _near(service: Service, rules: IndexRules) -> str:
+    """Where its callers' traffic stays. Istio: the field, else the annotation, else that of its namespace."""
+    if service.spec.traffic_distribution in DISTRIBUTIONS:
         return service.spec.traffic_distribution
-    said = service.metadata.annotations.get(_DISTRIBUTION, "").lower()
-    return next((each for each in _DISTRIBUTIONS if each.lower() == said), "")
+    return said(service.metadata.annotations) or rules.near_of(service.metadata.namespace)
 
 
 def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
@@ -118,7 +114,7 @@ def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
     addresses = () if headless else tuple(dict.fromkeys(a for a in (spec.cluster_ip, *spec.cluster_ips) if a))
     known = [(port, protocol_of(port)) for port in spec.ports]
     known = [(port, protocol) for port, protocol in known if protocol is not Protocol.UDP and port.protocol == "TCP"]
-    near = _near(service)
+    near = _near(service, rules)
     facts = keys.ServiceHost(
         meta.namespace,
         meta.name,
@@ -131,7 +127,7 @@ def _service(service: Service, rules: IndexRules, result: Contribution) -> None:
     visible = service_scopes(service, rules.service_export)
     place = (0, meta.creation_timestamp, meta.namespace, meta.name, tuple(sorted(visible)))
     provide(name, keys.HostProvider(*place, facts, addresses), result)
-    if facts.same_node or near == "PreferSameNode":
+    if facts.same_node or near == NODE:
         result.members.add((keys.node_bound(), (meta.namespace, meta.name)))
     if spec.selector:
         label, value = min(spec.selector.items())

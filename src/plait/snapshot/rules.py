@@ -15,6 +15,7 @@ class IndexRules(NamedTuple):
 
     The exports hold for objects that say nothing of it; empty: everybody. `members` are the namespaces that belong to
     the mesh (`discoverySelectors`), None: all. `ingress` says which Ingresses are Istio's.
+    `near` are the namespaces that say where traffic to their hosts stays.
     """
 
     domain: str = "cluster.local"
@@ -23,10 +24,15 @@ class IndexRules(NamedTuple):
     destination_rule_export: tuple[str, ...] = ()
     members: frozenset[str] | None = None
     ingress: IngressSettings = IngressSettings()
+    near: tuple[tuple[str, str], ...] = ()
 
     def belongs(self, namespace: str) -> bool:
         """Whether objects of a namespace (or of none) belong to the mesh."""
         return self.members is None or not namespace or namespace in self.members
+
+    def near_of(self, namespace: str) -> str:
+        """Where traffic to the hosts of a namespace stays that say nothing of it; empty: anywhere."""
+        return next((near for name, near in self.near if name == namespace), "")
 
 
 def index_rules(

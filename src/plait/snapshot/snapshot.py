@@ -21,6 +21,7 @@ from plait.kit.persistent import MISSING, Missing, PersistentMap
 from plait.snapshot.contribution import Contribution
 from plait.snapshot.indexes import contribution
 from plait.snapshot.keys import namespaces, object_key
+from plait.snapshot.nearness import said
 from plait.snapshot.rules import IndexRules, index_rules
 
 #: From how many changes of one set on sorting it anew is cheaper than inserting one by one.
@@ -108,7 +109,8 @@ def entries_of(snapshot: Snapshot, key: ObjectKey) -> frozenset[Key]:
 
 
 def _rules(snapshot: Snapshot, newest: dict[ObjectKey, MeshObject | None], before: IndexRules) -> IndexRules:
-    """The rules after `newest`; they can change only with the settings and, where namespaces are chosen, with these."""
+    """The rules after `newest`; they can change only with the settings and with namespaces."""
+    before = before._replace(near=_nearness(before.near, newest))
     settings_key = ObjectKey("ConfigMap", snapshot.root_namespace, SETTINGS)
     chosen = before.members is not None and any(key.kind == "Namespace" for key in newest)
     if settings_key not in newest and not chosen:
@@ -122,20 +124,38 @@ def _rules(snapshot: Snapshot, newest: dict[ObjectKey, MeshObject | None], befor
         snapshot.root_namespace,
         settings if isinstance(settings, ConfigMap) else None,
         [namespace for namespace in known if isinstance(namespace, Namespace)],
-    )
+    )._replace(near=before.near)
+
+
+def _nearness(
+    before: tuple[tuple[str, str], ...], newest: dict[ObjectKey, MeshObject | None]
+) -> tuple[tuple[str, str], ...]:
+    """What namespaces say of traffic to their hosts."""
+    told = {
+        key.name: said(value.metadata.annotations) if isinstance(value, Namespace) else ""
+        for key, value in newest.items()
+        if key.kind == "Namespace"
+    }
+    merged = {**dict(before), **told}
+    return tuple(sorted((name, near) for name, near in merged.items() if near)) if told else before
 
 
 def _reindexed(
     snapshot: Snapshot, newest: dict[ObjectKey, MeshObject | None], before: IndexRules, rules: IndexRules
 ) -> dict[ObjectKey, MeshObject | None]:
     """`newest`, and with them the objects whose place in the indexes is another by the new rules."""
-    only_members = before._replace(members=rules.members) == rules
+    only_some = before._replace(members=rules.members, near=rules.near) == rules
+    otherwise = {name for name, _ in set(before.near) ^ set(rules.near)}
     moved = {
         key[1]: value
         for key, value in snapshot.entries.items()
         if key[0] == "object"
         and isinstance(key[1], ObjectKey)
-        and (not only_members or before.belongs(key[1].namespace) != rules.belongs(key[1].namespace))
+        and (
+            not only_some
+            or before.belongs(key[1].namespace) != rules.belongs(key[1].namespace)
+            or (key[1].namespace in otherwise and key[1].kind in {"Service", "ServiceEntry"})
+        )
     }
     return {**moved, **newest}
 

@@ -95,6 +95,44 @@ def test_the_field_says_where_traffic_stays_and_else_the_annotation(field: str, 
     assert found.near == near
 
 
+def annotated(word: str) -> dict[str, str]:
+    return {"networking.istio.io/traffic-distribution": word}
+
+
+def namespace(name: str, **annotations: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}
+
+
+def entry_of(name: str, **annotations: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "shop", "annotations": annotations}
+    ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+    spec = {"hosts": [f"{name}.example"], "ports": ports, "resolution": "STATIC"}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": metadata, "spec": spec}
+
+
+def test_a_namespace_says_where_traffic_stays_for_those_that_say_nothing() -> None:
+    hosts = ["a.shop.svc.cluster.local", "b.shop.svc.cluster.local", "c.example", "d.example"]
+    own = [service("b", annotations=annotated("PreferSameNode")), entry_of("d", **annotated("PreferClose"))]
+    objects = [service("a"), entry_of("c"), *own]
+
+    def near(snapshot: Snapshot) -> list[str]:
+        reader, _ = recording(snapshot)
+        return [found.near if (found := reader.host(host)) is not None else "no host" for host in hosts]
+
+    first = world(*objects)
+    assert near(first) == ["", "PreferSameNode", "", "PreferClose"]
+    told = namespace("shop", **annotated("prefersamezone"))
+    after, changed = advance(first, [change(told)])
+    assert (
+        near(after)
+        == near(world(told, *objects))
+        == ["PreferSameZone", "PreferSameNode", "PreferSameZone", "PreferClose"]
+    )
+    assert {key[1] for key in changed if key[0] == "host"} == {hosts[0], hosts[2]}
+    assert near(advance(after, [change(namespace("shop"))])[0]) == near(first)
+    assert near(advance(after, [change(namespace("bank"))])[0]) == near(after)
+
+
 def test_services_are_seen_where_they_are_exported_to() -> None:
     snapshot = world(
         service("everywhere"),
