@@ -214,6 +214,8 @@ def test_down_and_up_bring_the_objects_back(running) -> None:
     sockets = listening(pids)
     running.plait("down")
     assert not left_behind(pids, namespaces, sockets, running.state)
+    # All that was written is in the store itself.
+    assert {file.name for file in running.state.glob("store.db*")} == {"store.db", "store.db.copy"}
     assert running.plait("status", code=3)
     running.plait("up", "--ports", "auto")
     assert running.get("configmap", "-n", "kept", "a")["data"] == {"k": "v"}

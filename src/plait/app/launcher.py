@@ -142,11 +142,23 @@ def last_words(code: int) -> str:
     )
 
 
+def put_away(store: Path) -> None:
+    """Remove the side files of a store that was closed: its server, who is nobody in this folder, may not.
+
+    After a crash something is in them, and they stay.
+    """
+    log = store.with_name(f"{store.name}-wal")
+    if log.exists() and not log.stat().st_size:
+        for file in (log, store.with_name(f"{store.name}-shm")):
+            file.unlink(missing_ok=True)
+
+
 def main() -> None:
     """Run until init ends or SIGTERM asks for the mesh to stop; the listening sockets are inherited and passed on."""
     plan, between = Path(sys.argv[1]), sys.argv.index("--")
     inherited, channels = (tuple(map(int, numbers)) for numbers in (sys.argv[2:between], sys.argv[between + 1 :]))
     code = Launcher(plan, inherited, channels).run()
+    put_away(plan.parent / "store.db")
     for name in ("launcher.pid", "init.sock", "fetch.sock"):
         (plan.parent / name).unlink(missing_ok=True)
     sys.exit(last_words(code) or 0)

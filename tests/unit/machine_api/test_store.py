@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -87,6 +89,17 @@ def test_kill_loses_nothing_that_was_stored(tmp_path: Path) -> None:
     assert store.count(PODS) >= len(seen) + len(rest)
     assert store.version >= last + START_JUMP
     store.close()
+
+
+def test_closing_folds_in_what_it_may_not_remove(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(path)
+    store.put(PODS, pod("x"))
+    # As long as somebody else has it open, SQLite removes nothing.
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM objects").fetchone() == (1,)
+        store.close()
+        assert (tmp_path / "store.db-wal").stat().st_size == 0
 
 
 def test_commits_are_synchronous(tmp_path: Path) -> None:

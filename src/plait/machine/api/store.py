@@ -8,6 +8,7 @@ watch log lives in memory; after a start it begins at the counter, and older wat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from bisect import bisect_right
 from collections import defaultdict
@@ -127,7 +128,10 @@ class Store:
             self._objects[group, plural][namespace][name] = entry
 
     def close(self) -> None:
-        """Close the database; the write-ahead log is folded in."""
+        """Close the database; the write-ahead log is folded in, and empty."""
+        # SQLite folds it in by itself, but leaves it as it is where it may not remove it: in a folder of root's.
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
 
     @property
