@@ -315,11 +315,14 @@ def _write(
 
 async def _try(ctx: click.Context, client: Client, writer: Writer, plan: Plan, verb: Verb) -> None:
     """Have a scratch Envoy load what the plan would change in proxies. Raises ObjectsError where it refuses."""
+    pairs = await writer.rehearse(plan, verb)
+    if all(live == new for live, new in pairs):
+        return
     # Envoy's message classes take a third of a second, which nobody else should wait for.
     prove, proof = importlib.import_module("plait.app.prove"), importlib.import_module("plait.trial.proof")
     state = mesh(ctx).state.root
     proofs = proof.Proofs(state / "proven" if state.is_dir() else None)
-    faults, warnings = await prove.prove(client, plan, await writer.rehearse(plan, verb), proofs)
+    faults, warnings = await prove.prove(client, plan, pairs, proofs)
     _warn(warnings)
     if faults:
         raise ObjectsError(faults)

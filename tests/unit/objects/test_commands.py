@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
+
+from plait.kube.client import Client
+from plait.kube.errors import ApiError
 
 VS, DR = "virtualservice.networking.istio.io/front-end", "destinationrule.networking.istio.io/front-end"
 CARTS = """
@@ -386,3 +392,59 @@ def _kubectl(run, *arguments: str, given: str = "") -> None:
         [kubectl, "--kubeconfig", run.kubeconfig, *arguments],
         input=given, text=True, check=True, capture_output=True,
     )  # fmt: skip
+
+
+def _configmaps(count: int, text: str = "x") -> str:
+    return "---\n".join(
+        f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{number}}}, data: {{text: {text}}}}}\n"
+        for number in range(count)
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Method and whether it was a dry run of every request about objects."""
+    found: list[tuple[str, bool]] = []
+    real = Client._open
+
+    def watched(self: Client, method: str, path: str, **options: Any) -> Any:
+        if "/namespaces/" in path:
+            found.append((method, "dryRun" in (options.get("params") or {})))
+        return real(self, method, path, **options)
+
+    monkeypatch.setattr(Client, "_open", watched)
+    return found
+
+
+def test_what_is_as_the_file_says_is_not_written(run, asked) -> None:
+    file = run.file(_configmaps(20))
+    assert run("apply", "-n", run.namespace, "-f", file).stdout.count(" created\n") == 20
+    asked.clear()
+    assert run("apply", "-n", run.namespace, "-f", file).stdout.count(" unchanged\n") == 20
+    assert Counter(asked) == {("GET", False): 1, ("PATCH", True): 20}
+    run.file(_configmaps(20).replace("c7}, data: {text: x}", "c7}, data: {text: z}"))
+    asked.clear()
+    done = run("apply", "-n", run.namespace, "-f", file)
+    assert [line for line in done.stdout.splitlines() if not line.endswith(" unchanged")] == ["configmap/c7 configured"]
+    assert Counter(asked)["PATCH", False] == 1
+
+
+def test_who_may_not_list_is_answered_all_the_same(run, asked, monkeypatch) -> None:
+    file = run.file(_configmaps(10))
+    run("apply", "-n", run.namespace, "-f", file)
+
+    async def refused(*_: Any, **__: Any) -> None:
+        raise ApiError.of({"code": 403, "reason": "Forbidden", "message": "no"})
+
+    monkeypatch.setattr(Client, "list", refused)
+    asked.clear()
+    assert run("apply", "-n", run.namespace, "-f", file).stdout.count(" unchanged\n") == 10
+    assert Counter(asked) == {("GET", False): 10, ("PATCH", True): 10}
+
+
+def test_an_object_that_stands_twice_ends_as_the_last_says(run) -> None:
+    run("apply", "-n", run.namespace, "-f", run.file(_configmaps(1, "b")))
+    done = run("apply", "-n", run.namespace, "-f", run.file(_configmaps(1, "a") + "---\n" + _configmaps(1, "b")))
+    assert done.stdout.splitlines() == ["configmap/c0 configured", "configmap/c0 configured"]
+    shown = run("get", "configmap", "c0", "-n", run.namespace, "-o", "yaml").stdout
+    assert yaml.safe_load(shown)["data"] == {"text": "b"}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -33,6 +34,10 @@ _PARTICIPLE: Final = {"apply": "applying", "create": "creating", "replace": "rep
 _LOOK, _KIND_PATIENCE = 0.1, 15.0
 #: As many namespaces are named as places to look.
 _PLACES: Final = 3
+#: So many objects are asked about at once: the API answers one while the next is made ready.
+_AT_ONCE: Final = 4
+#: From so many of one collection on, it is cheaper to have the whole collection.
+_MANY: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +60,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """An item the API would take: what is there now, and what to say about fields taken from others."""
+    """An item the API would take: what is there now, and what to say about fields taken from others.
+
+    `same` says that applying it would write nothing, not even a note of who manages which fields.
+    """
 
     item: Item
     live: Object | None
     answer: Answer | None
     warnings: tuple[str, ...] = ()
+    same: bool = False
 
 
 class Writer:
@@ -90,25 +99,59 @@ class Writer:
     async def _checks(self, plan: Plan, verb: Verb) -> list[_Checked]:
         if self._checked is not None and self._checked[0] is plan:
             return self._checked[1]
-        checked: list[_Checked] = []
+        known = await self._present(plan.items)
+        checked: dict[int, _Checked] = {}
         faults: dict[int, list[str]] = {}
-        for item in plan.items:
-            try:
-                checked.append(await self._check(item, verb, plan))
-            except ObjectsError as error:
-                faults[item.index] = list(error.lines)
+        left = iter(plan.items)
+
+        async def check() -> None:
+            for item in left:
+                try:
+                    live = known[_place(item)] if _place(item) in known else await self._live(item)
+                    checked[item.index] = await self._check(item, verb, plan, live)
+                except ObjectsError as error:
+                    faults[item.index] = list(error.lines)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(_AT_ONCE, len(plan.items))):
+                    tasks.create_task(check())
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
         lines = [line for index in sorted(faults) for line in faults[index]]
         lines += _twice(plan.items) if verb == "create" else []
         if lines:
             raise ObjectsError(lines)
-        self._checked = (plan, checked)
-        return checked
+        found = [checked[item.index] for item in plan.items]
+        often = {place for place, count in Counter(map(_place, plan.items)).items() if count > 1}
+        redefined = any(one.item.kind == CRD and not one.same for one in found)
+        # What the plan itself changes before an object's turn comes, nobody was asked about.
+        found = [replace(one, same=one.same and not redefined and _place(one.item) not in often) for one in found]
+        self._checked = (plan, found)
+        return found
 
-    async def _check(self, item: Item, verb: Verb, plan: Plan) -> _Checked:
+    async def _present(self, items: Sequence[Item]) -> dict[_Place, Object | None]:
+        """What is there of collections of which there are many in the plan, as far as they may be listed."""
+        groups = Counter((item.kind, item.namespace) for item in items if item.name and not item.deferred)
+        found: dict[_Place, Object | None] = {}
+        for (kind, namespace), count in groups.items():
+            if count < _MANY:
+                continue
+            try:
+                listing = await self._client.list(kind, namespace)
+            except ApiError:
+                # Who may not list may still read each by its name.
+                continue
+            there = {obj["metadata"]["name"]: obj for obj in listing.items}
+            found |= {
+                _place(item): there.get(item.name) for item in items if (item.kind, item.namespace) == (kind, namespace)
+            }
+        return found
+
+    async def _check(self, item: Item, verb: Verb, plan: Plan, live: Object | None) -> _Checked:
         """Ask the API whether it would take the object; raises ObjectsError."""
         if item.deferred:
             return _Checked(item, None, None)
-        live = await self._live(item) if item.name else None
         if verb == "create" and live is not None:
             raise ObjectsError([f"{_refusal(item, verb, 'AlreadyExists')} already exists; to change it: plait apply"])
         if verb == "replace" and live is None:
@@ -146,7 +189,9 @@ class Writer:
             return _Checked(item, live, await self._replaced(item, after, refused=error), taken)
         if after is not None:
             answer = await self._replaced(item, after)
-        return _Checked(item, live, answer, taken or ())
+        # An object that inherits, or whose fields are taken from others, differs in who manages what.
+        same = not taken and owned_anew(_entries(live), MANAGER, item.kind.api_version) is None
+        return _Checked(item, live, answer, taken or (), same=same and _object(answer) == live)
 
     async def _replaced(self, item: Item, obj: Object, *, refused: ApiError | None = None) -> Answer:
         """Ask about the whole object instead of an apply of it, which may have been `refused`.
@@ -170,6 +215,8 @@ class Writer:
         item = one.item
         if self._dry_run:
             return self._rehearsed(one, verb)
+        if one.same and one.answer is not None and one.live is not None:
+            return _outcome(one, one.answer, one.live, "unchanged")
         try:
             if item.deferred:
                 await self._until_served(item.kind)
@@ -179,14 +226,7 @@ class Writer:
             return Outcome(item=item, name=item.name, faults=tuple(await self._words(item, error)))
         obj = _object(answer)
         same = one.live is not None and _same(one.live, obj, adopted=adopted)
-        action = _action(verb, one.live, same=same, created=answer.status == 201)
-        return Outcome(
-            item=item,
-            name=obj["metadata"]["name"],
-            action=action,
-            generation=int(obj["metadata"].get("generation") or 0),
-            warnings=(*one.warnings, *answer.warnings),
-        )
+        return _outcome(one, answer, obj, _action(verb, one.live, same=same, created=answer.status == 201))
 
     def _rehearsed(self, one: _Checked, verb: Verb) -> Outcome:
         item = one.item
@@ -203,6 +243,8 @@ class Writer:
 
     async def _live(self, item: Item) -> Object | None:
         """The object as it is in the cluster."""
+        if item.deferred or not item.name:
+            return None
         try:
             return await self._client.get(item.kind, item.name, item.namespace)
         except NotFound:
@@ -227,7 +269,7 @@ class Writer:
         if one.live is None:
             return False
         metadata, item = one.live["metadata"], one.item
-        entries = owned_anew(metadata.get("managedFields") or (), MANAGER, item.kind.api_version)
+        entries = owned_anew(_entries(one.live), MANAGER, item.kind.api_version)
         if entries is None:
             return False
         change = [
@@ -265,6 +307,34 @@ class Writer:
             if loop.time() > end:
                 raise NotFound({"code": 404, "message": f"{kind.resource} is not served: its definition is not ready"})
             await asyncio.sleep(_LOOK)
+
+
+_Place = tuple[str, str | None, str]
+
+
+def _place(item: Item) -> _Place:
+    return item.kind.resource, item.namespace, item.name
+
+
+def _entries(obj: Object) -> list[Object]:
+    return obj["metadata"].get("managedFields") or []
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _outcome(one: _Checked, answer: Answer, obj: Object, action: str) -> Outcome:
+    return Outcome(
+        item=one.item,
+        name=obj["metadata"]["name"],
+        action=action,
+        generation=int(obj["metadata"].get("generation") or 0),
+        warnings=(*one.warnings, *answer.warnings),
+    )
 
 
 def _object(answer: Answer) -> Object:
@@ -323,10 +393,10 @@ def _refusal(item: Item, verb: str, reason: str) -> str:
 
 
 def _twice(items: Iterable[Item]) -> list[str]:
-    seen: dict[tuple[str, str | None, str], Item] = {}
+    seen: dict[_Place, Item] = {}
     faults = []
     for item in items:
-        key = (item.kind.resource, item.namespace, item.name)
+        key = _place(item)
         if item.name and key in seen:
             faults.append(f"{item.given.where()}: {item.title} stands at {seen[key].given.where()} already; remove one")
         seen.setdefault(key, item)
