@@ -41,7 +41,9 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
             case "REMOVE" | "REPLACE" | "INSERT_BEFORE" | "INSERT_AFTER" if not number(item.spec, "priority"):
                 name = _instance(patch)
                 if (item, index) in tied:
-                    yield found(RELATIVE_WITH_VERSION, item, path, fix=_FIX, operation=operation, filter=name)
+                    yield found(
+                        RELATIVE_WITH_VERSION, item, path, fix=_FIX, operation=operation, filter=name or "a part"
+                    )
                 else:
                     yield found(RELATIVE_OPERATION, item, path, fix=_FIX, operation=operation)
 

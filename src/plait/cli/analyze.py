@@ -163,12 +163,15 @@ def fails(reported: Sequence[Reported], threshold: str) -> bool:
 
 
 def given_objects(names: Sequence[str], *, recursive: bool, ignore_unknown: bool) -> tuple[tuple[Given, ...], bool]:
-    """The objects of files, and whether all of them could be read; what could not is told unless it is ignored."""
+    """The objects of files, and whether all of them could be read; what could not is told unless it is ignored. A file
+    that is not there is no file with something unknown.
+    """
     faults: list[str] = []
     given = read_given(names, stdin=sys.stdin.read, recursive=recursive, on_fault=faults.append) if names else ()
-    for fault in faults if not ignore_unknown else ():
+    missing = ignore_unknown and not all(name == "-" or Path(name).exists() for name in names)
+    for fault in faults if not ignore_unknown or missing else ():
         click.echo(f"left out: {fault}", err=True)
-    return given, ignore_unknown or not faults
+    return given, not missing and (ignore_unknown or not faults)
 
 
 def read_settings(path: Path | None) -> dict[str, Any] | None:

@@ -100,6 +100,13 @@ def test_levels_below_a_threshold_are_not_shown(run) -> None:
     assert "IST0118" not in run("analyze", "--files-only", "--output-threshold", "Warning", file).stdout
 
 
+def test_a_file_that_is_not_there_is_not_ignored(run) -> None:
+    file = run.file("openapi: 3", "other.yaml")
+    assert "nothing found" in run("analyze", "--files-only", "--ignore-unknown", file).stdout
+    done = run("analyze", "--files-only", "--ignore-unknown", file, f"{file}.gone", code=1)
+    assert f"{file}.gone" in done.stderr
+
+
 def test_what_is_not_shown_fails_all_the_same(run) -> None:
     file = run.file(SERVICE.replace("name: http,", "name: amq,"))
     thresholds = ("--output-threshold", "Error", "--failure-threshold", "Info")
