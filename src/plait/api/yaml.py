@@ -74,6 +74,10 @@ def read_yaml(text: str, file: str = "-") -> Reading:
     for first_line, part in _parts(text):
         try:
             builder, value = _built(first_line, part)
+        except _ManyReadError as group:
+            problems += (
+                SyntaxProblem(file=file, line=e.line, column=e.column, message=e.message) for e in group.errors
+            )
         except _ReadError as error:
             problems.append(SyntaxProblem(file=file, line=error.line, column=error.column, message=error.message))
         except yaml.YAMLError as error:
@@ -133,6 +137,14 @@ class _ReadError(Exception):
         self.line, self.column, self.message = line, column, message
 
 
+class _ManyReadError(Exception):
+    """Several, of a document that is understood otherwise."""
+
+    def __init__(self, errors: list[_ReadError]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
 @dataclass(slots=True)
 class _Frame:
     """A collection under construction."""
@@ -160,6 +172,7 @@ class _Builder:
         self._nodes = 0
         self._seen = 0
         self._root: Any = None
+        self._twice: list[_ReadError] = []
 
     def build(self, text: str) -> Any:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -182,6 +195,8 @@ class _Builder:
                     self._open(event, place)
                 case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                     self._close()
+        if self._twice:
+            raise _ManyReadError(self._twice)
         return self._root
 
     def _count(self, number: int, place: Position) -> None:
@@ -212,7 +227,7 @@ class _Builder:
             frame = self._stack[-1]
             frame.key = "<<" if plain and text == "<<" else key_text(value)
             if frame.key != "<<" and isinstance(frame.value, dict) and frame.key in frame.value:
-                raise _ReadError(*place, f"key {frame.key!r} is already set in this map")
+                self._twice.append(_ReadError(*place, f"key {frame.key!r} is already set in this map"))
             frame.bare_key = text if plain and not frame.value else None
             self.positions.setdefault(self._path(), place)
             return

@@ -58,6 +58,12 @@ def test_a_broken_document_does_not_hide_the_others() -> None:
     assert "already set" in reading.problems[1].message
 
 
+def test_every_key_that_stands_twice_is_told() -> None:
+    reading = read_yaml("a: 1\na: 2\nb: {c: 1, c: 2}\nd: 1\n")
+    assert [(p.line, p.column, p.message.split()[1]) for p in reading.problems] == [(2, 1, "'a'"), (3, 11, "'c'")]
+    assert reading.documents == ()
+
+
 def test_lists_are_taken_apart() -> None:
     assert list(objects(read_yaml("kind: List\nitems:\n- {kind: A}\n- {kind: B}\n---\nkind: C\n"))) == [
         {"kind": "A"},

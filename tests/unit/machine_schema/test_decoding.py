@@ -68,7 +68,11 @@ def test_a_wrong_type_says_what_to_write(schemas, deployment, change, path, says
     [
         ({"timeout": 5}, "timeout", "must be a duration, not an integer; write 5s"),
         ({"retries": {"perTryTimeout": 0.5}}, "retries.perTryTimeout", "must be a duration, not a number; write 0.5s"),
-        ({"timeout": True}, "timeout", 'must be a string, not a boolean; write it in quotes: "true"'),
+        (
+            {"timeout": True},
+            "timeout",
+            'must be a string, not a boolean; write it in quotes: "true", or "yes", if that is how it was written',
+        ),
         # The name of a header, not a field of Istio's.
         ({"headers": {"request": {"set": {"timeout": 5}}}}, "headers.request.set.timeout", 'write it in quotes: "5"'),
     ],

@@ -35,16 +35,16 @@ def test_empty_documents_are_nothing_and_nothing_at_all_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- 1\n", "STDIN:1: an object was expected"),
-        ("metadata: {name: a}\n", "STDIN:1: object without kind"),
+        ("- 1\n", "STDIN:1:1: an object was expected"),
+        ("metadata: {name: a}\n", "STDIN:1:1: object without kind"),
         ("kind: A\n", "metadata is missing"),
-        ("kind: A\nmetadata: {labels: {}}\n", "STDIN:2: A: metadata.name is missing"),
+        ("kind: A\nmetadata: {labels: {}}\n", "STDIN:2:1: A: metadata.name is missing"),
         (
             "kind: A\nmetadata: {name: n}\n",
-            "STDIN:2: A: metadata.name must be text; write it in quotes: YAML reads n, no, off as false",
+            "STDIN:2:12: A: metadata.name must be text; write it in quotes: YAML reads n, no, off as false",
         ),
-        ("kind: A\nmetadata:\n  name: 1\n", 'STDIN:3: A 1: metadata.name must be text; write "1" in quotes'),
-        ("kind: A\napiVersion: 1\nmetadata: {name: a}\n", "STDIN:2: A a: apiVersion must be text"),
+        ("kind: A\nmetadata:\n  name: 1\n", 'STDIN:3:3: A 1: metadata.name must be text; write "1" in quotes'),
+        ("kind: A\napiVersion: 1\nmetadata: {name: a}\n", "STDIN:2:1: A a: apiVersion must be text"),
         ("kind: A\nkind: B\n", "STDIN:2:1: key 'kind' is already set"),
         ("a: [\n", "STDIN:"),
     ],

@@ -36,3 +36,25 @@ def told(kind: str, spec: str) -> dict[str, str]:
 )  # fmt: skip
 def test_all_is_told_at_once(kind: str, spec: str, paths: set[str]) -> None:
     assert set(told(kind, spec)) == paths
+
+
+def test_what_is_no_object_at_all_has_its_place_too() -> None:
+    found = findings_of_text(validator(), "kind: A\n---\n- 1\n---\nkind: B\nmetadata: {name: 1}\n", file="a.yaml")
+    assert [str(one) for one in found] == [
+        "a.yaml:1:1: error: A: metadata is missing; write metadata: {name: …} [Outline]",
+        "a.yaml:3:1: error: an object was expected here: write apiVersion, kind and metadata [Outline]",
+        'a.yaml:6:12: error: B 1: metadata.name must be text; write "1" in quotes [Outline]',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "fix"), [("a\\nb", "a text of one line"), ("%OOPS(", "%% for a per cent sign")]
+)  # fmt: skip
+def test_of_a_headers_value_the_cure_is_for_what_it_has(value: str, fix: str) -> None:
+    text = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+        f'spec: {{hosts: [b], http: [{{headers: {{request: {{set: {{x-a: "{value}"}}}}}}, '
+        "route: [{destination: {host: b}}]}]}\n"
+    )
+    (found,) = (one for one in findings_of_text(validator(), text, file="a.yaml") if one.is_error)
+    assert (found.path, found.fix) == ("spec.http[0].headers.request.set[x-a]", fix)

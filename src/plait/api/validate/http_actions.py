@@ -47,7 +47,8 @@ def validate_headers(path: str, headers: Headers | None, findings: Findings) -> 
                 elif not authority:
                     _header_name(where, name, findings)
                 if reason := header_format_error(value):
-                    findings.error(where, reason, fix="%% for a per cent sign", value=value)
+                    fix = "%% for a per cent sign" if "%" in reason else "a text of one line"
+                    findings.error(where, reason, fix=fix, value=value)
         for index, name in enumerate(operations.remove):
             where = f"{path}.{direction}.remove[{index}]"
             if name.lower() == "host" or name.startswith(":"):

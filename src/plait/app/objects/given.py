@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plait.api.yaml import Document, Position, read_yaml
+from plait.api.yaml import Document, Position, SyntaxProblem, read_yaml
 
 _ENDINGS = frozenset({".yaml", ".yml", ".json"})
 STDIN = "STDIN"
@@ -74,7 +74,7 @@ def read_given(
                 for document in reading.documents:
                     found, wrong = objects_of(document)
                     given += found
-                    faults += wrong
+                    faults += map(str, wrong)
         except (OSError, UnicodeDecodeError, ObjectsError) as error:
             faults += _unreadable(name, error)
     if on_fault is not None:
@@ -123,7 +123,7 @@ def _unreadable(name: str, error: Exception) -> list[str]:
     return [f"{name}: not UTF-8 text: {error}"]
 
 
-def objects_of(document: Document) -> tuple[list[Given], list[str]]:
+def objects_of(document: Document) -> tuple[list[Given], list[SyntaxProblem]]:
     """The objects of a document, those of a List one by one; and what is wrong with their outermost form."""
     value = document.value
     if isinstance(value, dict) and str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
@@ -131,9 +131,8 @@ def objects_of(document: Document) -> tuple[list[Given], list[str]]:
     else:
         parts = [(value, "")]
     found: list[Given] = []
-    faults: list[str] = []
+    faults: list[SyntaxProblem] = []
     for part, root in parts:
-        line = document.position(root)[0]
         if isinstance(part, dict):
             one = Given(obj=part, document=document, root=root)
             wrong = _outline(one)
@@ -141,29 +140,35 @@ def objects_of(document: Document) -> tuple[list[Given], list[str]]:
             if not wrong:
                 found.append(one)
         else:
-            faults.append(f"{document.file}:{line}: an object was expected here: write apiVersion, kind and metadata")
+            line, column = document.position(root)
+            message = "an object was expected here: write apiVersion, kind and metadata"
+            faults.append(SyntaxProblem(file=document.file, line=line, column=column, message=message))
     return found, faults
 
 
-def _outline(given: Given) -> list[str]:
-    faults = []
+def _outline(given: Given) -> list[SyntaxProblem]:
+    found: list[SyntaxProblem] = []
+
+    def fault(path: str, message: str) -> None:
+        line, column = given.position(path)
+        found.append(SyntaxProblem(file=given.file, line=line, column=column, message=message))
+
     if not isinstance(given.obj.get("kind"), str) or not given.obj["kind"]:
-        faults.append(f"{given.where()}: object without kind; write for example kind: VirtualService")
+        fault("", "object without kind; write for example kind: VirtualService")
     version = given.obj.get("apiVersion")
     if version is not None and not isinstance(version, str):
-        faults.append(f"{given.where('apiVersion')}: {given.title}: apiVersion must be text, not {version!r}")
+        fault("apiVersion", f"{given.title}: apiVersion must be text, not {version!r}")
     metadata = given.obj.get("metadata")
     if not isinstance(metadata, dict):
-        faults.append(f"{given.where('metadata')}: {given.title}: metadata is missing; write metadata: {{name: …}}")
-        return faults
+        fault("metadata", f"{given.title}: metadata is missing; write metadata: {{name: …}}")
+        return found
     for field in ("name", "namespace", "generateName"):
         value = metadata.get(field)
         if value is not None and not isinstance(value, str):
-            place = given.where(f"metadata.{field}")
-            faults.append(f"{place}: {given.title}: metadata.{field} must be text; {_quoted(value)}")
+            fault(f"metadata.{field}", f"{given.title}: metadata.{field} must be text; {_quoted(value)}")
     if all(metadata.get(field) is None or metadata[field] == "" for field in ("name", "generateName")):
-        faults.append(f"{given.where('metadata')}: {given.title}: metadata.name is missing; write a name")
-    return faults
+        fault("metadata", f"{given.title}: metadata.name is missing; write a name")
+    return found
 
 
 def _quoted(value: Any) -> str:

@@ -15,7 +15,7 @@ from plait.analyze.shadowing import unreachable_rules
 from plait.analyze.world import Item
 from plait.api import former, former_policies
 from plait.api.problem import Level, Problem
-from plait.api.yaml import Document, read_yaml
+from plait.api.yaml import Document, SyntaxProblem, read_yaml
 from plait.app.former_policies import sentence
 from plait.app.objects.given import Given, objects_of
 from plait.app.objects.kinds import OLD_GROUPS
@@ -157,19 +157,7 @@ def findings(given: Iterable[Given], checker: Validator) -> Iterator[Finding]:
 def findings_of_text(checker: Validator, text: str, *, file: str) -> list[Finding]:
     """All findings about a text of YAML documents, unreadable ones among them."""
     reading = read_yaml(text, file)
-    found = [
-        Finding(
-            code="YAML",
-            level=Level.ERROR,
-            object="",
-            path="",
-            message=problem.message,
-            file=file,
-            line=problem.line,
-            column=problem.column,
-        )
-        for problem in reading.problems
-    ]
+    found = [_unread("YAML", problem) for problem in reading.problems]
     for document in reading.documents:
         found += _of_document(document, checker)
     return found
@@ -178,8 +166,15 @@ def findings_of_text(checker: Validator, text: str, *, file: str) -> list[Findin
 def _of_document(document: Document, checker: Validator) -> Iterator[Finding]:
     given, faults = objects_of(document)
     for fault in faults:
-        yield Finding(code="Outline", level=Level.ERROR, object="", path="", message=fault)
+        yield _unread("Outline", fault)
     yield from findings(given, checker)
+
+
+def _unread(code: str, problem: SyntaxProblem) -> Finding:
+    return Finding(
+        code=code, level=Level.ERROR, object="", path="", message=problem.message,
+        file=problem.file, line=problem.line, column=problem.column,
+    )  # fmt: skip
 
 
 def title_of(obj: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def _list(kind: Type, value: Any, path: str) -> list[FieldError]:
 def _string(kind: Type, value: Any, path: str) -> list[FieldError]:
     if not isinstance(value, str):
         scalar = isinstance(value, bool | int | float)
-        return [wrong_type(path, value, "a string", f'write it in quotes: "{_plain(value)}"' if scalar else "")]
+        return [wrong_type(path, value, "a string", _in_quotes(value) if scalar else "")]
     if kind.format == "byte" and not _is_base64(value):
         hint = "write plain text under stringData instead, or encode it with base64"
         return [wrong_type(path, value, "base64", hint)]
@@ -95,8 +95,12 @@ def _string(kind: Type, value: Any, path: str) -> list[FieldError]:
     return []
 
 
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _in_quotes(value: bool | float) -> str:
+    """What to write; of a word that YAML reads as a boolean nobody knows any more which it was."""
+    if isinstance(value, bool):
+        word, other = ("true", "yes") if value else ("false", "no")
+        return f'write it in quotes: "{word}", or "{other}", if that is how it was written'
+    return f'write it in quotes: "{value}"'
 
 
 def _is_base64(text: str) -> bool:
