@@ -129,7 +129,7 @@ _SHOWN: Final = 5
 def _check_fetching(world: World, item: Item) -> Iterator[Finding]:
     if item.labels.get("app") != "istiod":
         return
-    names = [policy.full_name for policy in world.all(REQUEST_AUTHENTICATION)]
+    names = sorted(policy.full_name for policy in world.all(REQUEST_AUTHENTICATION))
     if not names:
         return
     for _, container in mappings(item.spec, "template", "spec", "containers"):

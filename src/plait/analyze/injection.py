@@ -138,7 +138,7 @@ def _check_images(world: World, item: Item) -> Iterator[Finding]:
     if values is None:
         return
     image = _injected_image(values)
-    old = [pod.name for pod in world.find(PODS_BY_NAMESPACE, item.name) if _differs(world, pod, image)]
+    old = sorted(pod.name for pod in world.find(PODS_BY_NAMESPACE, item.name) if _differs(world, pod, image))
     if old:
         yield found(IMAGE_MISMATCH, item, fix="restart them", pods=", ".join(old))
 

@@ -20,6 +20,7 @@ from plait.analyze.messages import (
     UNKNOWN_ANNOTATION,
 )
 from plait.analyze.world import Item, World
+from plait.api.names import is_host_port
 from plait.api.yaml import read_yaml
 
 _INJECT: Final = "sidecar.istio.io/inject"
@@ -92,6 +93,8 @@ def _ranges(value: str) -> str:
             return f"{part!r} is no range of addresses such as 10.0.0.0/8"
         if "/" not in part:
             return f"{part!r} has no length: {part}/32 is one address"
+        if not part.partition("/")[2].isdigit():
+            return f"{part!r} has no number as its length, such as 10.0.0.0/8"
     return ""
 
 
@@ -123,27 +126,77 @@ def _distribution(value: str) -> str:
 
 
 _DURATION: Final = re.compile(r"-?(\d+(\.\d*)?(h|m|s|ms|us|ns))+")
-_CONTROL_PLANE_AUTH: Final = frozenset({"NONE", "MUTUAL_TLS", 0, 1})
+
+
+def _is_whole(value: object) -> bool:
+    """As in Istio's JSON, where a number may stand in quotes."""
+    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit()
+
+
+def _one_of(*words: object) -> tuple[Callable[[object], bool], str]:
+    shown = ", ".join(word for word in words if isinstance(word, str))
+    # By their numbers too; True is not one.
+    return lambda value: not isinstance(value, bool) and value in words, f"is none of {shown}"
+
+
+_Kind = tuple[Callable[[object], bool], str]
+_WHOLE: Final[_Kind] = _is_whole, "is no whole number"
+_PORT: Final[_Kind] = lambda value: _is_whole(value) and int(str(value)) <= 0xFFFF, "is no port"
+_PERIOD: Final[_Kind] = (
+    lambda value: isinstance(value, str) and _DURATION.fullmatch(value) is not None,
+    "is no duration such as 5s",
+)
+_TEXT: Final[_Kind] = lambda value: isinstance(value, str), "is no text; put it in quotes"
+_TRUTH: Final[_Kind] = lambda value: isinstance(value, bool), "is neither true nor false"
+_MAP: Final[_Kind] = lambda value: isinstance(value, dict), "is no map"
+_TEXTS: Final[_Kind] = (
+    lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "is no list of texts",
+)
+_TEXT_MAP: Final[_Kind] = (
+    lambda value: isinstance(value, dict) and all(isinstance(one, str) for one in value.values()),
+    "is no map of texts; put the values in quotes",
+)
+_ADDRESS: Final[_Kind] = lambda value: isinstance(value, str) and (not value or is_host_port(value)), "is not HOST:PORT"
+#: What the fields of Istio's ProxyConfig are; Istio passes over others.
+_FIELDS: Final[dict[str, _Kind]] = {
+    **dict.fromkeys(
+        ("drainDuration", "terminationDrainDuration", "fileFlushInterval", "discoveryRefreshDelay"), _PERIOD
+    ),
+    **dict.fromkeys(("concurrency", "statNameLength", "fileFlushMinSizeKb"), _WHOLE),
+    **dict.fromkeys(("statusPort", "proxyAdminPort"), _PORT),
+    **dict.fromkeys(
+        ("configPath", "binaryPath", "serviceCluster", "customConfigFile", "proxyBootstrapTemplatePath", "meshId"),
+        _TEXT,
+    ),
+    **dict.fromkeys(("discoveryAddress", "statsdUdpAddress"), _ADDRESS),
+    **dict.fromkeys(("proxyMetadata", "runtimeValues"), _TEXT_MAP),
+    **dict.fromkeys(("extraStatTags", "caCertificatesPem"), _TEXTS),
+    **dict.fromkeys(
+        (
+            "tracing", "sds", "envoyAccessLogService", "envoyMetricsService", "gatewayTopology", "readinessProbe",
+            "proxyStatsMatcher", "image", "privateKeyProvider", "proxyHeaders",
+        ),
+        _MAP,
+    ),
+    "holdApplicationUntilProxyStarts": _TRUTH,
+    "controlPlaneAuthPolicy": _one_of("NONE", "MUTUAL_TLS", 0, 1),
+    "interceptionMode": _one_of("REDIRECT", "TPROXY", "NONE", 0, 1, 2),
+}  # fmt: skip
 
 
 def _proxy_config(value: str) -> str:
-    """Istio: it must be a map of known types; the fields that are commonly written are looked at."""
+    """Istio: it must be a map of known types."""
     reading = read_yaml(value)
     if reading.problems:
         return f"no YAML: {reading.problems[0].message}"
     config = reading.documents[0].value if reading.documents else {}
     if not isinstance(config, dict):
         return "must be a map, such as {holdApplicationUntilProxyStarts: true}"
-    for name in ("drainDuration", "terminationDrainDuration", "fileFlushInterval", "discoveryRefreshDelay"):
-        duration = config.get(name)
-        if duration is not None and not (isinstance(duration, str) and _DURATION.fullmatch(duration)):
-            return f"{name}: {duration!r} is no duration such as 5s"
-    for name in ("concurrency", "statusPort", "proxyAdminPort", "statNameLength"):
-        number = config.get(name)
-        if number is not None and (isinstance(number, bool) or not str(number).isdigit()):
-            return f"{name}: {number!r} is no whole number"
-    if config.get("controlPlaneAuthPolicy", "NONE") not in _CONTROL_PLANE_AUTH:
-        return f"controlPlaneAuthPolicy: {config['controlPlaneAuthPolicy']!r} is neither NONE nor MUTUAL_TLS"
+    for name, content in config.items():
+        holds, what = _FIELDS.get(name, (None, ""))
+        if holds is not None and content is not None and not holds(content):
+            return f"{name}: {content!r} {what}"
     return ""
 
 

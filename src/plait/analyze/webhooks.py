@@ -141,6 +141,8 @@ def _judge(address: str) -> tuple[str, bool]:
         return "", True
     if not host:
         return "names no host", False
+    if host == "localhost":
+        return "", False
     if not is_hostname(host) or "." not in host.removesuffix(".") or host.endswith(".invalid"):
         return f"names host {host!r}, which no DNS knows", False
     return "", False

@@ -186,3 +186,40 @@ def test_a_host_with_addresses_of_ipv6_alone_is_told(addresses: list[str], expec
     ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
     spec = {"hosts": ["a.example"], "ports": ports, "resolution": "NONE", "addresses": addresses}
     assert [one.path for one in told(obj("networking.istio.io/v1", "ServiceEntry", "s", spec=spec))] == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ("holdApplicationUntilProxyStarts: true", ""),
+        ("holdApplicationUntilProxyStarts: 'yes'", "holdApplicationUntilProxyStarts: 'yes' is neither true nor false"),
+        ("concurrency: '2'", ""),
+        ("concurrency: -1", "concurrency: -1 is no whole number"),
+        ("proxyMetadata: {A: '1'}", ""),
+        ("proxyMetadata: {A: 1}", "proxyMetadata: {'A': 1} is no map of texts; put the values in quotes"),
+        ("drainDuration: 45s", ""),
+        ("drainDuration: 45", "drainDuration: 45 is no duration such as 5s"),
+        ("discoveryAddress: istiod.istio-system.svc", "discoveryAddress: 'istiod.istio-system.svc' is not HOST:PORT"),
+        ("image: distroless", "image: 'distroless' is no map"),
+        ("interceptionMode: tproxy", "interceptionMode: 'tproxy' is none of REDIRECT, TPROXY, NONE"),
+        ("caCertificatesPem: x", "caCertificatesPem: 'x' is no list of texts"),
+        ("statusPort: 70000", "statusPort: 70000 is no port"),
+        ("anotherField: 1", ""),
+        ("concurrency: null", ""),
+        ("[1]", "must be a map, such as {holdApplicationUntilProxyStarts: true}"),
+    ],
+)
+def test_settings_of_a_proxy_in_an_annotation_have_their_types(config: str, wrong: str) -> None:
+    spec = {"containers": [{"name": "istio-proxy", "image": "proxy"}]}
+    pod = obj("v1", "Pod", "web", annotations={"proxy.istio.io/config": config}, spec=spec)
+    found = [one.text for one in analyze(World([Item(pod)])) if one.code == "IST0125"]
+    assert found == ([f"annotation proxy.istio.io/config: {wrong}"] if wrong else [])
+
+
+@pytest.mark.parametrize(
+    ("listed", "wrong"), [("10.0.0.0/8,::1/128", False), ("10.0.0.1", True), ("10.0.0.0/255.0.0.0", True), ("*", True)]
+)
+def test_ranges_of_addresses_have_lengths(listed: str, wrong: bool) -> None:
+    annotations = {"traffic.sidecar.istio.io/excludeOutboundIPRanges": listed}
+    pod = obj("v1", "Pod", "web", annotations=annotations, spec={"containers": []})
+    assert ("IST0125" in {one.code for one in analyze(World([Item(pod)]))}) is wrong
