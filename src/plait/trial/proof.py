@@ -35,6 +35,8 @@ from plait.xds.resource import CDS, ECDS, LDS, RDS, Resource
 _OF_BOOTSTRAP: Final = ("xds-grpc", "sds-grpc")
 #: Where faults are mostly.
 _LIKELY: Final = (LDS, ECDS, RDS, CDS)
+#: How Envoy's words begin of a file that is not there.
+_NO_FILE: Final = "Invalid path: "
 #: So many proven resources are remembered, the newest: some hundred kilobytes.
 _REMEMBERED: Final = 20_000
 
@@ -62,6 +64,7 @@ class Proofs:
     async def refused(self, resources: Iterable[Resource], *, seconds: float) -> tuple[Refused, ...]:
         """The first that Envoy would not load. Raises TimeoutError, and FileNotFoundError where there is no Envoy.
 
+        Resources that name a file which is not here are passed over.
         Endpoints and credentials are not asked about: the one cannot be wrong, the other are checked where they come
         from.
         """
@@ -72,22 +75,27 @@ class Proofs:
         if not new:
             return ()
         async with asyncio.timeout(seconds):
-            found = await self._among(new)
-        if not found:
-            self._remember(each.version for each in new)
-        return found
+            while new and (found := await self._among(new)) is not None:
+                guilty, words = found
+                if not words.startswith(_NO_FILE):
+                    return (Refused(type_url=guilty.type_url, name=guilty.name, words=words),)
+                # Which files there are in a pod is not known here; the proxy itself says what is missing.
+                file = words.removeprefix(_NO_FILE).encode()
+                new = [each for each in new if each is not guilty and file not in each.encoded]
+        self._remember(each.version for each in new)
+        return ()
 
-    async def _among(self, resources: Sequence[Resource]) -> tuple[Refused, ...]:
+    async def _among(self, resources: Sequence[Resource]) -> tuple[Resource, str] | None:
         words = await complaint(bootstrap(resources))
         if not words:
-            return ()
+            return None
         # Envoy stops at the first fault and seldom names the resource: it is in one half or in the other.
         suspects = sorted(resources, key=lambda each: _LIKELY.index(each.type_url))
         while len(suspects) > 1:
             half = suspects[: len(suspects) // 2]
             said = await complaint(bootstrap(half))
             words, suspects = (said, half) if said else (words, suspects[len(half) :])
-        return (Refused(type_url=suspects[0].type_url, name=suspects[0].name, words=words),)
+        return suspects[0], words
 
     def _remember(self, versions: Iterable[str]) -> None:
         self._proven.update(dict.fromkeys(versions))

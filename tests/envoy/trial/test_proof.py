@@ -166,3 +166,16 @@ async def test_what_was_proven_is_remembered_within_bounds(tmp_path: Path, monke
     assert await Proofs(memory).refused([resources[0], resources[3]], seconds=30) == ()
     kept = memory.read_text().split()
     assert kept == [each.version for each in (resources[2], resources[0], resources[3])]
+
+
+async def test_files_are_in_pods_and_no_reason_to_refuse_what_names_them() -> None:
+    tls = {"mode": "SIMPLE", "caCertificates": "/only/in/the/pod.pem"}
+    rule = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "reviews", "namespace": "shop"},
+        "spec": {"host": "reviews", "trafficPolicy": {"tls": tls}},
+    }
+    assert await objections(mesh(), [Upsert(rule)], Proofs()) == ()
+    (found,) = await objections(mesh(), [Upsert(rule), Upsert(FILTER)], Proofs())
+    assert found.objects == ("EnvoyFilter/shop/lua",)
