@@ -14,7 +14,7 @@ from plait.analyze.known_hosts import ports_of
 from plait.analyze.messages import INVALID_CREDENTIAL, NAMES_NOTHING, WRONG_KEY
 from plait.analyze.pods import pods_selected
 from plait.analyze.world import Item, World
-from plait.api.ingress import CONTROLLER, IngressSettings
+from plait.api.ingress import CLASS_ANNOTATION, CONTROLLER, IngressSettings
 
 
 def _nothing(item: Item, path: str, detail: str, *, fix: str = "", value: object = None) -> Finding:
@@ -37,6 +37,7 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
     settings = _settings(world)
     name = settings.class_of(item.annotations, text(item.spec, "ingressClassName"))
     if name is None:
+        yield from _check_class(world, item, settings)
         return
     if name:
         known = world.get(INGRESS_CLASS, "", name)
@@ -51,6 +52,16 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
     for path, backend in _backends(item):
         yield from _check_backend(world, item, path, backend)
     yield from _check_certificates(world, item, settings)
+
+
+def _check_class(world: World, item: Item, settings: IngressSettings) -> Iterator[Finding]:
+    """Whether an Ingress says no class where all that there are are the mesh's: then nobody serves it."""
+    if text(item.spec, "ingressClassName") or CLASS_ANNOTATION in item.annotations or settings.mode == "OFF":
+        return
+    classes = list(world.all(INGRESS_CLASS))
+    if classes and all(text(each.spec, "controller") == CONTROLLER for each in classes):
+        name = min(each.name for each in classes)
+        yield _nothing(item, "spec", "it has no class: nobody serves it", fix=f"ingressClassName: {name}")
 
 
 def _backends(item: Item) -> Iterator[tuple[str, dict[str, Any]]]:

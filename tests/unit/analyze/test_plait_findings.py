@@ -89,6 +89,18 @@ def test_a_finding_about_an_ingress_says_what_to_write() -> None:
     assert elsewhere.fix == "the Ingress in namespace bank, where Service web is"
 
 
+def test_an_ingress_of_no_class_is_told_that_nobody_serves_it() -> None:
+    plain = ingress(cls="", name="web", port={"number": 80})
+    (found,) = told(CLASS, service(), plain)
+    assert (found.path, found.text, found.fix) == (
+        "spec", "it has no class: nobody serves it", "ingressClassName: istio",
+    )  # fmt: skip
+    # Where there are others, one of them may; so it may where nobody knows of any class.
+    assert told(CLASS, OTHER_CLASS, service(), plain) == told(service(), plain) == []
+    annotated = ingress(cls="", annotations={"kubernetes.io/ingress.class": "nginx"}, name="web", port={"number": 80})
+    assert told(CLASS, service(), annotated) == []
+
+
 def test_the_default_backend_of_an_ingress_counts_too() -> None:
     spec = {"ingressClassName": "istio", "defaultBackend": {"service": {"name": "gone", "port": {"number": 1}}}}
     (found,) = told(CLASS, obj("networking.k8s.io/v1", "Ingress", "edge", spec=spec))

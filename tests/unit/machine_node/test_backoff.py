@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from plait.machine.node.backoff import RestartBackoff, init_policy, remaining, restarts
+from plait.machine.node.container import Container
+from plait.machine.node.record import ContainerRecord, Terminated, Waiting
 
 
 def test_waits_double_up_to_a_limit():
@@ -37,3 +42,14 @@ def test_a_clock_that_is_set_makes_no_wait_longer():
     assert remaining(10.0, since=100.0, now=103.0) == 7.0
     assert remaining(10.0, since=100.0, now=200.0) == 0.0
     assert remaining(10.0, since=5000.0, now=100.0) == 10.0
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_only_what_has_never_run_is_being_created(ran: bool) -> None:
+    ended = Terminated(exit_code=1, reason="Error", started_at=1.0, finished_at=2.0)
+    container: Any = object.__new__(Container)
+    container.record = ContainerRecord(name="c", last=ended if ran else None)
+    container._pod = SimpleNamespace(changed=lambda: None)
+    container._wait("ContainerCreating", "the API server does not answer")
+    reason = "CrashLoopBackOff" if ran else "ContainerCreating"
+    assert container.record.state == Waiting(reason=reason, message="the API server does not answer")

@@ -191,6 +191,24 @@ async def test_a_container_that_is_restarted_says_so_until_it_runs(cluster):
     assert counts == sorted(counts)
 
 
+async def test_a_container_is_restarted_though_its_config_map_is_gone(cluster):
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "namespace": "default"}, "data": {}}
+    await cluster.client.create(CONFIGMAP, body)
+    volumes = [{"name": "v", "configMap": {"name": "gone"}}, {"name": "w", "emptyDir": {}}]
+    mounts = [{"name": "v", "mountPath": "/cfg"}, {"name": "w", "mountPath": "/w"}]
+    await cluster.start("lacks", shell("sleep 2; exit 3", volumeMounts=mounts), volumes=volumes)
+    await cluster.ready("lacks")
+    await cluster.client.delete(CONFIGMAP, "gone", "default")
+    seen = []
+    async with aclosing(reflect(cluster.client, [POD], namespace="default", fields="metadata.name=lacks")) as batches:
+        async for batch in batches:
+            seen += [container(pod) for pod in batch.upserts if pod.get("status", {}).get("containerStatuses")]
+            if seen and seen[-1]["restartCount"] >= 1:
+                break
+    waits = {each["state"]["waiting"]["reason"] for each in seen if "waiting" in each["state"]}
+    assert waits <= {"CrashLoopBackOff"}
+
+
 async def test_what_a_container_leaves_running_ends_with_it(cluster):
     await cluster.start(
         "leaver",

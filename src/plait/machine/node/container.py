@@ -379,6 +379,9 @@ class Container:
         self._changed()
 
     def _wait(self, reason: str, message: str) -> None:
+        if reason == "ContainerCreating" and self.record.last is not None:
+            # Only what has never run is being created; the rest of the words say what it waits for.
+            reason = "CrashLoopBackOff"
         state = Waiting(reason=reason, message=message)
         if self.record.state != state:
             self.record.state = state
