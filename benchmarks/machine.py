@@ -1,6 +1,6 @@
 """What a pod and a write cost on one machine: time and memory per pod, API server writes and watch latency.
 
-    .venv/bin/python benchmarks/machine.py [--pods 50] [--writes 200] [--limits]
+    .venv/bin/python benchmarks/machine.py [--pods 50] [--writes 200] [--objects 200] [--limits]
 
 Pods: a Deployment without a sidecar is scaled from 0 to N and back, in a mesh of its own; a pod runs `sleep`. The
 reference is N bare `unshare`d processes of the same namespaces (net, mount, uts, ipc, pid) running `sleep`, started one
@@ -9,14 +9,19 @@ container has a limit of memory and of CPU, and so control groups.
 
 The API: one client replaces one ConfigMap again and again, another watches it. The reference is what makes a write
 durable and nothing else: one row of SQLite (WAL, synchronous FULL), committed.
+
+Commands: `kubectl create` and `plait apply` of a file with N VirtualServices against such a server; of objects that are
+as the file says, the reference is `kubectl apply --server-side`. Their CPU is the command's and the server's together.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
+import resource
 import sqlite3
 import statistics
 import subprocess
@@ -33,6 +38,7 @@ from push import cpu_seconds
 from shop import pss
 
 from plait.kube import kinds
+from plait.kube.access import Access
 from plait.kube.client import Client
 
 BIN = Path(sys.executable).parent
@@ -207,14 +213,90 @@ async def api(rounds: int) -> dict[str, Any]:
     }
 
 
+def timed(server: int, *command: str) -> dict[str, float]:
+    """Seconds that a command takes, and CPU seconds of it and of the server."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    spent = cpu_seconds(server)
+    run(*command)
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(wall, 2), "cpu": round(own + cpu_seconds(server) - spent, 2)}
+
+
+async def commands(count: int) -> dict[str, Any]:
+    """What writes many objects, and what finds that nothing is to be written."""
+    async with api_server() as server:
+        with tempfile.TemporaryDirectory() as name:
+            config, file = Path(name, "kubeconfig"), Path(name, "objects.yaml")
+            config.write_text(kubeconfig(server.access))
+            file.write_text("\n---\n".join(json.dumps(virtual_service(number)) for number in range(count)))
+            plait = [str(BIN / "plait"), "--kubeconfig", str(config), "apply", "-f", str(file)]
+            kube = [str(BIN / "kubectl"), "--kubeconfig", str(config)]
+            steps = {
+                "kubectl create": [*kube, "create", "-f", str(file)],
+                # The fields that kubectl created become plait's.
+                "plait apply, all": plait,
+                "plait apply, unchanged": plait,
+                "kubectl apply --server-side, all": [
+                    *kube,
+                    "apply",
+                    "--server-side",
+                    "--force-conflicts",
+                    "-f",
+                    str(file),
+                ],
+                "kubectl apply --server-side, unchanged": [*kube, "apply", "--server-side", "-f", str(file)],
+            }
+            found = {}
+            for step, command in steps.items():
+                found[step] = await asyncio.to_thread(timed, server.pid, *command)
+    durable = statistics.median(sqlite_write(count))
+    unchanged, reference = found["plait apply, unchanged"], found["kubectl apply --server-side, unchanged"]
+    return {
+        "objects": count,
+        **found,
+        "sqlite_commit_ms": round(durable, 2),
+        "ratio_create_to_sqlite": round(found["kubectl create"]["seconds"] * 1000 / count / durable, 1),
+        "ratio_unchanged_to_kubectl": round(unchanged["seconds"] / reference["seconds"], 2),
+    }
+
+
+def kubeconfig(access: Access) -> str:
+    """What commands reach the server by."""
+    ca = base64.b64encode((access.ca or "").encode()).decode()
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "x", "cluster": {"server": access.server, "certificate-authority-data": ca}}],
+            "users": [{"name": "x", "user": {"token": access.token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x", "namespace": "default"}}],
+            "current-context": "x",
+        }
+    )
+
+
+def virtual_service(number: int) -> dict[str, Any]:
+    route = {"match": [{"uri": {"prefix": "/a"}}], "route": [{"destination": {"host": f"s{number}"}}]}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": f"v{number}", "namespace": "default"},
+        "spec": {"hosts": [f"h{number}.example.com"], "http": [route]},
+    }
+
+
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pods", type=int, default=50)
     parser.add_argument("--writes", type=int, default=200)
+    parser.add_argument("--objects", type=int, default=200)
     parser.add_argument("--limits", action="store_true")
     options = parser.parse_args()
     print(json.dumps({"api": asyncio.run(api(options.writes))}, indent=2), flush=True)
+    if options.objects:
+        print(json.dumps({"commands": asyncio.run(commands(options.objects))}, indent=2), flush=True)
     if options.pods:
         print(json.dumps({"pods": pods(options.pods, limited=options.limits)}, indent=2))
 
