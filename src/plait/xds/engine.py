@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from plait.api.decode import decode, decoded_kinds
+from plait.api.destinationrule import DestinationRule
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.api.problem import Problem
@@ -355,7 +356,11 @@ class Engine:
                 paths.add(patch_path(self._memo.get, fragment, key))
             elif (made := self._memo.get(fragment)) is not None:
                 paths.add(path_in(made.encoded, key))
-        return common_path(paths - {""})
+        found = common_path(paths - {""})
+        if not found and isinstance(rule := self.snapshot.object(key), DestinationRule) and rule.spec.traffic_policy:
+            # A cluster without a subset has nothing else of a rule.
+            return "spec.trafficPolicy"
+        return found
 
     def _origin_keys(self, type_url: str, name: str, version: str) -> Iterator[ObjectKey]:
         for fragment in self._live.makers(type_url, name, version):

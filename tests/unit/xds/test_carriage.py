@@ -105,6 +105,16 @@ def test_the_path_of_a_refused_resource_is_known(engine: Engine, k8s: SimpleName
     assert engine.path_of(key, rds.type_url, rds.upserts[0].name, rds.upserts[0].version) == "spec.http[0]"
 
 
+def test_of_a_refused_cluster_without_a_subset_the_policy_is_the_path(engine: Engine, k8s: SimpleNamespace) -> None:
+    spec = {"host": "web", "trafficPolicy": {"tls": {"mode": "SIMPLE", "caCertificates": "/absent.pem"}}}
+    metadata = {"name": "web", "namespace": "red"}
+    kind = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule"}
+    engine.apply([numbered({**kind, "metadata": metadata, "spec": spec}, 1)])
+    cds = next(u for u in engine.take() if u.view == "out/red" and u.type_url.endswith(".Cluster"))
+    key = ObjectKey("DestinationRule", "red", "web")
+    assert engine.path_of(key, cds.type_url, cds.upserts[0].name, cds.upserts[0].version) == "spec.trafficPolicy"
+
+
 def timeout_patch(generation: int, **labels: str) -> Upsert:
     """An EnvoyFilter for the workloads of `red` with these labels."""
     patch = {
