@@ -58,7 +58,7 @@ def start(
     # Pods have uids of their own, which must pass the folders of a mesh and read what is unpacked there. What others
     # must not read has a mode of its own.
     os.umask(0o022)
-    store_copies.examine(state.store)
+    store_copies.examine(state.store, state.command)
     pki_examination.examine(state.pki)
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,11 +21,18 @@ from plait.machine.settings import RungName
 
 #: Longer ones cannot be bound (unix(7): 108 bytes with the zero at the end).
 _SOCKET_PATH = 107
+#: The mesh that nobody has to name.
+DEFAULT: Final = "default"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
 class StateHomeError(ValueError):
     """The environment names no place for state folders."""
+
+
+def command_for(name: str) -> str:
+    """How a command about the mesh of this name begins, to be told."""
+    return "plait" if name == DEFAULT else f"plait --name {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,11 @@ class State:
             # Its commands would find the mesh in one folder only.
             raise StateHomeError(f"XDG_STATE_HOME={base} is not an absolute path, which it has to be")
         return cls(name, Path(base) / "plait" / name)
+
+    @property
+    def command(self) -> str:
+        """How a command about this mesh begins, to be told: `plait`, or `plait --name NAME`."""
+        return command_for(self.name)
 
     @property
     def kubeconfig(self) -> Path:

@@ -25,15 +25,16 @@ class NoCopyError(Exception):
     """There is nothing to begin with."""
 
 
-def examine(store: Path) -> None:
-    """Raise DamagedStoreError if the store cannot be relied on. Reads all of it, a few MB.
+def examine(store: Path, command: str = "plait") -> None:
+    """Raise DamagedStoreError if the store cannot be relied on. Reads all of it, a few MB. `command` is how one about
+    the mesh begins.
 
     None at all, or an empty file, is a mesh that has not begun; beside a copy it is one that has lost its objects.
     """
     if not store.exists() or not store.stat().st_size:
         if copy_of(store).exists():
             words = "is empty" if store.exists() else "is gone"
-            raise DamagedStoreError(f"the store {store} {words}\n{_way_back(store)}")
+            raise DamagedStoreError(f"the store {store} {words}\n{_way_back(store, command)}")
         return
     try:
         with closing(sqlite3.connect(store, timeout=5)) as database:
@@ -46,16 +47,16 @@ def examine(store: Path) -> None:
         found = [str(error)]
     if found == ["ok"]:
         return
-    raise DamagedStoreError(f"the store {store} is damaged: {'; '.join(found)}\n{_way_back(store)}")
+    raise DamagedStoreError(f"the store {store} is damaged: {'; '.join(found)}\n{_way_back(store, command)}")
 
 
-def _way_back(store: Path) -> str:
+def _way_back(store: Path, command: str) -> str:
     copy = copy_of(store)
     if not copy.exists():
-        return "there is no copy of it: plait down --wipe forgets the mesh's objects, plait up begins anew"
+        return f"there is no copy of it: {command} down --wipe forgets the mesh's objects, {command} up begins anew"
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(copy.stat().st_mtime))
     kept = f" and keeps this as {aside(store)}" if store.exists() else ""
-    return f"a copy of {when} is beside it: plait up --restore takes that{kept}"
+    return f"a copy of {when} is beside it: {command} up --restore takes that{kept}"
 
 
 def copy_of(store: Path) -> Path:

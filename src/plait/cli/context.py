@@ -37,7 +37,7 @@ class Mesh:
     def access(self) -> Access:
         """How to reach its Kubernetes API; ends the command with 3 if it does not run."""
         if self.kubeconfig == self.state.kubeconfig and self.state.launcher_pid() is None:
-            stop(f"the mesh {self.state.name!r} is not running; start it with: plait up", NOT_RUNNING)
+            stop(f"the mesh {self.state.name!r} is not running; start it with: {self.state.command} up", NOT_RUNNING)
         return Access.from_kubeconfig(self.kubeconfig)
 
 

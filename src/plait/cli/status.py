@@ -10,6 +10,7 @@ import click
 from plait import __version__
 from plait.app import checks, overview
 from plait.app.plan import envoy_binary
+from plait.app.state import command_for
 from plait.cli.context import FAILED, MISSING_CAPABILITY, NOT_RUNNING, mesh, run, stop
 
 
@@ -40,7 +41,7 @@ def status(ctx: click.Context, *, output: str) -> None:
 
 def _print(found: overview.Overview) -> None:
     if not found["processes"]:
-        click.echo(f"the mesh {found['name']!r} is not running; start it with: plait up")
+        click.echo(f"the mesh {found['name']!r} is not running; start it with: {command_for(found['name'])} up")
         return
     click.echo(f"mesh {found['name']}: {'ready' if found['ready'] else 'not ready'}")
     for name, url in found["urls"].items():
@@ -80,9 +81,10 @@ Examples:
 @click.pass_context
 def kubeconfig(ctx: click.Context, *, path_only: bool) -> None:
     """Print the kubeconfig of the mesh, or where it is."""
-    path = mesh(ctx).state.kubeconfig
+    state = mesh(ctx).state
+    path = state.kubeconfig
     if not path.exists():
-        stop(f"{path} does not exist: the mesh never ran; start it with: plait up", NOT_RUNNING)
+        stop(f"{path} does not exist: the mesh never ran; start it with: {state.command} up", NOT_RUNNING)
     click.echo(path if path_only else path.read_text().rstrip("\n"))
 
 

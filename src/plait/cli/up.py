@@ -140,14 +140,16 @@ def _launch(
                     launcher = bringup.start(state, wanted, auto=auto, envoy=envoy, outside=outside, rung=rung)
                     started.append(launcher)
             elif restore:
-                stop(f"the mesh {state.name!r} runs: plait down, then plait up --restore")
+                stop(f"the mesh {state.name!r} runs: {state.command} down, then {state.command} up --restore")
             elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
                 ports = _words(state.ports())
-                stop(f"the mesh {state.name!r} runs with other ports ({ports}): plait down, then up again")
+                stop(f"the mesh {state.name!r} runs with other ports ({ports}): {state.command} down, then up again")
             elif _said(ctx, "outside") and outside != state.outside():
-                stop(f"the mesh {state.name!r} runs with --outside {state.outside()}: plait down, then up again")
+                stop(
+                    f"the mesh {state.name!r} runs with --outside {state.outside()}: {state.command} down, then up again"
+                )
             elif envoy is not None and str(envoy) != state.envoy():
-                stop(f"the mesh {state.name!r} runs another Envoy than {envoy}: plait down, then up again")
+                stop(f"the mesh {state.name!r} runs another Envoy than {envoy}: {state.command} down, then up again")
     except (PortTakenError, DamagedStoreError, NoCopyError, DamagedKeysError, TableError) as error:
         stop(str(error))
     except OSError as error:

@@ -88,3 +88,8 @@ def test_only_a_launcher_of_this_mesh_counts_as_one(tmp_path: Path) -> None:
             assert state.launcher_pid() == (process.pid if counts else None)
             process.kill()
         assert state.launcher_pid() is None
+
+
+def test_what_is_told_to_write_is_about_this_mesh_and_no_other(tmp_path: Path) -> None:
+    assert State("default", tmp_path).command == "plait"
+    assert State("two", tmp_path).command == "plait --name two"

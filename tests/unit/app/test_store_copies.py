@@ -52,6 +52,8 @@ def test_a_damaged_store_is_named_with_the_way_back_and_kept(tmp_path: Path, how
     how(path)
     with pytest.raises(DamagedStoreError, match="plait up --restore"):
         examine(path)
+    with pytest.raises(DamagedStoreError, match="plait --name two up --restore"):
+        examine(path, "plait --name two")
     restore(path)
     examine(path)
     assert names(path) == ["a"]
