@@ -127,6 +127,7 @@ def _launch(
     started: list[int],
 ) -> int:
     """The pid of the launcher: of the mesh that runs, or of one that is begun, which is then noted in `started`."""
+    anew = f"{state.command} down, then up again"
     try:
         with state.alone():
             launcher = state.launcher_pid()
@@ -143,13 +144,11 @@ def _launch(
                 stop(f"the mesh {state.name!r} runs: {state.command} down, then {state.command} up --restore")
             elif chosen and any(state.ports().get(name) != port for name, port in wanted.items()):
                 ports = _words(state.ports())
-                stop(f"the mesh {state.name!r} runs with other ports ({ports}): {state.command} down, then up again")
+                stop(f"the mesh {state.name!r} runs with other ports ({ports}): {anew}")
             elif _said(ctx, "outside") and outside != state.outside():
-                stop(
-                    f"the mesh {state.name!r} runs with --outside {state.outside()}: {state.command} down, then up again"
-                )
+                stop(f"the mesh {state.name!r} runs with --outside {state.outside()}: {anew}")
             elif envoy is not None and str(envoy) != state.envoy():
-                stop(f"the mesh {state.name!r} runs another Envoy than {envoy}: {state.command} down, then up again")
+                stop(f"the mesh {state.name!r} runs another Envoy than {envoy}: {anew}")
     except (PortTakenError, DamagedStoreError, NoCopyError, DamagedKeysError, TableError) as error:
         stop(str(error))
     except OSError as error:
