@@ -15,6 +15,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsParameters
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
@@ -243,6 +245,45 @@ def test_clusters_are_chosen_by_their_parts(see: Any) -> None:
     ):
         found = see(CDS, envoy_filter("f", patch("CLUSTER", "MERGE", value, cluster=match, context="SIDECAR_OUTBOUND")))
         assert (found[f"outbound|80||{A}"].connect_timeout.seconds == 3) == hit, match
+
+
+@pytest.mark.parametrize("socket", ["envoy.transport_sockets.tls", "envoy.transport_sockets.alts"])
+def test_a_socket_is_merged_into_that_of_the_endpoints_it_is_for(see: Any, k8s: SimpleNamespace, socket: str) -> None:
+    tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    limit = {"common_tls_context": {"tls_params": {"tls_maximum_protocol_version": "TLSv1_2"}}}
+    value = {"connect_timeout": "3s", "transport_socket": {"name": socket, "typed_config": {"@type": tls, **limit}}}
+    mutual = k8s.pod("a-1", ip="10.42.0.3", app="a", **{"security.istio.io/tlsMode": "istio"})
+    objects = [mutual, k8s.endpoints("a", pods={"a-1": "10.42.0.3"})]
+    name = f"outbound|80||{A}"
+    before = see(CDS, *objects)[name]
+    chosen = {"cluster": {"service": A}, "context": "SIDECAR_OUTBOUND"}
+    after = see(CDS, *objects, envoy_filter("f", patch("CLUSTER", "MERGE", value, **chosen)))[name]
+    assert after.connect_timeout.seconds == 3
+    assert not after.HasField("transport_socket")
+    assert [each.name for each in after.transport_socket_matches] == ["tlsMode-istio", "tlsMode-disabled"]
+    assert after.transport_socket_matches[1] == before.transport_socket_matches[1]
+    contexts = [
+        UpstreamTlsContext.FromString(each.transport_socket_matches[0].transport_socket.typed_config.value)
+        for each in (before, after)
+    ]
+    if "tls" in socket:
+        contexts[0].common_tls_context.tls_params.tls_maximum_protocol_version = TlsParameters.TLSv1_2
+    assert contexts[1] == contexts[0]
+
+
+@pytest.mark.parametrize(("port", "hit"), [(8080, True), (80, False)])
+def test_routes_of_a_gateway_go_by_the_port_that_its_server_declares(
+    see: Any, k8s: SimpleNamespace, port: int, hit: bool
+) -> None:
+    ports = [{"name": "http", "port": 8080, "targetPort": 80}]
+    service = k8s.service("istio-ingressgateway", "istio-system", ports=ports, selector={"istio": "ingressgateway"})
+    declared = {"number": 8080, "name": "http", "protocol": "HTTP"}
+    routed = k8s.virtual_service("a", hosts=["*"], http=[{"route": [k8s.to("a")]}], gateways=["edge"])
+    value = {"name": "more", "domains": ["more.example"]}
+    chosen = {"routeConfiguration": {"portNumber": port}, "context": "GATEWAY"}
+    added = envoy_filter("f", patch("VIRTUAL_HOST", "ADD", value, **chosen), namespace="istio-system")
+    found = see(RDS, service, k8s.gateway(port=declared), routed, added, node=k8s.router())
+    assert ("more" in [host.name for host in found["http.80"].virtual_hosts]) == hit
 
 
 def test_an_inbound_cluster_goes_by_the_service_it_serves(see: Any) -> None:

@@ -28,6 +28,7 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.envoy_filters import Amendment, amendments, version_matches
 from plait.snapshot.reader import Reader
 from plait.xds.encode import message_bytes, resource
+from plait.xds.gateway import routes_name
 from plait.xds.patch.patches import (
     IN_LISTENERS,
     IN_ROUTES,
@@ -158,7 +159,9 @@ class PatchFragments:
         """A resource after all patches; None: removed by one."""
         made: Resource | None = tracker.need(inner)
         patches = in_order(patch for item in held for patch in self._patches(tracker, item, side))
-        return _apply(made, patches, side) if made is not None and patches else made
+        if made is None or not patches:
+            return made
+        return _apply(made, patches, side, _declared(tracker.need, inner, patches))
 
     def patched_by(
         self, tracker: Tracker, _reader: Reader, held: tuple[Held, ...], side: str, inner: Key
@@ -168,15 +171,17 @@ class PatchFragments:
         if made is None:
             return ()
         patches = [self._patches(tracker, item, side) for item in held]
-        whole = _apply(made, in_order(chain(*patches)), side)
+        ports = _declared(tracker.need, inner, tuple(chain(*patches)))
+        whole = _apply(made, in_order(chain(*patches)), side, ports)
         result = [
             item.rule
             for place, item in enumerate(held)
-            if _apply(made, in_order(chain(*patches[:place], *patches[place + 1 :])), side) != whole
+            if _apply(made, in_order(chain(*patches[:place], *patches[place + 1 :])), side, ports) != whole
         ]
         if not result and whole != made:
             # Two that do the same.
-            result = [item.rule for item, own in zip(held, patches, strict=True) if _apply(made, own, side) != made]
+            alone = zip(held, patches, strict=True)
+            result = [item.rule for item, own in alone if _apply(made, own, side, ports) != made]
         return tuple(result)
 
 
@@ -193,14 +198,30 @@ def changing_places(get: Callable[[Key], Any], fragment: Key, rule: ObjectKey) -
     if made is None or item is None:
         return ()
     contexts = {"ANY", CONTEXTS[str(side)]}
-    return tuple(
-        place
+    own = [
+        (place, patch)
         for place, patch in get(("ready-patches", rule))
-        if place not in item.without and patch.match.context in contexts and _apply(made, [patch], str(side)) != made
+        if place not in item.without and patch.match.context in contexts
+    ]
+    ports = _declared(get, inner, tuple(patch for _, patch in own))  # type: ignore[arg-type]
+    return tuple(place for place, patch in own if _apply(made, [patch], str(side), ports) != made)
+
+
+def _declared(get: Callable[[Key], Any], inner: Key, patches: tuple[ReadyPatch, ...]) -> frozenset[int]:
+    """The ports that the servers of a gateway's route configuration declare, if a patch asks for a port."""
+    if inner[0] != "gateway-routes" or not any(patch.routes and patch.routes.port_number for patch in patches):
+        return frozenset()
+    _, view, port, bind, name = inner
+    return frozenset(
+        server.number
+        for listener in get(("gateway-listeners", view))
+        if (listener.port, listener.bind) == (port, bind)
+        for server in listener.servers
+        if routes_name(listener, server) == name
     )
 
 
-def _apply(made: Resource, patches: Iterable[ReadyPatch], side: str) -> Resource | None:
+def _apply(made: Resource, patches: Iterable[ReadyPatch], side: str, declared: frozenset[int]) -> Resource | None:
     element = DeltaDiscoveryResponse.FromString(made.encoded).resources[0]
     message = _MESSAGES[made.type_url].FromString(element.resource.value)
     gateway = side == "gw"
@@ -209,7 +230,7 @@ def _apply(made: Resource, patches: Iterable[ReadyPatch], side: str) -> Resource
     elif made.type_url == LDS:
         message = patch_listener(message, patches, gateway=gateway)
     else:
-        message = patch_routes(message, patches, gateway=gateway)
+        message = patch_routes(message, patches, gateway=gateway, declared=declared)
     if message is None:
         return None
     if message_bytes(message) == element.resource.value:

@@ -68,8 +68,13 @@ def http_filter(match: ListenerMatch | None) -> str:
     return inside.name if inside is not None else ""
 
 
-def matches_routes(match: RouteConfigurationMatch | None, name: str, *, gateway: bool) -> bool:
-    """Whether a patch is for the route configuration `name`."""
+def matches_routes(
+    match: RouteConfigurationMatch | None, name: str, *, gateway: bool, declared: frozenset[int] = frozenset()
+) -> bool:
+    """Whether a patch is for the route configuration `name`.
+
+    Istio: ports of gateways are those that servers declare (`declared`), on whichever the gateway listens for them.
+    """
     if match is None:
         return True
     if match.name and match.name != name:
@@ -78,7 +83,7 @@ def matches_routes(match: RouteConfigurationMatch | None, name: str, *, gateway:
         return not match.port_number or match.port_number == _sidecar_port(name)
     port, port_name, owner = _gateway_parts(name)
     return (
-        (not match.port_number or match.port_number == port)
+        (not match.port_number or match.port_number in (declared or {port}))
         and (not match.port_name or match.port_name == port_name)
         and (not match.gateway or match.gateway == owner)
     )

@@ -109,8 +109,23 @@ def patch_cluster(cluster: Any, patches: Iterable[ReadyPatch]) -> Any | None:
         if patch.operation == "REMOVE":
             return None
         if patch.operation in MERGES:
-            merge(cluster, patch.value, replace_lists=patch.operation != "MERGE")
+            _merge_cluster(cluster, patch)
     return cluster
+
+
+def _merge_cluster(cluster: Any, patch: ReadyPatch) -> None:
+    """Istio: where endpoints are told apart, a socket belongs to those that are called through one of its name."""
+    lists = patch.operation != "MERGE"
+    value = patch.value
+    if cluster.transport_socket_matches and value.HasField("transport_socket"):
+        wanted = value.transport_socket
+        for each in cluster.transport_socket_matches:
+            if each.transport_socket.name == wanted.name:
+                merge(each.transport_socket, wanted, replace_lists=lists)
+                break
+        value = _copy(value)
+        value.ClearField("transport_socket")
+    merge(cluster, value, replace_lists=lists)
 
 
 def patch_listener(listener: Any, patches: Iterable[ReadyPatch], *, gateway: bool) -> Any | None:
@@ -268,10 +283,16 @@ def _inline_routes(manager: Any, *, patch: ReadyPatch, gateway: bool) -> None:
         patch_routes(manager.route_config, (patch,), gateway=gateway)
 
 
-def patch_routes(routes: Any, patches: Iterable[ReadyPatch], *, gateway: bool) -> Any:
-    """The route configuration as it is after `patches`; it is never removed."""
+def patch_routes(
+    routes: Any, patches: Iterable[ReadyPatch], *, gateway: bool, declared: frozenset[int] = frozenset()
+) -> Any:
+    """The route configuration as it is after `patches`; it is never removed. `declared` are the ports of a gateway's
+    servers that have it.
+    """
     for patch in patches:
-        if patch.apply_to not in IN_ROUTES or not matches_routes(patch.routes, routes.name, gateway=gateway):
+        if patch.apply_to not in IN_ROUTES:
+            continue
+        if not matches_routes(patch.routes, routes.name, gateway=gateway, declared=declared):
             continue
         if patch.apply_to == "ROUTE_CONFIGURATION":
             if patch.operation in MERGES:
