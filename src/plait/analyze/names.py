@@ -121,18 +121,21 @@ def _check_ports(world: World, item: Item) -> Iterator[Finding]:
 
 
 def _check_egress(world: World, item: Item) -> Iterator[Finding]:
-    """Hosts that a Sidecar lets its workloads see."""
+    """Hosts that a Sidecar lets its workloads see, and those that it takes out again."""
     namespaces = world.has(NAMESPACE)
     for index, listener in mappings(item.spec, "egress"):
         for place, written in enumerate(texts(listener, "hosts")):
-            namespace, _, host = written.partition("/")
+            named, _, host = written.partition("/")
+            namespace = named.removeprefix("~") or "*"
             path = f"spec.egress[{index}].hosts[{place}]"
-            if namespace not in {".", "*", "~"} and namespaces and world.get(NAMESPACE, "", namespace) is None:
+            if namespace not in {".", "*"} and namespaces and world.get(NAMESPACE, "", namespace) is None:
                 yield _nothing(item, path, f"there is no namespace {namespace!r}", value=written)
-            elif namespace != "~" and host and not _visible(world, item, namespace, host):
-                yield _nothing(
-                    item, path, f"no Service or ServiceEntry is {written!r}: it lets nothing in", value=written
+            elif written != "~/*" and host and not _visible(world, item, namespace, host):
+                meant, what = (
+                    written.removeprefix("~"),
+                    "takes nothing out" if named != namespace else "lets nothing in",
                 )
+                yield _nothing(item, path, f"no Service or ServiceEntry is {meant!r}: it {what}", value=written)
 
 
 def _visible(world: World, item: Item, namespace: str, host: str) -> bool:

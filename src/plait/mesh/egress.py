@@ -1,8 +1,9 @@
 """What the egress listeners of a Sidecar let through: hosts with their ports, and VirtualServices.
 
-Istio's rules. A host is imported as `NAMESPACE/HOST`: `.` is the Sidecar's own namespace, `*` any, `~` none; HOST may
-be a wildcard. A listener with a port takes only that port of each host. Destinations of imported VirtualServices can be
-reached through these alone, as far as they were not named: they have clusters, but no listeners and virtual hosts.
+Istio's rules. A host is imported as `NAMESPACE/HOST`: `.` is the Sidecar's own namespace, `*` any; HOST may be a
+wildcard. `~` before it takes out what the listener's other entries let in, of every namespace if it stands alone. A
+listener with a port takes only that port of each host. Destinations of imported VirtualServices can be reached through
+these alone, as far as they were not named: they have clusters, but no listeners and virtual hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from plait.api.sidecar import EgressListener, Sidecar
 from plait.mesh.scope import Scope
@@ -23,7 +24,9 @@ from plait.snapshot.owners import undisputed
 from plait.snapshot.reader import Reader
 from plait.snapshot.visibility import EVERYBODY
 
-NOBODY: Final = "~"
+_OUT: Final = "~"
+#: Istio: as old as Sidecars, and takes out nothing of what stands beside it.
+_NOTHING: Final = "~/*"
 _ALL: Final = EgressListener(hosts=("*/*",))
 
 Ports: TypeAlias = tuple[HostPort, ...]
@@ -38,6 +41,10 @@ class Import:
 
     namespace: str
     host: str
+
+    def covers(self, namespace: str, host: str) -> bool:
+        """Whether it speaks of a host of a namespace."""
+        return self.namespace in {EVERYBODY, namespace} and host_matches(self.host, host)
 
 
 def egress_listeners(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
@@ -63,44 +70,61 @@ def _chosen(reader: Reader, scope: Scope) -> tuple[EgressListener, ...]:
     return tuple(item for item in found if item.port is None)
 
 
-def imports(listeners: Iterable[EgressListener], namespace: str, domain: str) -> tuple[Import, ...]:
-    """What `hosts` say, in full, each once."""
+class Imports(NamedTuple):
+    """What `hosts` say, in full, each once: what they let in, and what of it they take out again."""
+
+    wanted: tuple[Import, ...] = ()
+    unwanted: tuple[Import, ...] = ()
+
+    def leaves_out(self, namespace: str, host: str) -> bool:
+        """Whether a host of a namespace is taken out."""
+        return any(item.covers(namespace, host) for item in self.unwanted)
+
+
+def imports(listeners: Iterable[EgressListener], namespace: str, domain: str) -> Imports:
+    """What the `hosts` of listeners say together."""
     return _imports(tuple(item.hosts for item in listeners), namespace, domain)
 
 
 @lru_cache(maxsize=2048)
-def _imports(told: tuple[tuple[str, ...], ...], namespace: str, domain: str) -> tuple[Import, ...]:
-    result: set[Import] = set()
-    for hosts in told:
-        for text in hosts:
-            owner, _, host = text.rpartition("/")
-            owner = namespace if owner == "." else owner or EVERYBODY
-            if owner != NOBODY:
-                result.add(Import(owner, complete_host(host, namespace if owner == EVERYBODY else owner, domain)))
-    everywhere = {item.host for item in result if item.namespace == EVERYBODY and is_wildcard(item.host)}
-    if "*" in everywhere:
-        return (Import(EVERYBODY, "*"),)
-    return tuple(sorted(result))
+def _imports(told: tuple[tuple[str, ...], ...], namespace: str, domain: str) -> Imports:
+    wanted: set[Import] = set()
+    unwanted: set[Import] = set()
+    for text in chain.from_iterable(told):
+        if text == _NOTHING:
+            continue
+        owner, _, host = text.rpartition("/")
+        into = unwanted if owner.startswith(_OUT) else wanted
+        owner = owner.removeprefix(_OUT)
+        owner = namespace if owner == "." else owner or EVERYBODY
+        into.add(Import(owner, complete_host(host, namespace if owner == EVERYBODY else owner, domain)))
+    everything = Import(EVERYBODY, "*")
+    return Imports((everything,) if everything in wanted else tuple(sorted(wanted)), tuple(sorted(unwanted)))
 
 
 def scope_rules(reader: Reader, scope: Scope) -> tuple[RuleEntry, ...]:
     """The VirtualServices of a scope, in order of precedence."""
     if scope.sidecar is None:
         return reader.virtual_services(MESH, scope.namespace)
-    wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
-    owners = {item.namespace for item in wanted}
+    found = imports(_chosen(reader, scope), scope.namespace, reader.domain)
+    owners = {item.namespace for item in found.wanted}
     if EVERYBODY in owners:
         candidates = reader.virtual_services(MESH, scope.namespace)
     else:
         candidates = reader.virtual_services_in(tuple(sorted(owners)), scope.namespace)
-    return tuple(entry for entry in candidates if any(_imports_rule(item, entry) for item in wanted))
+    return tuple(entry for entry in candidates if _imports_rule(found, entry))
 
 
-def _imports_rule(wanted: Import, entry: RuleEntry) -> bool:
-    """Two names compare as equals; with a wildcard either may be the wider one (Istio's rule)."""
-    if wanted.namespace not in {EVERYBODY, entry.namespace}:
-        return False
-    return any(host_matches(wanted.host, host) or host_matches(host, wanted.host) for host in entry.hosts)
+def _imports_rule(found: Imports, entry: RuleEntry) -> bool:
+    """Two names compare as equals; with a wildcard either may be the wider one. Istio: a rule comes in by any of its
+    hosts that is not taken out.
+    """
+    wanted = [item.host for item in found.wanted if item.namespace in {EVERYBODY, entry.namespace}]
+    return any(
+        not found.leaves_out(entry.namespace, host)
+        and any(host_matches(each, host) or host_matches(host, each) for each in wanted)
+        for host in entry.hosts
+    )
 
 
 def scope_aliases(reader: Reader, scope: Scope) -> tuple[tuple[Alias, str], ...]:
@@ -111,14 +135,13 @@ def scope_aliases(reader: Reader, scope: Scope) -> tuple[tuple[Alias, str], ...]
     found = tuple((alias, reader.meant(alias.host)) for alias in reader.aliases(scope.namespace))
     if scope.sidecar is None or not found:
         return found
-    wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
+    imported = imports(_chosen(reader, scope), scope.namespace, reader.domain)
     return tuple(
         (alias, meant)
         for alias, meant in found
         if (service := reader.host(meant, viewer=scope.namespace)) is not None
-        and any(
-            item.namespace in {EVERYBODY, service.namespace} and host_matches(item.host, alias.host) for item in wanted
-        )
+        and any(item.covers(service.namespace, alias.host) for item in imported.wanted)
+        and not imported.leaves_out(service.namespace, alias.host)
     )
 
 
@@ -134,7 +157,7 @@ def _merged(parts: tuple[Ports, ...]) -> Ports:
 def private_ports(reader: Reader, scope: Scope) -> dict[str, Ports]:
     """The ports of hosts that a scope imports and not everybody sees, by the namespaces it names that have any."""
     wanted = imports(_chosen(reader, scope), scope.namespace, reader.domain)
-    owners = sorted({item.namespace for item in wanted if item.namespace != EVERYBODY})
+    owners = sorted({item.namespace for item in wanted.wanted if item.namespace != EVERYBODY})
     found = {owner: reader.private_ports(owner, scope.namespace) for owner in owners}
     return {owner: ports for owner, ports in found.items() if ports}
 
@@ -154,8 +177,11 @@ def scope_ports(
     owners: list[str] = []
     for item in _chosen(reader, scope):
         number = _port_of(item)
-        for wanted in imports((item,), scope.namespace, reader.domain):
+        imported = imports((item,), scope.namespace, reader.domain)
+        for wanted in imported.wanted:
             ports = _imported(reader, scope.namespace, wanted, ports_in)
+            if imported.unwanted:
+                ports = [port for port in ports if not imported.leaves_out(port.namespace, port.host)]
             parts.append(tuple(ports) if number is None else tuple(port for port in ports if port.port == number))
             owners.append(wanted.namespace)
     if len(parts) == 1 or (EVERYBODY not in owners and len(set(owners)) == len(owners)):

@@ -295,7 +295,7 @@ class Draw:
         text, one = self.text, self.one
         port = lambda: {"number": one([9080, 9443, self.number()]), "name": text(), "protocol": one(PROTOCOLS)}  # noqa: E731
         modes = ["DEFAULT", "IPTABLES", "NONE"]
-        hosts = lambda: [one(["*/*", "./*", "shop/web.shop.svc.cluster.local", text()])]  # noqa: E731
+        hosts = lambda: [one(["*/*", "./*", "shop/web.shop.svc.cluster.local", text()]), *one([[], [f"~{text()}"]])]  # noqa: E731
 
         def egress() -> dict[str, Any]:
             return {"hosts": hosts()} | self.some(

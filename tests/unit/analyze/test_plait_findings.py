@@ -235,3 +235,25 @@ def test_ranges_of_addresses_have_lengths(listed: str, wrong: bool) -> None:
     annotations = {"traffic.sidecar.istio.io/excludeOutboundIPRanges": listed}
     pod = obj("v1", "Pod", "web", annotations=annotations, spec={"containers": []})
     assert ("IST0125" in {one.code for one in analyze(World([Item(pod)]))}) is wrong
+
+
+@pytest.mark.parametrize(
+    ("host", "detail"),
+    [
+        ("./*", ""),
+        ("bank/*", ""),
+        ("bnak/*", "there is no namespace 'bnak'"),
+        ("*/gone.example", "no Service or ServiceEntry is '*/gone.example': it lets nothing in"),
+        ("~/*", ""),
+        ("~bank/*", ""),
+        ("~bnak/*", "there is no namespace 'bnak'"),
+        ("~./web.shop.svc.cluster.local", ""),
+        ("~/web.shop.svc.cluster.local", ""),
+        ("~bank/web.shop.svc.cluster.local",
+         "no Service or ServiceEntry is 'bank/web.shop.svc.cluster.local': it takes nothing out"),
+    ],
+)  # fmt: skip
+def test_a_sidecars_host_that_is_nobody_is_told(host: str, detail: str) -> None:
+    sidecar = obj("networking.istio.io/v1", "Sidecar", "s", spec={"egress": [{"hosts": ["*/*", host]}]})
+    found = told(*namespaces("shop", "bank"), service(), service("other", "bank"), sidecar)
+    assert [one.text for one in found] == ([detail] if detail else [])

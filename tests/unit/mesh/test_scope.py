@@ -75,6 +75,15 @@ ALL = (WEB, DB, OWN, FAR)
         (["*/*.there.svc.cluster.local"], ["db.there", "web.there"]),
         (["bank/*.there.svc.cluster.local"], []),
         (["~/*"], []),
+        (["*/*", "~there/*"], ["far.bank", "own.here"]),
+        (["*/*", f"~there/{full('web', 'there')}"], ["db.there", "far.bank", "own.here"]),
+        (["*/*", f"~/{full('web', 'there')}", "~./*"], ["db.there", "far.bank"]),
+        (["there/*", "~*/*.there.svc.cluster.local"], []),
+        (["./*", "~there/*"], ["own.here"]),
+        ([f"there/{full('web', 'there')}", f"~bank/{full('web', 'there')}"], ["web.there"]),
+        (["there/*", "~/*"], ["db.there", "web.there"]),
+        (["*/*", "~*/*"], []),
+        (["~there/*"], []),
         ([f"there/{full('web', 'there')}", "there/*"], ["db.there", "web.there"]),
     ],
 )
@@ -114,6 +123,10 @@ def test_who_sees_a_rule(exported: list[str], seen: bool) -> None:
         # A wildcard compares from both sides.
         (["*/*.there.svc.cluster.local"], ["web"]),
         (["*/*.local"], ["far", "own", "web"]),
+        (["*/*", "~there/*"], ["far", "own"]),
+        (["*/*", f"~/{full('web', 'there')}"], ["far", "own"]),
+        # A host that is out takes only its own kind along: what is wider stays.
+        (["there/*", f"~there/{full('db', 'there')}"], ["web"]),
     ],
 )
 def test_a_sidecar_leaves_the_rules_for_the_hosts_that_it_names(imported: list[str], seen: list[str]) -> None:
@@ -123,6 +136,29 @@ def test_a_sidecar_leaves_the_rules_for_the_hosts_that_it_names(imported: list[s
         virtual("far", "bank", "far"),
     )
     assert sorted(rules(*ALL, *made, sidecar(*imported), limited=True)) == seen
+
+
+@pytest.mark.parametrize(
+    ("out", "seen"),
+    [("~there/web.there.svc.cluster.local", True), ("~there/*", False), ("~here/*", True), ("~/*.local", False)],
+)
+def test_a_rule_stays_while_one_of_its_hosts_does(out: str, seen: bool) -> None:
+    rule = virtual("r", "there", "web")
+    rule["spec"]["hosts"] = ["web", "db"]
+    assert rules(*ALL, rule, sidecar("*/*", out), limited=True) == (["r"] if seen else [])
+
+
+def test_a_listener_takes_out_of_its_own_hosts_alone() -> None:
+    wide = service("wide", "there", port=9080)
+    objects = (
+        WEB,
+        wide,
+        istio("Sidecar", "s", "here", egress=[
+            {"port": {"number": 9080, "protocol": "HTTP", "name": "a"}, "hosts": ["*/*", "~there/*"]},
+            {"hosts": ["*/*"]},
+        ]),
+    )  # fmt: skip
+    assert hosts(*objects, limited=True) == ["web.there", "wide.there"]
 
 
 def test_rules_for_gateways_alone_are_none_of_a_sidecars() -> None:

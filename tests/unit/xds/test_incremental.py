@@ -77,6 +77,7 @@ def universe(k8s: SimpleNamespace) -> list[dict[str, Any]]:
         k8s.sidecar_object("default", hosts=["./*", "bank/api.example"]),
         k8s.sidecar_object("default", hosts=["*/a.shop.svc.cluster.local"], outboundTrafficPolicy={}),
         k8s.sidecar_object("default", "istio-system", hosts=["*/*.example"]),
+        k8s.sidecar_object("default", "istio-system", hosts=["*/*", "~bank/*", "~/db.shop.svc.cluster.local"]),
         k8s.sidecar_object("web", hosts=["~/*"], workloadSelector=chosen, ingress=served),
         k8s.destination_rule("a", host="a", subsets=["v1"]),
         k8s.destination_rule("limits", host="a", trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 2}}}),
@@ -127,7 +128,7 @@ def key_of(obj: dict[str, Any]) -> tuple[str, str, str]:
     return obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
 
 
-OBJECTS = 61
+OBJECTS = 62
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("upsert"), st.integers(0, OBJECTS - 1)),

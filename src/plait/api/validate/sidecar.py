@@ -151,11 +151,10 @@ def _egress(path: str, listener: EgressListener, findings: Findings) -> None:
         findings.error(f"{path}.hosts", "a host is missing", fix='for example ["./*", "istio-system/*"]')
     for index, host in enumerate(listener.hosts):
         validate_host_entry(f"{path}.hosts[{index}]", host, findings, sidecar=True)
-        if host.startswith("~") and not host.startswith("~/"):
-            findings.warn(
-                f"{path}.hosts[{index}]", f"{host!r} takes nothing out in this version", fix="name what is imported",
-                value=host,
-            )  # fmt: skip
+    if listener.hosts and "~/*" not in listener.hosts and all(host.startswith("~") for host in listener.hosts):
+        findings.warn(
+            f"{path}.hosts", "nothing is let in that could be taken out", fix='"*/*" beside it for all the others'
+        )
 
 
 def _egress_hosts(listeners: tuple[EgressListener, ...], own: str, findings: Findings) -> None:
