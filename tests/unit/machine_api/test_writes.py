@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from .conftest import ADMIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 CORE = "/api/v1/namespaces/default"
 APPS = "/apis/apps/v1/namespaces/default/deployments"
@@ -461,3 +464,33 @@ async def test_lists_come_in_pages(cluster: Any) -> None:
             break
     assert names == [f"s{number}" for number in range(5)]
     assert len(versions) == 1
+
+
+@pytest.mark.parametrize("spec", [{"mtls": {"mode": "STRCT"}}, "STRICT", {"mtls": "STRICT"}, {"portLevelMtls": ["80"]}])
+async def test_a_status_is_written_though_what_is_stored_beside_it_is_faulty(
+    tmp_path: Path, pki: Path, schemas: Any, run_cluster: Any, spec: Any
+) -> None:
+    """Another version may have let it in, and its status is where that is said."""
+    collection = "/apis/security.istio.io/v1/namespaces/default/peerauthentications"
+    path = f"{collection}/p"
+    async with run_cluster(tmp_path, pki, schemas) as cluster:
+        await cluster.made(collection, {"metadata": {"name": "p"}, "spec": {"mtls": {"mode": "STRICT"}}})
+    with closing(sqlite3.connect(tmp_path / "store.db")) as store:
+        (body,) = store.execute("SELECT body FROM objects WHERE plural = 'peerauthentications'").fetchone()
+        faulty = json.dumps({**json.loads(body), "spec": spec}).encode()
+        store.execute("UPDATE objects SET body = ? WHERE plural = 'peerauthentications'", (faulty,))
+        store.commit()
+    async with run_cluster(tmp_path, pki, schemas) as cluster:
+        said = {"status": {"observedGeneration": 7}}
+        status, obj, _ = await cluster.ask("PATCH", f"{path}/status", said, **MERGE)
+        assert (status, obj["status"]["observedGeneration"], obj["spec"]) == (200, 7, spec), obj
+        status, obj, _ = await cluster.ask("PUT", f"{path}/status", {**obj, "status": {"observedGeneration": 8}})
+        assert (status, obj["status"]["observedGeneration"], obj["spec"]) == (200, 8, spec), obj
+        head = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "p"}}
+        body = {**head, "status": {"observedGeneration": 9}}
+        status, obj, _ = await cluster.ask("PATCH", f"{path}/status?fieldManager=m&force=true", body, **APPLY)
+        assert (status, obj["status"]["observedGeneration"], obj["spec"]) == (200, 9, spec), obj
+        # Its own faults are refused as ever, and those of the rest where the rest is written.
+        wrong = {"status": {"conditions": "none"}}
+        status, refused, _ = await cluster.ask("PATCH", f"{path}/status", wrong, **MERGE)
+        assert (status, refused["details"]["causes"][0]["field"]) == (422, "status.conditions")

@@ -39,6 +39,8 @@ Json = dict[str, Any]
 _NAMESPACES = ("", "namespaces")
 #: What only the server writes; a client's value is replaced by the present one.
 _SERVER_META = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+#: What counts of an object that is sent for its status.
+_WITH_STATUS = frozenset({"apiVersion", "kind", "metadata", "status"})
 #: As upstream: lower case without vowels and look-alikes.
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -120,7 +122,7 @@ class Writer:
     ) -> Json:
         """Store a whole new state of an object; raises 400, 404, 409 or 422."""
         old = self.current(resource, namespace, name)
-        obj = self._shaper.decode(resource, without_nulls(body), write, repeated=repeated, stored=old)
+        obj = self._decode(resource, without_nulls(body), write, old, subresource, repeated=repeated)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
 
     def merge(
@@ -136,8 +138,26 @@ class Writer:
         """Store what `change` makes of the present object, which it gets in the client's version as a copy."""
         old = self.current(resource, namespace, name)
         merged = without_nulls(change(copy_json(resource.present(old))))
-        obj = self._shaper.decode(resource, merged, write, stored=old)
+        obj = self._decode(resource, merged, write, old, subresource)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
+
+    def _decode(
+        self,
+        resource: Resource,
+        body: Any,
+        write: Write,
+        old: Json,
+        subresource: str,
+        *,
+        repeated: tuple[str, ...] = (),
+    ) -> Json:
+        """What is sent to replace `old`. Of a status nothing else counts: what is stored beside it may be faulty, as
+        another version may have let it in, and its status is where that is said.
+        """
+        if subresource != "status" or not resource.kind.custom or not isinstance(body, dict):
+            return self._shaper.decode(resource, body, write, repeated=repeated, stored=old)
+        own = {name: value for name, value in body.items() if name in _WITH_STATUS}
+        return self._shaper.decode(resource, own, write, partial=True, repeated=repeated, stored=old)
 
     def apply(
         self, resource: Resource, namespace: str, name: str, body: Any, write: Write, *, subresource: str = ""
@@ -213,6 +233,9 @@ class Writer:
         if subresource == "status":
             obj = self._schemas.default(resource.kind, obj)
             errors = tuple(self._schemas.validate(resource.kind, obj, old))
+            if resource.kind.custom:
+                # As Kubernetes does it, what is as it was is not judged again.
+                errors = tuple(error for error in errors if error.path.startswith("status"))
             if errors:
                 raise invalid(resource.kind, name_of(obj), errors)
             return obj, obj
