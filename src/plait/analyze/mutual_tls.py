@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mapping, mappings, number, text
@@ -21,18 +22,35 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
     known = find_host(world, text(item.spec, "host"), item.namespace)
     if known is None or known.item.kind != SERVICE:
         return
-    policy = mapping(item.spec, "trafficPolicy")
+    yield from _judge(world, item, known.item, _Policy("spec.trafficPolicy", mapping(item.spec, "trafficPolicy")))
+    for index, subset in mappings(item.spec, "subsets"):
+        policy = mapping(subset, "trafficPolicy")
+        place = _Policy(f"spec.subsets[{index}].trafficPolicy", policy, labels(subset, "labels"))
+        yield from _judge(world, item, known.item, place)
+
+
+class _Policy(NamedTuple):
+    """A policy of a rule; `of` are the labels of the pods it is about."""
+
+    path: str
+    content: dict[str, Any]
+    of: Mapping[str, str] = MappingProxyType({})
+
+
+def _judge(world: World, item: Item, service: Item, place: _Policy) -> Iterator[Finding]:
+    """What one policy gets wrong about the pods of a Service."""
+    root, policy, of = place
     own = {number(settings, "port", "number"): index for index, settings in mappings(policy, "portLevelSettings")}
-    ports = [number(port, "port") for _, port in mappings(known.item.spec, "ports")]
-    places = [("spec.trafficPolicy", policy, 0, [port for port in ports if port not in own])]
+    ports = [number(port, "port") for _, port in mappings(service.spec, "ports")]
+    places = [(root, policy, 0, [port for port in ports if port not in own])]
     for port, index in own.items():
         settings = mapping(policy["portLevelSettings"][index])
-        places.append((f"spec.trafficPolicy.portLevelSettings[{index}]", settings, port, [port]))
+        places.append((f"{root}.portLevelSettings[{index}]", settings, port, [port]))
     for path, settings, port, concerned in places:
         mode = text(settings, "tls", "mode")
         if not mode:
             continue
-        asked = demanded(world, known.item, concerned)
+        asked = demanded(world, service, concerned, of)
         wrong = "DISABLE" if mode == "ISTIO_MUTUAL" else "STRICT"
         against = next((each for each in asked if each.mode == wrong), None)
         if against is None:
@@ -41,21 +59,23 @@ def _check(world: World, item: Item) -> Iterator[Finding]:
         by = against.origin.object if against.origin is not None else ""
         if wrong == "STRICT":
             detail = (
-                f"mode {mode} sends no mutual TLS to {where}{known.item.full_name}, but its pods accept nothing else: "
+                f"mode {mode} sends no mutual TLS to {where}{service.full_name}, but its pods accept nothing else: "
                 f"{by} says STRICT"
             )
             yield found(CONFLICTING_TLS, item, f"{path}.tls", fix="mode: ISTIO_MUTUAL", value=mode, detail=detail)
         else:
-            detail = (
-                f"mode ISTIO_MUTUAL, but the pods of {where}{known.item.full_name} do not speak it: {by} says DISABLE"
-            )
+            detail = f"mode ISTIO_MUTUAL, but the pods of {where}{service.full_name} do not speak it: {by} says DISABLE"
             yield found(CONFLICTING_TLS, item, f"{path}.tls", fix="mode: DISABLE", value=mode, detail=detail)
 
 
-def demanded(world: World, service: Item, ports: Iterable[int]) -> tuple[PeerMode, ...]:
-    """What the pods of a Service demand of their callers at `ports`, each once; nothing of pods without a sidecar."""
+def demanded(
+    world: World, service: Item, ports: Iterable[int], of: Mapping[str, str] = MappingProxyType({})
+) -> tuple[PeerMode, ...]:
+    """What the pods of a Service that carry the labels `of` demand of their callers at `ports`, each once; nothing of
+    pods without a sidecar.
+    """
     selector = labels(service.spec, "selector")
-    pods = [pod for pod in pods_selected(world, selector, service.namespace) if pod_in_mesh(world, pod)]
+    pods = [pod for pod in pods_selected(world, {**selector, **of}, service.namespace) if pod_in_mesh(world, pod)]
     if not selector or not pods:
         return ()
     policies = peer_policies(world.reader, service.namespace, world.root_namespace)

@@ -158,3 +158,29 @@ def test_a_policy_for_a_target_is_for_its_proxies(kind: str, target: str, pod: s
     for refs in (f"targetRefs: [{target}]", f"targetRef: {target}"):
         found = codes(world + istio(kind, "p", f"{{{refs}}}", group="security"), f"{kind} shop/p")
         assert ("PLT0010" in found) is told
+
+
+@pytest.mark.parametrize(
+    ("subset", "wrong"),
+    [
+        ("labels: {version: v1}, trafficPolicy: {tls: {mode: DISABLE}}", True),
+        ("labels: {version: v1}, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}", False),
+        # Whose pods nobody has a demand of.
+        ("labels: {version: v2}, trafficPolicy: {tls: {mode: DISABLE}}", False),
+        (
+            "labels: {version: v1}, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: DISABLE}}]}",
+            True,
+        ),
+        ("labels: {version: v1}", False),
+    ],
+)
+def test_the_policy_of_a_subset_is_held_against_its_own_pods(subset: str, wrong: bool) -> None:
+    world = SERVICE + SERVICE.replace("version: v1", "version: v2").replace("web-1", "web-2")
+    world += istio(
+        "PeerAuthentication",
+        "p",
+        "{selector: {matchLabels: {version: v1}}, mtls: {mode: STRICT}}",
+        group="security",
+    )
+    world += istio("DestinationRule", "d", f"{{host: web, subsets: [{{name: s, {subset}}}]}}")
+    assert ("PLT0009" in codes(world, "DestinationRule shop/d")) is wrong
