@@ -286,11 +286,12 @@ class GatewayFragments:
             yield names.sni(item.host, item.port, item.subset), ("named-cluster", item)
 
     def _endpoints(self, tracker: Tracker, reader: Reader, view: ViewKey) -> Entries:
-        found = tuple(
-            dict.fromkeys((*tracker.need(("gateway-destinations", view)), *tracker.need(("gateway-named", view))))
-        )
+        found: tuple[Destination, ...] = tracker.need(("gateway-destinations", view))
         told = tuple(item for item in found if not _finds_its_own(reader, item))
         yield from endpoint_entries(told, view.caller, reader, mesh_of(tracker))
+        for item in tracker.need(("gateway-named", view)):
+            if not _finds_its_own(reader, item):
+                yield names.sni(item.host, item.port, item.subset), ("named-endpoints", item, view.caller)
         yield own_kind_entry(view)
 
     def _listeners(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> Entries:

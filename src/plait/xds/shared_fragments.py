@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
 from plait.api.destinationrule import ConsistentHash, DestinationRule, LoadBalancer, PortPolicy, TrafficPolicy
 from plait.api.meta import ObjectKey
@@ -27,6 +28,7 @@ from plait.mesh.destination_rules import (
     steps,
 )
 from plait.mesh.destinations import Destination
+from plait.mesh.endpoints import Endpoint
 from plait.mesh.entry_endpoints import target_of
 from plait.mesh.locality import Caller
 from plait.mesh.origin import Origin
@@ -253,6 +255,17 @@ def _speaking(tracker: Tracker) -> Speaks:
     return speaks(lambda namespace: tracker.need(("closed-peers", namespace)))
 
 
+def _taking_part(tracker: Tracker, reader: Reader, destination: Destination) -> tuple[Endpoint, ...]:
+    """The endpoints of a destination that mutual TLS may be spoken to."""
+    place = (destination.host, destination.port, destination.labels, destination.owner)
+    speaking = _speaking(tracker)
+    return tuple(
+        each
+        for each in mesh_endpoints.endpoints(reader, *place)
+        if each.pod is not None and speaking(each.pod.labels, each.pod_namespace, each.port)
+    )
+
+
 def _servers(
     tracker: Tracker, destination: Destination, service: ServiceHost, policy: TrafficPolicy, mesh: MeshConfig
 ) -> Servers | None:
@@ -280,6 +293,7 @@ class SharedFragments:
             "cluster": self.cluster,
             "placed-cluster": self.placed_cluster,
             "named-cluster": self.named_cluster,
+            "named-endpoints": self.named_endpoints,
             "rule-credentials": self.rule_credentials,
             "endpoints": self.endpoints,
             "placed-endpoints": self.placed_endpoints,
@@ -347,7 +361,7 @@ class SharedFragments:
     def named_cluster(tracker: Tracker, reader: Reader, destination: Destination) -> Resource | None:
         """The cluster of connections that ask for a destination by the name of mutual TLS: bytes, on to its endpoints.
 
-        These are told once, with those of the usual cluster.
+        Istio: to those that take part alone, since nobody here looks whether it is mutual TLS.
         """
         service = reader.host(destination.host, destination.owner)
         if service is None:
@@ -365,10 +379,24 @@ class SharedFragments:
         )
         message.name = names.sni(destination.host, destination.port, destination.subset)
         message.ClearField("typed_extension_protocol_options")
+        if message.type == Cluster.EDS:
+            message.eds_cluster_config.service_name = message.name
         if service.resolution in RESOLVING:
-            place = (destination.host, destination.port, destination.labels, destination.owner)
-            resolve(message, service.resolution, groups(mesh_endpoints.endpoints(reader, *place)), mesh)
+            resolve(message, service.resolution, groups(_taking_part(tracker, reader, destination)), mesh)
         return resource(CDS, message.name, message)
+
+    @staticmethod
+    def named_endpoints(tracker: Tracker, reader: Reader, destination: Destination, caller: Caller) -> Resource | None:
+        """The endpoints of such a cluster, as callers of one place see them."""
+        service = reader.host(destination.host, destination.owner)
+        if service is None:
+            return None
+        mesh = mesh_of(tracker)
+        how = placing(policy_of(reader, destination, service, mesh).policy, service, mesh)
+        name = names.sni(destination.host, destination.port, destination.subset)
+        return resource(
+            EDS, name, placed_assignment(name, placed(_taking_part(tracker, reader, destination), caller, how))
+        )
 
     @staticmethod
     def _cluster(

@@ -543,6 +543,29 @@ AT_SIDECARS = {
         ),
         [(request("w"), "mine.example 80"), (tcp(90, "1.2.3.4"), "y.default 90")],
     ),
+    "a destination without a port is the only port of its host, else the one that was called": (
+        service("w", "{name: http, port: 80}, {name: tcp, port: 90}", "1.2.3.4")
+        + service("one", "{name: http, port: 8080}", "1.2.3.5")
+        + service("two", "{name: http, port: 80}, {name: http-more, port: 81}, {name: tcp, port: 90}", "1.2.3.6")
+        + service("other", "{name: http, port: 81}, {name: http-more, port: 82}", "1.2.3.7")
+        + istio(
+            "VirtualService", "r",
+            "hosts: [w], http: ["
+            + "".join(
+                f"{{match: [{{uri: {{exact: /{host}}}}}], route: [{{destination: {{host: {host}}}}}]}}, "
+                for host in ("one", "two", "other")
+            )
+            + "{route: [{destination: {host: two, port: {number: 99}}}]}], "
+            "tcp: [{route: [{destination: {host: two}}]}]",
+        ),
+        [
+            (request("w", path="/one", address="1.2.3.4"), f"one.{LOCAL} 8080"),
+            (request("w", path="/two", address="1.2.3.4"), f"two.{LOCAL} 80"),
+            (request("w", path="/other", address="1.2.3.4"), f"other.{LOCAL} 80"),
+            (request("w", path="/99", address="1.2.3.4"), f"two.{LOCAL} 99"),
+            (tcp(90, "1.2.3.4"), f"two.{LOCAL} 90"),
+        ],
+    ),
     "of two rules for one SNI the first holds": (
         service("w", "{name: tls, port: 92}", "1.2.3.4")
         + sni_rule("a", f"w.{LOCAL}", f"x.{LOCAL}", "mesh")
