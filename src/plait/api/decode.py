@@ -6,7 +6,8 @@ is not returned; warnings come along with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -165,6 +166,7 @@ def _read(obj: object) -> Decoded:
         msgspec.json.encode(value)
     except msgspec.ValidationError as error:
         message, path = _split(str(error))
+        path = _named(obj, known.type, path)
         problem = Problem(object=key, path=path, message=message, value=_at(obj, path), code=WRONG_TYPE)
         return Decoded(key, None, (problem,))
     except UnicodeEncodeError:
@@ -200,22 +202,58 @@ def _as_go_reads(value: Any, depth: int = 0) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_IN_MAP: Final = "[...]"
+"""How msgspec names an entry of a map, which may be any of them."""
+_STEP: Final = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
+
+
 def _split(text: str) -> tuple[str, str]:
-    """Take msgspec's `message - at `$.path`` apart; a path ending in [...] is inside a map."""
+    """Take msgspec's `message - at `$.path`` apart; a path may have [...] for an entry of a map."""
     message, _, path = text.partition(" - at `")
     return message[:1].lower() + message[1:], path.rstrip("`").removeprefix("$").lstrip(".")
 
 
+def _named(obj: dict[str, Any], kind: type[Any], path: str) -> str:
+    """`path` with the key of the entry that is wrong; as it is where that cannot be found."""
+    outer, in_map, _ = path.partition(_IN_MAP)
+    entries = _inside(obj, outer) if in_map else None
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        try:
+            _convert(_with(obj, _steps(outer), {name: entry}), kind)
+        except msgspec.ValidationError as error:
+            if _split(str(error))[1] == path:
+                alone = _with(obj, _steps(outer), {name: entry})
+                return _named(alone, kind, path.replace(_IN_MAP, f"[{name}]", 1))
+    return path
+
+
+def _steps(path: str) -> list[str]:
+    return [inner or plain for inner, plain in _STEP.findall(path)]
+
+
+def _inside(value: Any, path: str) -> Any:
+    """What stands at `path`; None where nothing does."""
+    for step in _steps(path):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def _with(value: Any, steps: Sequence[str], new: Any) -> Any:
+    """A copy with `new` in a place that is there."""
+    if not steps:
+        return new
+    step, *rest = steps
+    if isinstance(value, dict):
+        return {**value, step: _with(value[step], rest, new)}
+    return [_with(each, rest, new) if index == int(step) else each for index, each in enumerate(value)]
+
+
 def _at(obj: Any, path: str) -> Any:
     """What stands at `path`, as far as it can be followed; only for showing it."""
-    for part in path.replace("[", ".[").split("."):
-        if part.startswith("["):
-            index = part[1:-1]
-            if not index.isdigit() or not isinstance(obj, list) or int(index) >= len(obj):
-                return None
-            obj = obj[int(index)]
-        elif part:
-            if not isinstance(obj, dict) or part not in obj:
-                return None
-            obj = obj[part]
-    return obj if isinstance(obj, (str, int, float, bool)) else None
+    found = _inside(obj, path) if path else None
+    return found if isinstance(found, (str, int, float, bool)) else None

@@ -14,6 +14,7 @@ from plait.machine.api.schema.fields import UNKNOWN, FieldError
 #: As many wrong types are mended; who has more has enough to do with them.
 _MOST: Final = 40
 _STEP: Final = re.compile(r"[^.\[\]]+")
+_BRACKET: Final = re.compile(r"\[([^\]]*)\]|\.?[^.\[]+")
 _WANTED: Final = re.compile(r"xpected `(\w+)")
 
 
@@ -40,11 +41,11 @@ def readable(obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         wrong = next((problem for problem in problems_of(obj) if problem.code == WRONG_TYPE), None)
         if wrong is None:
             break
-        # What is inside of a map of names cannot be pointed at.
-        path = wrong.path.partition("[...]")[0]
+        # A map of names of which an entry is wrong goes as a whole.
+        path = _until_map(obj, wrong.path)
         if not path:
             return {}, ()
-        wanted = _WANTED.search(wrong.message)
+        wanted = _WANTED.search(wrong.message) if path == wrong.path else None
         steps = [int(step) if step.isdecimal() else step for step in _STEP.findall(path)]
         # What was mended once and is still wrong goes.
         found: Any = _changed(obj, steps, wanted[1] if wanted and path not in gone else "")
@@ -53,6 +54,19 @@ def readable(obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     else:
         return {}, ()
     return obj, tuple(gone)
+
+
+def _until_map(value: Any, path: str) -> str:
+    """`path` as far as it leads through fields and lists."""
+    for step in _BRACKET.finditer(path):
+        inner = step[1]
+        if inner is None:
+            value = value.get(step[0].lstrip(".")) if isinstance(value, dict) else None
+        elif isinstance(value, list) and inner.isdecimal() and int(inner) < len(value):
+            value = value[int(inner)]
+        else:
+            return path[: step.start()]
+    return path
 
 
 def touches(path: str, gone: Iterable[str]) -> bool:

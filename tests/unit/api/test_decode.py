@@ -228,3 +228,27 @@ def test_settings_of_the_mesh_without_an_effect_are_told() -> None:
     ]
     metadata["name"] = "settings-of-an-application"
     assert decode({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}}).key is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path", "value"),
+    [
+        (
+            "PeerAuthentication",
+            {"selector": {"matchLabels": {"a": "b", "app.kubernetes.io/name": 7}}},
+            "spec.selector.matchLabels[app.kubernetes.io/name]",
+            7,
+        ),
+        (
+            "PeerAuthentication",
+            {"portLevelMtls": {"80": {"mode": "STRICT"}, "81": {"mode": "ON"}}},
+            "spec.portLevelMtls[81].mode",
+            "ON",
+        ),
+        ("PeerAuthentication", {"portLevelMtls": {"80": {}, "81": "STRICT"}}, "spec.portLevelMtls[81]", "STRICT"),
+    ],
+)
+def test_a_wrong_type_within_a_map_is_told_with_its_key(kind: str, spec: Any, path: str, value: Any) -> None:
+    metadata = {"name": "a", "namespace": "b"}
+    found = decode({"apiVersion": "security.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
+    assert [(problem.path, problem.value) for problem in found.problems] == [(path, value)]
