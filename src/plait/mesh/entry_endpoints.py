@@ -107,14 +107,15 @@ def _selected(reader: Reader, entry: ServiceEntry, port: EntryPort) -> Iterator[
         if not found.healthy:
             continue
         yield _of(found.spec, workload_facts(found), namespace, _number(found.spec, port))
-    number = port.target_port or port.number
     for pod in reader.pods_selected(namespace, labels):
         facts = reader.pod(namespace, pod.metadata.name)
         if pod.status.ready and facts is not None:
             own = dict(facts.labels)
+            # Istio: a port of the pod with the name of the entry's comes first, as with WorkloadEntries.
+            named = reader.ports_of_pod(namespace, pod.metadata.name)
             yield EntryEndpoint(
                 address=pod.status.pod_ip,
-                port=number,
+                port=named.get(port.name) or port.target_port or port.number,
                 workload=facts,
                 namespace=namespace,
                 locality=str(of_pod(reader, own, facts.node)),
@@ -140,13 +141,14 @@ def workloads_of_service(reader: Reader, service: Service, port: ServicePort) ->
             continue
         if not found.healthy:
             continue
-        number = found.spec.ports.get(port.name) or _target(port)
+        number = _mapped(found.spec.ports, port)
         if number is not None:
             yield _of(found.spec, workload_facts(found), namespace, number)
 
 
-def _target(port: ServicePort) -> int | None:
-    """The port of a program that does not map it; one that is a name only pods know."""
-    if isinstance(port.target_port, str):
-        return int(port.target_port) if port.target_port.isdigit() else None
-    return port.target_port or port.port
+def _mapped(ports: dict[str, int], port: ServicePort) -> int | None:
+    """The port of a program for one of a Service. A target that is a name is one of the program's own names."""
+    target = port.target_port
+    if isinstance(target, str) and not target.isdigit():
+        return ports.get(target) or ports.get(port.name)
+    return ports.get(port.name) or int(target or 0) or port.port

@@ -130,7 +130,7 @@ def entry_ports(
     Istio: of ServiceEntries that select the workload, or list its address among their endpoints.
     """
     for entry in reader.entries_selecting(namespace, labels):
-        yield from _entry_ports(entry, {})
+        yield from _entry_ports(entry, reader.named_ports(namespace, labels))
     for owner, name in reader.entries_at(address) if address else ():
         found = reader.service_entry(owner, name)
         if found is not None:

@@ -145,9 +145,13 @@ def _pod(pod: Pod, result: Contribution) -> None:
     result.facts[keys.pod_facts(meta.namespace, meta.name)] = keys.PodFacts(
         labels, pod.spec.service_account_name, _workload(pod), pod.spec.node_name
     )
-    named = tuple((port.name, port.container_port) for c in pod.spec.containers for port in c.ports if port.name)
+    named: dict[str, int] = {}
+    for port in (port for container in pod.spec.containers for port in container.ports):
+        if port.name and port.protocol == "TCP":
+            # Of a name that several containers have Kubernetes takes the first.
+            named.setdefault(port.name, port.container_port)
     if named:
-        result.facts[keys.pod_ports(meta.namespace, meta.name)] = named
+        result.facts[keys.pod_ports(meta.namespace, meta.name)] = tuple(named.items())
     result.members.add((keys.pods_labelled(meta.namespace, labels), meta.name))
     result.members.update((keys.workloads_with("Pod", meta.namespace, *pair), meta.name) for pair in labels)
     if pod.status.pod_ip and pod.status.phase not in {"Succeeded", "Failed"}:

@@ -192,6 +192,10 @@ class Reader:
         """(namespace, name) of the ServiceEntries that list an IP address among their endpoints."""
         return self._read(keys.entries_at(address)) or ()
 
+    def ports_of_pod(self, namespace: str, pod: str) -> dict[str, int]:
+        """The ports of a pod that have names."""
+        return dict(self._read(keys.pod_ports(namespace, pod)) or ())
+
     def pods_selected(self, namespace: str, selector: keys.Labels) -> Iterator[Pod]:
         """The Pods of `namespace` that carry all labels of `selector`, which is not empty."""
         for name in self._carrying("Pod", namespace, selector):
