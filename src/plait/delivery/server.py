@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -233,7 +234,7 @@ class Delivery:
     async def _converse(self, session: _Session) -> None:
         """Listen until the proxy ends the stream, stops reading, or breaks the rules."""
         listening = asyncio.create_task(
-            session.stream.listen(lambda message: self._take(session, message)), name=f"listen {session.connection}"
+            session.stream.listen(partial(self._take, session)), name=f"listen {session.connection}"
         )
         try:
             await asyncio.wait((listening, session.over), return_when=asyncio.FIRST_COMPLETED)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary, ref
+from weakref import WeakSet, WeakValueDictionary, ref
 
+from plait.delivery.standing import type_status
 from plait.delivery.wire import response_parts
 from plait.rpc.stream import Message
 from plait.xds.resource import ViewUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from plait.delivery.standing import TypeStatus
     from plait.xds.resource import Resource
 
 #: How many changes back a difference is found without comparing whole snapshots.
@@ -56,12 +58,24 @@ class Difference:
     push: tuple[int, ref[Push] | None] = field(default=(0, None), compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """What is remembered of a push once it is acknowledged, when its body is not needed any more.
+
+    `synced` is how its type stands with a proxy that has acknowledged it and lacks nothing.
+    """
+
+    nonce: str
+    revision: int
+    synced: TypeStatus
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, weakref_slot=True)
 class Push:
     """One response, shared by all streams it goes to: `versions` are those of its resources by name.
 
-    `revision` is the store's when it was made. `since` is when the change that caused it was seen (monotonic seconds),
-    None for answers to a proxy's own question.
+    `mark` has the store's revision when it was made. `since` is when the change that caused it was seen (monotonic
+    seconds), None for answers to a proxy's own question.
     """
 
     type_url: str
@@ -69,18 +83,13 @@ class Push:
     message: Message = field(repr=False)
     versions: Mapping[str, str]
     removed: tuple[str, ...]
-    revision: int
+    mark: Mark
     since: float | None = None
 
     @property
     def body(self) -> bytes:
         """The message as a whole."""
         return bytes(self.message)
-
-    @property
-    def mark(self) -> tuple[str, int]:
-        """What is remembered of a push once it is acknowledged, when its body is not needed any more."""
-        return self.nonce, self.revision
 
 
 class View:
@@ -91,7 +100,7 @@ class View:
         #: The store's revision when anything here changed last.
         self.revision = 0
         self._heads: dict[str, Snapshot] = {}
-        self._since: dict[int, tuple[str, ...]] = {}
+        self._sights: WeakSet[Sight] = WeakSet()
         self._logs: dict[str, deque[tuple[int, tuple[str, ...]]]] = {}
         self._diffs: OrderedDict[tuple[int, int], Difference] = OrderedDict()
         self._wanted: OrderedDict[tuple[int, int, frozenset[str]], Difference] = OrderedDict()
@@ -105,12 +114,12 @@ class View:
         return tuple(self._heads)
 
     def changed_since(self, revision: int) -> tuple[str, ...]:
-        """The types with a newer snapshot than of this revision: a question that many ask with the same number."""
-        found = self._since.get(revision)
-        if found is None:
-            found = tuple(kind for kind, head in self._heads.items() if head.revision > revision)
-            self._since[revision] = found
-        return found
+        """The types with a newer snapshot than of this revision."""
+        return tuple([kind for kind, head in self._heads.items() if head.revision > revision])
+
+    def watched(self, sight: Sight) -> None:
+        """Tell it from now on what changes here."""
+        self._sights.add(sight)
 
     def apply(self, update: ViewUpdate, revision: int) -> bool:
         """Make the next snapshot; False, and nothing made, when every resource is already as told."""
@@ -129,7 +138,8 @@ class View:
         # What led to a snapshot that is no longer the newest is not asked again, and would keep its resources alive.
         self._diffs.clear()
         self._wanted.clear()
-        self._since.clear()
+        for sight in self._sights:
+            sight.changed(revision)
         log = self._logs.setdefault(update.type_url, deque(maxlen=_LOG))
         log.append((revision, (*(r.name for r in upserts), *removed)))
         return True
@@ -167,11 +177,8 @@ class View:
         log = self._logs[type_url]
         # The oldest entry kept tells what changed at its revision: a base before that needs the whole comparison.
         if base.revision and log[0][0] <= base.revision:
-            touched: dict[str, None] = {}
-            for revision, names in log:
-                if revision > base.revision:
-                    touched.update(dict.fromkeys(names))
-            return touched
+            later = takewhile(lambda entry: entry[0] > base.revision, reversed(log))
+            return dict.fromkeys(chain.from_iterable([names for _, names in later][::-1]))
         return {**dict.fromkeys(self.head(type_url).resources), **dict.fromkeys(base.resources)}
 
 
@@ -190,6 +197,36 @@ def _difference(base: Snapshot, head: Snapshot, names: Iterable[str]) -> Differe
     return Difference(tuple(upserts), tuple(removed), adds)
 
 
+class Sight:
+    """What proxies with the same views see. What each of them asks for at every ACK is known here for all of them.
+
+    `revision` is the store's when one of the views changed last.
+    """
+
+    __slots__ = ("__weakref__", "_since", "revision", "views")
+
+    def __init__(self, views: tuple[View, ...]) -> None:
+        self.views = views
+        self.revision = max([view.revision for view in views], default=0)
+        self._since: dict[int, frozenset[str]] = {}
+        for view in views:
+            view.watched(self)
+
+    def changed(self, revision: int) -> None:
+        """One of the views has changed."""
+        self.revision = revision
+        self._since.clear()
+
+    def changed_since(self, revision: int) -> Collection[str]:
+        """The types of which a view has a newer snapshot than of this revision."""
+        found = self._since.get(revision)
+        if found is None:
+            found = self._since[revision] = frozenset(
+                chain.from_iterable([view.changed_since(revision) for view in self.views])
+            )
+        return found
+
+
 class ViewStore:
     """All views of a process, and the pushes made of them.
 
@@ -200,6 +237,7 @@ class ViewStore:
     def __init__(self, run: str) -> None:
         self._run = run
         self._views: dict[str, View] = {}
+        self._sights: WeakValueDictionary[tuple[View, ...], Sight] = WeakValueDictionary()
         self._revision = 0
         self._nonces = 0
         self._pushes: OrderedDict[object, Push] = OrderedDict()
@@ -235,6 +273,14 @@ class ViewStore:
         found = self._views.get(name)
         if found is None:
             found = self._views[name] = View(name)
+        return found
+
+    def sight(self, names: Iterable[str]) -> Sight:
+        """What who has these views sees: one value for all of them."""
+        views = tuple([self.view(name) for name in names])
+        found = self._sights.get(views)
+        if found is None:
+            found = self._sights[views] = Sight(views)
         return found
 
     def apply(self, updates: Iterable[ViewUpdate], *, since: float | None = None) -> frozenset[str]:
@@ -291,7 +337,11 @@ class ViewStore:
             message=Message(response_parts(type_url, nonce, chain.from_iterable([r.parts for r in upserts]), removed)),
             versions={r.name: r.version for r in upserts},
             removed=tuple(removed),
-            revision=self._revision,
+            mark=Mark(
+                nonce,
+                self._revision,
+                type_status(type_url, "SYNCED", nonce, self._revision, nonce, self._revision, "", ()),
+            ),
             since=self._since if caused else None,
         )
         self._pushes[key] = push

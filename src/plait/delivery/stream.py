@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from plait.delivery.standing import TypeStatus
-    from plait.delivery.store import Push, ViewStore
+    from plait.delivery.store import Push, Sight, ViewStore
     from plait.delivery.wire import Request
     from plait.xds.resource import Resource, ViewUpdate
 
+#: As a revision: less than any.
+_NOT_KNOWN = -1
 #: Types that refer to clusters.
 _REFERRING = frozenset({LDS, RDS})
 
@@ -51,14 +53,16 @@ class ProxyStream:
 
     def __init__(self, store: ViewStore) -> None:
         self._store = store
-        self._views: tuple[View, ...] | None = None
+        #: What it sees, beside its own; None: not known yet.
+        self._sight: Sight | None = None
         self._own = View("")
+        self._views: tuple[View, ...] = ()
         self._types: dict[str, Subscription] = {}
         self._resumed = False
         self._blocked = False
         self._sequence: list[Subscription] = []
-        #: The views' revisions up to which of all types but the open ones there is nothing to send; None: not known.
-        self._seen: tuple[int, ...] | None = None
+        #: The revisions of the sight and of its own up to which there is nothing to send, but of the open types.
+        self._seen = self._seen_own = _NOT_KNOWN
         self._open: set[str] = set()
         #: Names subscribed to, over all types: what a stream costs.
         self.names = 0
@@ -115,9 +119,10 @@ class ProxyStream:
         for subscription in self._types.values():
             subscription.materialize()
             subscription.told = subscription.level = -1
-        self._seen = None
+        self._seen = self._seen_own = _NOT_KNOWN
         self.amend(own)
-        self._views = (*(self._store.view(name) for name in views), self._own)
+        self._sight = self._store.sight(views)
+        self._views = (*self._sight.views, self._own)
 
     def amend(self, own: Iterable[ViewUpdate]) -> None:
         """Change what this proxy has beside its views."""
@@ -127,13 +132,13 @@ class ProxyStream:
 
     def flush(self, *, patience_over: bool = False) -> tuple[Push, ...]:
         """What to send now; with `patience_over` without waiting any longer for a type that holds others up."""
-        views = self._views
-        if views is None:
+        sight, views = self._sight, self._views
+        if sight is None:
             return ()
         self._blocked = False
         self._resumed = self._resumed and not patience_over
         out: list[Push] = []
-        due = self._due(views)
+        due = self._due(sight)
         for subscription in self._sequence:
             if due is not None and subscription.type_url not in due and not subscription.forced:
                 continue
@@ -163,44 +168,37 @@ class ProxyStream:
                     self._remove(late, out)
                     if not late.held and late.idle(views):
                         self._open.discard(type_url)
-        self._seen = tuple([view.revision for view in views])
+        self._seen, self._seen_own = sight.revision, self._own.revision
         return tuple(out)
 
-    def _due(self, views: tuple[View, ...]) -> Collection[str] | None:
+    def _due(self, sight: Sight) -> Collection[str] | None:
         """The types that there may be something to send of; None: any."""
-        if self._seen is None:
+        if self._seen == _NOT_KNOWN:
             return None
         due: Collection[str] = self._open
-        for view, seen in zip(views, self._seen, strict=True):
-            if view.revision != seen:
-                changed = view.changed_since(seen)
-                due = {*due, *changed} if due else changed
+        if sight.revision != self._seen:
+            changed = sight.changed_since(self._seen)
+            due = {*due, *changed} if due else changed
+        if self._own.revision != self._seen_own:
+            due = {*due, *self._own.changed_since(self._seen_own)}
         return due
-
-    def _still(self, views: tuple[View, ...]) -> bool:
-        """Whether no view has changed since the last look."""
-        if self._seen is None:
-            return False
-        for view, seen in zip(views, self._seen, strict=True):  # noqa: SIM110  (asked for every ACK)
-            if view.revision != seen:
-                return False
-        return True
 
     @property
     def pending(self) -> bool:
         """Whether `flush` may have something to do: after most ACKs it has not."""
-        views = self._views
-        return views is not None and (bool(self._open) or not self._still(views))
+        sight = self._sight
+        return sight is not None and (
+            bool(self._open) or sight.revision != self._seen or self._own.revision != self._seen_own
+        )
 
     @property
     def level(self) -> int:
         """The store's batch that the proxy has acknowledged whole; -1 while it has not asked for listeners."""
-        views = self._views
-        if views is None or LDS not in self._types:
+        if self._sight is None or LDS not in self._types:
             return -1
         batch = self._store.batch
-        if self._open or not self._still(views):
-            return min(subscription.reached(views, batch) for subscription in self._sequence)
+        if self.pending:
+            return min(subscription.reached(self._views, batch) for subscription in self._sequence)
         # The usual case: nothing to send, so only what is unanswered counts.
         return min([s.level for s in self._sequence if s.outstanding], default=batch) if self.unacknowledged else batch
 
@@ -366,7 +364,6 @@ class ProxyStream:
     def _sent(self, subscription: Subscription, push: Push, adds: bool, out: list[Push]) -> None:
         subscription.outstanding.append(Sent(push, adds))
         subscription.sent = push.mark
-        subscription.shown = None
         self.unacknowledged += 1
         out.append(push)
 
@@ -374,9 +371,14 @@ class ProxyStream:
 
     def status(self) -> tuple[TypeStatus, ...]:
         """Each type the proxy subscribed to, in delivery order."""
-        views = self._views
-        still = views is not None and self._still(views)
-        return tuple([each.status(views, calm=still and each.type_url not in self._open) for each in self._sequence])
+        if self._sight is None:
+            return tuple([each.status(None, calm=False) for each in self._sequence])
+        if not self.pending:
+            return tuple([each.status(self._views, calm=True) for each in self._sequence])
+        still = self._sight.revision == self._seen and self._own.revision == self._seen_own
+        return tuple(
+            [each.status(self._views, calm=still and each.type_url not in self._open) for each in self._sequence]
+        )
 
 
 def _find(views: Iterable[View], type_url: str, name: str) -> Resource | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plait.delivery.standing import State, TypeStatus, type_status
-from plait.delivery.store import Difference, Push, Snapshot
+from plait.delivery.store import Difference, Mark, Push, Snapshot
 from plait.delivery.wire import WILDCARD
 from plait.xds.resource import CDS, LDS
 
@@ -41,8 +41,7 @@ class Subscription:
     views, `own` versions by name. `ahead` are answers given since then; `held` are removals that wait for others;
     `urgent` are names it asked for and waits for; `forced` must be sent although equal; `single` are names (with
     versions) of a refused push, each to be sent alone. `told` is the store's batch up to which everything was sent,
-    `level` that up to which everything was answered; `sent` and `acked` are the marks of the last such push, and
-    `shown` is the status as last asked for, if it still holds.
+    `level` that up to which everything was answered; `sent` and `acked` are the marks of the last such push.
     """
 
     type_url: str
@@ -62,9 +61,8 @@ class Subscription:
     outstanding: list[Sent] = field(default_factory=list)
     rejected: dict[str, str] = field(default_factory=dict)
     error: str = ""
-    sent: tuple[str, int] = ("", 0)
-    acked: tuple[str, int] = ("", 0)
-    shown: TypeStatus | None = None
+    sent: Mark | None = None
+    acked: Mark | None = None
 
     @classmethod
     def begin(cls, request: Request) -> Subscription:
@@ -81,7 +79,6 @@ class Subscription:
 
     def change(self, request: Request, store: ViewStore) -> None:
         """Take over the request's subscriptions; new names become urgent unless the proxy says it has them."""
-        self.shown = None
         if not (request.unsubscribe or request.initial_versions or WILDCARD in request.subscribe):
             self.names = store.subscribed(self.names, request.subscribe)
             self.urgent.update(dict.fromkeys(request.subscribe))
@@ -117,7 +114,6 @@ class Subscription:
             return None
         self.outstanding.remove(sent)
         push = sent.push
-        self.shown = None
         if request.error is None:
             self.acked = push.mark
             if self.rejected:
@@ -279,8 +275,9 @@ class Subscription:
 
     def status(self, views: tuple[View, ...] | None, *, calm: bool) -> TypeStatus:
         """Where the type stands; `calm` says that its stream knows of nothing to send."""
-        if calm and self.shown is not None:
-            return self.shown
+        acked = self.acked
+        if calm and acked is not None and acked is self.sent and not (self.outstanding or self.rejected or self.fresh):
+            return acked.synced
         state: State = "SYNCED"
         if self.rejected:
             state = "NACK"
@@ -289,10 +286,7 @@ class Subscription:
         elif self.outstanding or not (calm or (not self.held and self.lacks(views) == _NOTHING)):
             state = "STALE"
         rejected = tuple(sorted(self.rejected)) if self.rejected else ()
-        found = type_status(self.type_url, state, *self.sent, *self.acked, self.error, rejected)
-        if calm:
-            self.shown = found
-        return found
+        return type_status(self.type_url, state, *_shown(self.sent), *_shown(acked), self.error, rejected)
 
     @property
     def settled(self) -> bool:
@@ -301,6 +295,10 @@ class Subscription:
 
 
 _NOTHING = Difference()
+
+
+def _shown(mark: Mark | None) -> tuple[str, int]:
+    return (mark.nonce, mark.revision) if mark is not None else ("", 0)
 
 
 def blamed(push: Push, error: str) -> tuple[str, ...]:

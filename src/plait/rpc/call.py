@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from plait.rpc.fields import Request, percent
 from plait.rpc.frames import Code, StreamFault
-from plait.rpc.framing import prefixed
+from plait.rpc.framing import PREFIX, prefixed
 
 if TYPE_CHECKING:
     from plait.rpc.stream import Message, Refusal
@@ -31,8 +31,6 @@ LARGEST_MESSAGE: Final = 16 << 20
 WINDOW: Final = 1 << 20
 #: Bytes that are owed before leave to send as many more is worth a frame.
 _WORTH: Final = 32 << 10
-#: What a message begins with that is not compressed.
-_PLAIN: Final = b"\0"
 
 
 class RefusedError(Exception):
@@ -162,23 +160,18 @@ class Call:
 
     # from the connection
 
-    def take_whole(self, data: bytes) -> bool:
-        """Payload of DATA that is one message for who listens; False, and nothing taken, where it is something else."""
-        size = len(data)
+    def take_whole(self, message: bytes) -> bool:
+        """A message that is all of a DATA frame but its prefix, for who listens; False, and nothing taken, where it has
+        to go the long way.
+        """
+        size = len(message) + PREFIX
         take = self._take
-        if (
-            take is None
-            or self._partial
-            or self.ended
-            or size > self.left
-            or data[:1] != _PLAIN
-            or int.from_bytes(data[1:5]) + 5 != size
-        ):
+        if take is None or self._partial or self.ended or size > self.left:
             return False
         self.left -= size
         self._bytes += size
         try:
-            take(data[5:])
+            take(message)
         except Exception as error:  # noqa: BLE001 -- see _failed
             self._failed(error)
         if WINDOW - self.left >= _WORTH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Container
+from struct import Struct
 from typing import Final, cast
 
 from hpack import Decoder, HPACKError
@@ -30,6 +31,7 @@ from plait.rpc.frames import (
     settings,
     unpadded,
 )
+from plait.rpc.framing import PREFIX
 from plait.rpc.outgoing import Outgoing
 from plait.rpc.stream import Message
 
@@ -51,7 +53,10 @@ _HELLO: Final = framing.settings(streams=_STREAMS, window=WINDOW, fields=_FIELDS
 #: Bytes received at once.
 RECEIVED: Final = 64 << 10
 #: Type and flags of a DATA frame that is neither padded nor the last.
-_PLAIN: Final = bytes((Type.DATA, 0))
+_PLAIN: Final = Type.DATA << 8
+#: What a frame with a whole message begins with: length (16 and 8 bits), type and flags, stream; then gRPC's prefix:
+#: whether it is compressed, and its length.
+_WHOLE: Final = Struct(">HBHLBL")
 
 Start = Callable[[Call], None]
 """Starts the handler of a call."""
@@ -206,14 +211,15 @@ class Connection(asyncio.BufferedProtocol):
         """Take what `data` begins with of whole messages in plain DATA frames for calls that listen; how many bytes
         that were. It is what nearly all ACKs are, and the long way costs as much as the ACK itself.
         """
-        at = 0
-        while data[at + 3 : at + 5] == _PLAIN and self._block is None:
-            start, end = at + HEADER, at + HEADER + int.from_bytes(data[at : at + 3])
-            call = self._calls.get(int.from_bytes(data[at + 5 : start]))
-            size = end - start
-            if call is None or end > len(data) or size > LARGEST_FRAME or self._left - size < _LOW:
+        at, there = 0, len(data)
+        while at + _WHOLE.size <= there and self._block is None:
+            high, low, kind, number, plain, length = _WHOLE.unpack_from(data, at)
+            size = high << 8 | low
+            start, end = at + _WHOLE.size, at + HEADER + size
+            if kind != _PLAIN or plain or size != length + PREFIX or end > there:
                 break
-            if not call.take_whole(data[start:end]):
+            call = self._calls.get(number)
+            if call is None or size > LARGEST_FRAME or self._left - size < _LOW or not call.take_whole(data[start:end]):
                 break
             self._left -= size
             at = end
