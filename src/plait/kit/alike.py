@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Sequence
-from itertools import chain
+from itertools import chain, compress
+from operator import is_not
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_STEP = 32
-
 
 def alike(before: Sequence[Any], now: Sequence[Any]) -> tuple[int, int]:
     """How many elements both begin with alike, and how many of the rest they end with alike.
 
-    Slices are compared, which for elements that are the same objects costs next to nothing.
+    Most are the same objects, which is seen without comparing them.
     """
     most = min(len(before), len(now))
-    start, step = 0, _STEP
-    while step:
-        if start + step <= most and before[start : start + step] == now[start : start + step]:
-            start += step
-        else:
-            step //= 2
-    most -= start
-    end, step = 0, _STEP
-    old, new = len(before), len(now)
-    while step:
-        if end + step <= most and before[old - end - step : old - end] == now[new - end - step : new - end]:
-            end += step
-        else:
-            step //= 2
-    return start, end
+    start = most
+    for place in compress(range(most), map(is_not, before, now)):
+        if before[place] != now[place]:
+            start = place
+            break
+    last_old, last_new = len(before) - 1, len(now) - 1
+    for place in compress(range(most - start), map(is_not, reversed(before), reversed(now))):
+        if before[last_old - place] != now[last_new - place]:
+            return start, place
+    return start, most - start
 
 
 class Mapped(Generic[T, R]):
