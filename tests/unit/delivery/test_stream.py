@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plait.delivery.stream import ProxyStream
-from plait.delivery.wire import Request
-from plait.xds.resource import CDS, EDS, LDS, RDS, SDS, ViewUpdate
+from plait.delivery.wire import Request, encode_element
+from plait.xds.resource import CDS, EDS, LDS, RDS, SDS, Resource, ViewUpdate
 
 
 def versions(shop, type_url):
@@ -332,6 +332,35 @@ class TestSharing:
         pushes = [stream.on_update() for stream in streams]
         assert len({id(push) for (push,) in pushes}) == 1
         assert len({id(stream._types[CDS].bases[0]) for stream in streams}) == 1
+
+    def test_who_reads_later_is_sent_what_the_quick_had_in_several_pushes(self, shop):
+        quick, late = streams = [ProxyStream(shop.store) for _ in range(2)]
+        shop.have(LDS, "l")
+        shop.have(CDS, "a")
+        for stream in streams:
+            stream.assign(("out",))
+            for type_url in (CDS, LDS):
+                (push,) = stream.on_request(Request(type_url=type_url))
+                stream.on_request(Request(type_url=type_url, nonce=push.nonce))
+        shop.have(CDS, "a=2")
+        assert [push.type_url for push in quick.on_update()] == [CDS]
+        shop.have(LDS, "l=2")
+        assert [push.type_url for push in quick.on_update()] == [LDS]
+        assert [push.type_url for push in late.on_update()] == [CDS, LDS]
+
+    def test_what_only_one_has_changes_nothing_for_the_others(self, shop):
+        one, other = streams = [ProxyStream(shop.store) for _ in range(2)]
+        shop.have(LDS, "l")
+        for stream in streams:
+            stream.assign(("out",))
+            (push,) = stream.on_request(Request(type_url=LDS))
+            stream.on_request(Request(type_url=LDS, nonce=push.nonce))
+        own = Resource(LDS, "own", "1", encode_element(type_url=LDS, name="own", version="1", value=b""))
+        one.amend([ViewUpdate("", LDS, (own,))])
+        assert (one.pending, other.pending) == (True, False)
+        assert [list(push.versions) for push in one.on_update()] == [["own"]]
+        assert other.on_update() == ()
+        assert [status.state for stream in streams for status in stream.status()] == ["STALE", "SYNCED"]
 
     def test_equal_update_makes_no_push(self, shop):
         shop.start()
