@@ -67,8 +67,7 @@ def _check_mesh_hosts(world: World, item: Item) -> Iterator[Finding]:
                 rivals[other.full_name] = other
     if not rivals:
         return
-    oldest = min((item, *rivals.values()), key=lambda rule: rule.age)
-    holds = f"{oldest.full_name} is the oldest and holds" if oldest is not item else "this one is the oldest and holds"
+    contested = {complete_host(name, item.namespace, world.domain) for name in paths.values()}
     first, *more = paths
     yield found(
         CONFLICTING_MESH_HOSTS,
@@ -79,8 +78,25 @@ def _check_mesh_hosts(world: World, item: Item) -> Iterator[Finding]:
         value=paths[first],
         rules=", ".join(sorted((item.full_name, *rivals))),
         host=", ".join(paths.values()),
-        holds=holds,
+        holds=_holder(world, item, contested, tuple(rivals.values())),
     )
+
+
+def _holder(world: World, item: Item, contested: set[str], rivals: tuple[Item, ...]) -> str:
+    """Which rule a sidecar uses: of one host the oldest; of hosts that cover each other the narrower."""
+    same = [rule for rule in rivals if contested & _mesh_hosts(rule, world.domain)]
+    if same:
+        oldest = min((item, *same), key=lambda rule: rule.age)
+        return f"{'this one' if oldest is item else oldest.full_name} is the oldest and holds"
+    within = sorted(
+        rule.full_name
+        for rule in rivals
+        if any(narrower(theirs, mine) == theirs for mine in contested for theirs in _mesh_hosts(rule, world.domain))
+    )
+    if not within:
+        return "this one has the narrower host and holds there"
+    what = "has the narrower host and holds" if len(within) == 1 else "have narrower hosts and hold"
+    return f"{', '.join(within)} {what} there"
 
 
 ANALYZERS: Final = (

@@ -163,6 +163,19 @@ def test_two_rules_for_one_host_are_told_which_holds(cluster: Cluster) -> None:
     assert "this one is the oldest and holds" in said
 
 
+def test_of_hosts_that_cover_each_other_the_narrower_holds_whichever_is_older(cluster: Cluster) -> None:
+    cluster.apply(service("web"))
+    one, all_of_them = routes("web", ""), routes("*.shop.svc.cluster.local", "")
+    all_of_them["metadata"].update(name="all", creationTimestamp="2026-01-01T00:00:00Z")
+    all_of_them["spec"]["exportTo"] = ["."]
+    one["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+    cluster.apply(all_of_them)
+    (said,) = (each for each in cluster.apply(one) if "IST0109" in each)
+    assert "this one has the narrower host and holds there" in said
+    (said,) = (each for each in cluster.apply(all_of_them) if "IST0109" in each)
+    assert "shop/web has the narrower host and holds there" in said
+
+
 def test_of_two_destination_rules_for_one_host_the_parts_that_do_not_hold_are_named(cluster: Cluster) -> None:
     cluster.apply(service("web"))
     policy = {"loadBalancer": {"simple": "RANDOM"}}
