@@ -29,7 +29,8 @@ class InboundPort:
 
     `endpoint` is where a Sidecar says that the application listens (`127.0.0.1:8080`, `0.0.0.0:8080`, `unix:///path`);
     empty: at the address that was called. `bound`: callers reach the proxy at `bind`, nothing is captured for it.
-    `tls` ends here; the protocol is that inside it. `name` is the service port's.
+    `tls` ends here; the protocol is that inside it. `name` is the service port's. `also` are hosts of further Services
+    that lead here, the oldest first.
     """
 
     port: int
@@ -43,6 +44,7 @@ class InboundPort:
     pool: ConnectionPool | None = None
     tls: ServerTLS | None = None
     name: str = ""
+    also: tuple[str, ...] = ()
 
 
 def inbound_ports(
@@ -57,7 +59,9 @@ def inbound_ports(
     declared = [*_of_services(reader, namespace, labels, pool), *_of_entries(reader, namespace, labels, address)]
     first: dict[int, InboundPort] = {}
     for _, port in sorted(declared, key=lambda each: (each[0], each[1].host)):
-        first.setdefault(port.port, port)
+        known = first.setdefault(port.port, port)
+        if port.host not in {known.host, *known.also}:
+            first[port.port] = replace(known, also=(*known.also, port.host))
     if sidecar is not None and found is not None and found.spec.ingress:
         served = {number: port.host for number, port in first.items()}
         first = {}

@@ -291,7 +291,9 @@ def inbound_cluster(port: InboundPort, *, mesh: MeshConfig) -> Cluster:
     cluster.circuit_breakers.CopyFrom(circuit_breakers(port.pool))
     set_keepalive(cluster, port.pool, mesh.tcp_keepalive)
     service = port.origin.object
-    cluster.metadata.CopyFrom(origin_metadata(port.origin, svc=f"{port.host}|{service.name}|{service.namespace}"))
+    also = {"also": ",".join(port.also)} if port.also else {}
+    svc = f"{port.host}|{service.name}|{service.namespace}"
+    cluster.metadata.CopyFrom(origin_metadata(port.origin, svc=svc, **also))
     if mesh.inbound_stat_name:
         cluster.alt_stat_name = names.stat_name(
             mesh.inbound_stat_name, host=port.host, service=service.name if service.kind == SERVICE else "",

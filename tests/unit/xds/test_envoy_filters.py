@@ -286,10 +286,12 @@ def test_routes_of_a_gateway_go_by_the_port_that_its_server_declares(
     assert ("more" in [host.name for host in found["http.80"].virtual_hosts]) == hit
 
 
-def test_an_inbound_cluster_goes_by_the_service_it_serves(see: Any) -> None:
-    chosen = {"service": A}
+@pytest.mark.parametrize("host", [A, "a-canary.shop.svc.cluster.local"])
+def test_an_inbound_cluster_goes_by_the_services_it_serves(see: Any, k8s: SimpleNamespace, host: str) -> None:
+    chosen = {"service": host}
     found = see(
         CDS,
+        k8s.service("a-canary", ip="10.42.128.4", selector={"app": "a"}),
         envoy_filter(
             "f", patch("CLUSTER", "MERGE", {"connect_timeout": "3s"}, cluster=chosen, context="SIDECAR_INBOUND")
         ),

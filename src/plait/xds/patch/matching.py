@@ -131,17 +131,19 @@ def wanted_route(match: RouteConfigurationMatch | None) -> RouteMatch | None:
 
 
 def matches_cluster(match: ClusterMatch | None, cluster: Any) -> bool:
-    """Whether a patch is for a cluster. An inbound one goes by the service it serves."""
+    """Whether a patch is for a cluster. An inbound one goes by the services it serves."""
     if match is None:
         return True
     if match.name:
         return bool(match.name == cluster.name)
     direction, port, subset, host = (*cluster.name.split("|"), "", "", "", "")[:_PARTS]
+    hosts = {host}
     if direction == "inbound" and NAMESPACE in cluster.metadata.filter_metadata:
         fields = cluster.metadata.filter_metadata[NAMESPACE].fields
-        host = fields["svc"].string_value.partition("|")[0] if "svc" in fields else host
+        served = fields["svc"].string_value.partition("|")[0] if "svc" in fields else host
+        hosts = {served, *(fields["also"].string_value.split(",") if "also" in fields else ())}
     if match.subset and match.subset != subset:
         return False
-    if match.service and match.service != host:
+    if match.service and match.service not in hosts:
         return False
     return not match.port_number or str(match.port_number) == port
