@@ -150,7 +150,7 @@ def test_a_damaged_store_is_told_and_there_is_a_way_back(up: Mesh) -> None:
         file.write(b"\x5a" * 20_000)
     done = up.plait("up", "--ports", "auto", code=1)
     assert f"the store {store} is damaged" in done.stderr
-    assert "plait up --restore" in done.stderr
+    assert f"plait --name {up.name} up --restore" in done.stderr
     up.plait("up", "--ports", "auto", "--restore")
     assert up.get("configmap", "kept")["data"] == {"a": "b"}
     assert (up.state / "store.db.damaged").exists()

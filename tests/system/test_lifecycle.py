@@ -148,7 +148,7 @@ def test_a_mesh_of_a_version_without_an_agent_is_told_that_it_has_none(running) 
 @pytest.mark.parametrize(("option", "value"), [("--outside", "off"), ("--envoy", "/bin/true")])
 def test_what_cannot_be_changed_while_the_mesh_runs_is_refused(running, option: str, value: str) -> None:
     done = running.plait("up", option, value, code=1)
-    assert "plait down, then up again" in done.stderr
+    assert f"plait --name {running.name} down, then up again" in done.stderr
 
 
 def test_commands_at_the_same_moment_start_one_mesh_and_end_it(running) -> None:
