@@ -303,23 +303,23 @@ class Client(asyncio.BufferedProtocol):
         if self.frames or self.message or self.herd.method == ECHO:
             self.received(memoryview(self.frames + data if self.frames else data))
         else:
-            self.received_between(bytes(data))
+            self.received_between(data)
         corked, self.corked = self.corked, None
         if corked:
             self.transport.write(corked[0] if len(corked) == 1 else b"".join(corked))
 
-    def received_between(self, data: bytes) -> None:
+    def received_between(self, data: bytes | memoryview) -> None:
         """What begins with a frame and a message: most of it another client has been sent too."""
         latest = self.herd.pieces.setdefault(self.namespace, deque(maxlen=4))
         for piece in latest:
-            if piece.wire == data:
+            if len(piece.wire) == len(data) and piece.wire == bytes(data):
                 for response in piece.responses:
                     self.answer(response)
                 self.unseen += piece.size
                 return
         unseen = self.unseen
         if self.received(memoryview(data)) and not self.message and self.taken:
-            latest.append(Piece(data, tuple(self.taken), self.unseen - unseen))
+            latest.append(Piece(bytes(data), tuple(self.taken), self.unseen - unseen))
 
     def received(self, data: memoryview) -> bool:
         """Frames; whether they are whole, and DATA only."""
