@@ -28,7 +28,8 @@ from plait.delivery.frames import Channel, Down
 from plait.rpc.frames import DEFAULT_WINDOW, LARGEST_FRAME, PREFACE, Flag, Setting, Type, settings
 from plait.rpc.framing import PREFIX, frame, prefixed
 from plait.rpc.tls import Secured, Workbench
-from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
+from plait.xds.slots import SLOTS
 
 if TYPE_CHECKING:
     import ssl
@@ -249,7 +250,7 @@ class Client(asyncio.BufferedProtocol):
 
     def resume(self) -> None:
         """Subscribe to everything as before the connection broke."""
-        for kind in (EDS, LDS, RDS):
+        for kind in (EDS, LDS, RDS, ECDS):
             held = self.held.get(kind, {})
             names = () if kind == LDS else held
             request = DeltaDiscoveryRequest(type_url=kind, resource_names_subscribe=names)
@@ -376,6 +377,9 @@ class Client(asyncio.BufferedProtocol):
         names = [name for name in response.versions if name not in known]
         known.update(response.versions)
         self.say(response.ack)
+        if kind == ECDS:
+            # Of slots nothing is changed here.
+            return
         if kind in self.started or self.herd.method == ECHO:
             if kind == SDS:
                 self.herd.count_ack("Secret", response.size)
@@ -396,9 +400,17 @@ class Client(asyncio.BufferedProtocol):
             if not self.herd.credential:
                 self.send(DeltaDiscoveryRequest(type_url=EDS, resource_names_subscribe=names))
             self.send(DeltaDiscoveryRequest(type_url=LDS))
-        elif response.type_url == LDS and self.herd.credential:
-            self.send(DeltaDiscoveryRequest(type_url=SDS, resource_names_subscribe=[self.herd.credential]))
         elif response.type_url == LDS:
+            # Envoy asks for each by itself.
+            for slot in SLOTS:
+                self.send(DeltaDiscoveryRequest(type_url=ECDS, resource_names_subscribe=[slot.name]))
+            self.follow_listeners()
+
+    def follow_listeners(self) -> None:
+        """And to what listeners lead to."""
+        if self.herd.credential:
+            self.send(DeltaDiscoveryRequest(type_url=SDS, resource_names_subscribe=[self.herd.credential]))
+        else:
             self.send(DeltaDiscoveryRequest(type_url=RDS, resource_names_subscribe=["80"]))
 
 

@@ -46,6 +46,22 @@ class Guard(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 8000), Guard).serve_forever()
 """
 SLEEP = "import time; time.sleep(1e6)"
+#: Keeps a connection to the server, and says what the next request on it is answered, whether the connection is told to
+#: end, and how many there have been.
+KEEPER = """
+import http.client, http.server, json
+link = http.client.HTTPConnection("web.shop", timeout=60); opened = 0
+class Keeper(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        global opened
+        opened += link.sock is None
+        link.request("GET", self.path); answer = link.getresponse(); answer.read()
+        said = json.dumps([answer.status, answer.getheader("connection"), opened]).encode()
+        self.send_response(200); self.send_header("content-length", str(len(said))); self.end_headers()
+        self.wfile.write(said)
+    def log_message(self, *words): pass
+http.server.HTTPServer(("127.0.0.1", 7777), Keeper).serve_forever()
+"""
 #: What a server says before anybody has asked it anything, and an empty line for nothing.
 GREET = """
 import socket
@@ -71,7 +87,7 @@ print("ping" in said.decode())
 PODS = (
     ("web", "shop", SERVER, True),
     ("guard", "shop", GUARD, True),
-    ("friend", "shop", SLEEP, True),
+    ("friend", "shop", KEEPER, True),
     ("foe", "shop", SLEEP, True),
     ("neighbour", "other", SLEEP, True),
     ("stranger", "other", SLEEP, False),
@@ -92,7 +108,7 @@ def objects() -> Iterator[dict[str, Any]]:
         metadata = {"name": name, "namespace": namespace}
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
         container: dict[str, Any] = {"name": name, "image": "python:3", "command": ["python3", "-c", program]}
-        if program != SLEEP:
+        if program in {SERVER, GUARD}:
             container["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
         template = {
             "metadata": {
@@ -229,6 +245,38 @@ def test_who_is_denied_is_denied_whatever_is_allowed(up: Mesh) -> None:
     when = [{"key": "request.headers[x-user]", "values": ["eve"]}]
     policy(up, "eve", {**WEB, "action": "DENY", "rules": [{"when": when}]})
     until("by header", lambda: ask(up, "friend", "/", "-H", "x-user: eve") == DENIED)
+
+
+def test_what_is_settled_holds_for_connections_that_are_open(up: Mesh) -> None:
+    def on_it(path: str = "/") -> tuple[int, str | None, int]:
+        """The next request on the connection of `friend`, which its sidecar and that of the server keep one for."""
+        status, ending, opened = json.loads(run(up, "friend", "curl", "-s", f"http://127.0.0.1:7777{path}"))
+        return status, ending, opened
+
+    def between() -> int:
+        """How many connections the sidecar has opened to the server."""
+        found = run(up, "friend", "curl", "-s", "http://127.0.0.1:15000/clusters").splitlines()
+        lines = [line for line in found if line.startswith("outbound|80||web.shop") and "::cx_total::" in line]
+        assert len(lines) == 1
+        return int(lines[0].rpartition("::")[2])
+
+    _, _, opened = on_it()
+    before = between()
+    guarded = {**WEB, "action": "CUSTOM", "rules": [{"to": operation(paths=["/guarded/*"])}]}
+    for spec, answers in (
+        ({**WEB, "action": "DENY", "rules": [{"from": FRIEND}]}, {"/": 403}),
+        ({**WEB, "rules": [{"from": FRIEND, "to": operation(methods=["GET"])}]}, {"/": 200}),
+        ({}, {"/": 403}),
+        ({**guarded, "provider": {"name": "guard"}}, {"/": 200, "/guarded/x": 403}),
+        ({**guarded, "provider": {"name": "nobody"}}, {"/": 200, "/guarded/x": 403}),
+    ):
+        policy(up, "p", spec)
+        for path, status in answers.items():
+            assert on_it(path) == (status, None, opened)
+    up.kubectl("delete", "-n", "shop", "authorizationpolicy/p")
+    policy(up, "after", {**WEB, "action": "DENY", "rules": [{"to": operation(paths=["/elsewhere"])}]})
+    assert on_it("/guarded/x") == (200, None, opened)
+    assert between() == before
 
 
 def test_connections(up: Mesh) -> None:

@@ -234,7 +234,7 @@ def test_a_restart_of_istiod_refuses_no_valid_token(up: Mesh) -> None:
     up.kubectl("-n", "istio-system", "delete", "pod", before, "--wait=false")
     answers = [call(up, bearer(token()))[0] for _ in range(20)]
     up.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=180s")
-    until("all proxies are back", lambda: up.plait("proxy-status", code=None).stdout.count("SYNCED") >= 5 * 4)
+    until("all proxies are back", lambda: up.plait("proxy-status", code=None).stdout.count("SYNCED") >= 5 * 5)
     answers += [call(up, bearer(token()))[0] for _ in range(8)]
     assert answers == [200] * 28
     assert call(up, bearer("nonsense"))[0] == 401

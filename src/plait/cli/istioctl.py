@@ -23,7 +23,7 @@ from plait.cli.status import version
 from plait.cli.workload import workload
 from plait.kube.access import Access
 from plait.proxy.authorization import COLUMNS, policy_rows
-from plait.proxy.dump import listeners
+from plait.proxy.dump import extensions, listeners
 
 _ALIASES = {"ps": "proxy-status", "pc": "proxy-config", "x": "experimental", "exp": "experimental"}
 
@@ -112,7 +112,8 @@ Examples:
 @click.pass_context
 def authz_check(ctx: click.Context, *, target: str, namespace: str | None) -> None:
     """Show which AuthorizationPolicies the Envoy in a pod has, and how many of their rules."""
-    rows = policy_rows(each.resource for each in listeners(config_dump(ctx, target, namespace)))
+    dump = config_dump(ctx, target, namespace)
+    rows = policy_rows(each.resource for each in (*listeners(dump), *extensions(dump)))
     click.echo(table(COLUMNS, [row.cells for row in rows]))
 
 

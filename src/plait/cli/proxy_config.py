@@ -14,6 +14,7 @@ from plait.cli.proxy_target import admin, client_from, find_pod, has_proxy, prin
 from plait.kube.errors import ApiError
 from plait.proxy import dump as dumps
 from plait.proxy.admin import Admin, AdminError
+from plait.proxy.authorization import extension_rows
 from plait.proxy.clusters import cluster_matches, cluster_rows, endpoint_rows
 from plait.proxy.listeners import listener_matches, listener_rows
 from plait.proxy.routes import route_rows
@@ -22,6 +23,7 @@ LISTENER = ("ADDRESSES", "PORT", "MATCH", "DESTINATION")
 ROUTE = ("NAME", "VHOST NAME", "DOMAINS", "MATCH", "VIRTUAL SERVICE")
 CLUSTER = ("SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE")
 SECRET = ("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE", "IDENTITY")
+EXTENSION = ("ECDS NAME", "TYPE")
 ENDPOINT = ("ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER")
 
 Options = Callable[[Callable[..., None]], Callable[..., None]]
@@ -99,6 +101,7 @@ Examples:
   plait proxy-config route deploy/front-end -n sock-shop --name 80
   plait proxy-config cluster deploy/front-end -n sock-shop --fqdn catalogue.sock-shop.svc.cluster.local
   plait proxy-config endpoint deploy/front-end -n sock-shop --status healthy
+  plait proxy-config ecds deploy/front-end -n sock-shop
   plait proxy-config secret deploy/front-end -n sock-shop
   plait proxy-config all deploy/istio-ingressgateway -n istio-system -o json
 """,
@@ -213,6 +216,17 @@ def endpoint(
 
 @proxy_config.command()
 @_common()
+def ecds(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
+    """Configurations of filters that come by ECDS: those of authorization and tokens, and what EnvoyFilters add."""
+    found = [entry.resource for entry in dumps.extensions(config_dump(ctx, target, namespace))]
+    if output == "table":
+        click.echo(table(EXTENSION, extension_rows(found)))
+    else:
+        print_data(found, output)
+
+
+@proxy_config.command()
+@_common()
 def secret(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
     """Certificates: how long they are valid, and whose they are. Private keys are never shown."""
     # Reading certificates takes a library that no other command here has a use for.
@@ -256,7 +270,7 @@ def _envoy_version(node: dict[str, Any]) -> str:
 @proxy_config.command("all")
 @_common()
 def everything(ctx: click.Context, *, target: str, namespace: str | None, output: str) -> None:
-    """Clusters, listeners, routes and endpoints one after the other; with -o the whole dump."""
+    """Clusters, listeners, routes, endpoints and extensions one after the other; with -o the whole dump."""
     if output != "table":
         print_data(config_dump(ctx, target, namespace, endpoints=True), output)
         return
@@ -270,3 +284,5 @@ def everything(ctx: click.Context, *, target: str, namespace: str | None, output
     click.echo(table(LISTENER, listener_rows(entry.resource for entry in dumps.listeners(dump))) + "\n")
     click.echo(table(ROUTE, route_rows(entry.resource for entry in dumps.routes(dump))) + "\n")
     click.echo(table(ENDPOINT, endpoint_rows(found["clusters"])))
+    if rows := extension_rows(entry.resource for entry in dumps.extensions(dump)):
+        click.echo("\n" + table(EXTENSION, rows))

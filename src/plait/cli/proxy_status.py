@@ -14,7 +14,7 @@ from plait.kube.client import Client
 from plait.proxy.admin import AdminError
 from plait.proxy.sync import compare, refusals, sync_rows, unanswered
 
-COLUMNS = ("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ISTIOD", "VERSION", "SETTLED")
+COLUMNS = ("NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "ECDS", "ISTIOD", "VERSION", "SETTLED")
 
 
 @click.command(

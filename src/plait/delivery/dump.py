@@ -6,13 +6,14 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from google.protobuf.json_format import MessageToDict
 
-from plait.xds.resource import CDS, EDS, LDS, RDS, TYPE_PREFIX
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, TYPE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,7 @@ _MESSAGES = {
     EDS: endpoint_pb2.ClusterLoadAssignment,
     LDS: listener_pb2.Listener,
     RDS: route_pb2.RouteConfiguration,
+    ECDS: extension_pb2.TypedExtensionConfig,
 }
 
 
@@ -66,6 +68,10 @@ def config_dump(store: ViewStore, views: Iterable[str]) -> dict[str, Any]:
                 "dynamic_endpoint_configs": [
                     {"version_info": r.version, "endpoint_config": decode(r)} for r in of(EDS)
                 ],
+            },
+            {
+                "@type": TYPE_PREFIX + "envoy.admin.v3.EcdsConfigDump",
+                "ecds_filters": [{"version_info": r.version, "ecds_filter": decode(r)} for r in of(ECDS)],
             },
             {
                 "@type": TYPE_PREFIX + "envoy.admin.v3.ListenersConfigDump",

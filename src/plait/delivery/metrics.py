@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from plait.xds.resource import CDS, EDS, LDS, RDS, SDS
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 #: Upper bounds in seconds of `pilot_proxy_convergence_time`.
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0)
-SHORT = {CDS: "cds", EDS: "eds", LDS: "lds", RDS: "rds", SDS: "sds"}
+SHORT = {CDS: "cds", EDS: "eds", LDS: "lds", RDS: "rds", ECDS: "ecds", SDS: "sds"}
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plait.mesh.node import ProxyNode
 
 #: Istio's words for the types in /debug/syncz.
-_SYNCZ = {"cds": "cluster", "lds": "listener", "rds": "route", "eds": "endpoint"}
+_SYNCZ = {"cds": "cluster", "lds": "listener", "rds": "route", "eds": "endpoint", "ecds": "extensionconfig"}
 
 
 @dataclass(slots=True, kw_only=True)

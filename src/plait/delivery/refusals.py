@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_WORDS = {"cds": "cluster", "eds": "endpoints", "lds": "listener", "rds": "route configuration", "sds": "secret"}
+_WORDS = {
+    "cds": "cluster",
+    "eds": "endpoints",
+    "lds": "listener",
+    "rds": "route configuration",
+    "ecds": "filter",
+    "sds": "secret",
+}
 REASON = "ProxyRejected"
 _SHOWN = 3
 

@@ -6,6 +6,7 @@ referred to before what refers to it. Three rules make that free of gaps for tra
 - Endpoints follow every cluster they belong to at once, unchanged or not, whatever is unacknowledged: Envoy warms an
   updated cluster until it hears of its endpoints again, and does not ask (15 s otherwise).
 - Listeners and routes wait for the ACK of clusters that are new to the proxy: Envoy sends it once they are warm.
+- Of what is in slots (ECDS) several go in a response each: fillings first, then what is emptied.
 - Removals go last: clusters and endpoints when listeners and routes are acknowledged, routes when listeners are. A
   NACK keeps what the last accepted configuration still refers to.
 
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from plait.delivery.store import View
 from plait.delivery.subscription import NOWHERE, UNCLEAR, Sent, Subscription
-from plait.xds.resource import CDS, DELIVERY_ORDER, EDS, LDS, RDS
+from plait.xds.resource import CDS, DELIVERY_ORDER, ECDS, EDS, LDS, RDS
+from plait.xds.slots import in_steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 #: As a revision: less than any.
 _NOT_KNOWN = -1
 #: Types that refer to clusters.
-_REFERRING = frozenset({LDS, RDS})
+_REFERRING = frozenset({LDS, RDS, ECDS})
 
 
 class Reaction(NamedTuple):
@@ -222,6 +224,10 @@ class ProxyStream:
             return False
         subscription.follow(view, place, self._store.batch)
         if lacking.upserts:
+            if type_url == ECDS and len(lacking.upserts) > 1:
+                self._in_steps(subscription, lacking.upserts, (), out, caused=True, adds=lacking.adds)
+                subscription.sent_all()
+                return True
             push = self._store.push_of(type_url, lacking)
             self._sent(subscription, push, lacking.adds, out)
             if type_url == CDS:
@@ -246,7 +252,10 @@ class ProxyStream:
         others.
         """
         type_url = subscription.type_url
-        if type_url in _REFERRING or subscription.outstanding or not subscription.only_asks(views):
+        if type_url in {LDS, RDS} or not subscription.only_asks(views):
+            return False
+        # A proxy asks for its slots one by one, in one go.
+        if subscription.outstanding and type_url != ECDS:
             return False
         own = self._own.head(type_url).resources
         if own and not own.keys().isdisjoint(subscription.urgent):
@@ -318,7 +327,9 @@ class ProxyStream:
         if alone := [upserts.pop(name) for name in own if name in upserts]:
             # The rest is the same for many proxies, and made once.
             self._emit(subscription, alone, (), out, caused=False, adds=False)
-        if upserts or removed or must:
+        if subscription.type_url == ECDS and len(upserts) > 1:
+            self._in_steps(subscription, upserts.values(), removed, out, caused=caused, adds=adds)
+        elif upserts or removed or must:
             self._emit(subscription, tuple(upserts.values()), removed, out, caused=caused, adds=adds)
             if subscription.type_url == CDS:
                 self._endpoints_too(upserts.values())
@@ -347,6 +358,21 @@ class ProxyStream:
         subscription.held = {}
         if removed:
             self._emit(subscription, (), removed, out, caused=True, adds=False)
+
+    def _in_steps(
+        self,
+        subscription: Subscription,
+        upserts: Iterable[Resource],
+        removed: Sequence[str],
+        out: list[Push],
+        *,
+        caused: bool,
+        adds: bool,
+    ) -> None:
+        """What decides over requests is not changed at once by a proxy, but one response after the other is."""
+        for step in in_steps(upserts):
+            self._emit(subscription, step, removed, out, caused=caused, adds=adds)
+            removed = ()
 
     def _emit(
         self,

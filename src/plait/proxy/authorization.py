@@ -6,8 +6,9 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from plait.xds.authorization.asking import SHADOW_PREFIX
+from plait.xds.authorization.asking import BACKSTOP, SHADOW_PREFIX
 from plait.xds.authorization.filters import origin_of_rule
+from plait.xds.resource import TYPE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,22 +34,37 @@ class PolicyRow(NamedTuple):
         return self.action, self.policy, str(self.rules)
 
 
-def policy_rows(listeners: Iterable[Mapping[str, Any]]) -> list[PolicyRow]:
-    """Of listeners as /config_dump has them."""
+def policy_rows(resources: Iterable[Mapping[str, Any]]) -> list[PolicyRow]:
+    """Of listeners and what came by ECDS, as /config_dump has them."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for config in _configs(list(listeners)):
+    for config in _configs(list(resources)):
         asking = config.get("shadow_rules_stat_prefix") == SHADOW_PREFIX
         for field, words in (("rules", ""), ("shadow_rules", " (dry run)")):
             rules = config.get(field)
             if rules is None:
+                # An empty slot, too.
                 continue
             action = "CUSTOM" if asking and words else f"{rules.get('action', 'ALLOW')}{words}"
             for name in rules.get("policies") or (_NOTHING,):
+                if name == BACKSTOP:
+                    continue
                 origin = origin_of_rule(name)
                 policy = f"{origin.object.name}.{origin.object.namespace}" if origin is not None else name
                 found[action, policy].add(name)
     rows = (PolicyRow(action, policy, len(names)) for (action, policy), names in found.items())
     return sorted(rows, key=lambda row: (_ORDER.index(row.action), row.policy))
+
+
+def extension_rows(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What came by ECDS: name and type, by type (Istio's table)."""
+    rows = (
+        (
+            str(each.get("name") or ""),
+            str((each.get("typed_config") or {}).get("@type") or "").removeprefix(TYPE_PREFIX),
+        )
+        for each in found
+    )
+    return sorted(rows, key=lambda row: (row[1], row[0]))
 
 
 def _configs(value: Any) -> Iterator[Mapping[str, Any]]:

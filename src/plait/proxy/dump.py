@@ -84,6 +84,15 @@ def endpoints(dump: Mapping[str, Any]) -> list[Entry]:
     ]
 
 
+def extensions(dump: Mapping[str, Any]) -> list[Entry]:
+    """Configurations of filters that came by ECDS."""
+    return [
+        Entry(entry.get("version_info", ""), entry["ecds_filter"])
+        for part in sections(dump, "EcdsConfigDump")
+        for entry in part.get("ecds_filters") or ()
+    ]
+
+
 def bootstrap(dump: Mapping[str, Any]) -> Json:
     """The bootstrap; empty when the dump has none."""
     return next((part.get("bootstrap") or {} for part in sections(dump, "BootstrapConfigDump")), {})

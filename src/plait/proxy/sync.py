@@ -10,8 +10,8 @@ from plait.xds.names import PROBE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-TYPES = ("cds", "lds", "eds", "rds")
-_SYNCZ = {"cds": "cluster", "lds": "listener", "eds": "endpoint", "rds": "route"}
+TYPES = ("cds", "lds", "eds", "rds", "ecds")
+_SYNCZ = {"cds": "cluster", "lds": "listener", "eds": "endpoint", "rds": "route", "ecds": "extensionconfig"}
 
 
 class SyncRow(NamedTuple):
@@ -23,6 +23,7 @@ class SyncRow(NamedTuple):
     lds: str
     eds: str
     rds: str
+    ecds: str
     istiod: str
     version: str
     settled: str = ""
@@ -32,7 +33,7 @@ def sync_rows(proxies: Iterable[Mapping[str, Any]], *, istiod: str) -> list[Sync
     """Rows of one control plane's syncz, by name."""
     rows = []
     for proxy in proxies:
-        cds, lds, eds, rds = (type_state(proxy, short) for short in TYPES)
+        cds, lds, eds, rds, ecds = (type_state(proxy, short) for short in TYPES)
         rows.append(
             SyncRow(
                 name=str(proxy.get("proxy", "")),
@@ -41,6 +42,7 @@ def sync_rows(proxies: Iterable[Mapping[str, Any]], *, istiod: str) -> list[Sync
                 lds=lds,
                 eds=eds,
                 rds=rds,
+                ecds=ecds,
                 istiod=str((proxy.get("plait") or {}).get("istiod") or istiod),
                 version=str(proxy.get("istio_version", "")),
                 settled=_settled(proxy),
@@ -103,21 +105,22 @@ def compare(wanted: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, l
         "Listeners": (dumps.listeners, "name"),
         "Routes": (dumps.routes, "name"),
         "Endpoints": (dumps.endpoints, "cluster_name"),
+        "Extensions": (dumps.extensions, "name"),
     }
     answer = {}
     for kind, (read, key) in kinds.items():
-        ours = {_name(entry, key): entry.version for entry in read(wanted)}
-        its = {
-            _name(entry, key): entry.version for entry in read(actual) if entry.version and _name(entry, key) != PROBE
-        }
-        # A proxy asks for the routes and endpoints it refers to, not for all there are.
-        asked = ours.keys() & its.keys() if kind in {"Routes", "Endpoints"} else ours.keys()
+        ours = {_name(entry, key): entry for entry in read(wanted)}
+        its = {_name(entry, key): entry for entry in read(actual) if entry.version and _name(entry, key) != PROBE}
+        # A proxy asks for what it refers to, but for clusters and listeners, of which it has all there are.
+        asked = ours.keys() if kind in {"Clusters", "Listeners"} else ours.keys() & its.keys()
         lines = [f"{name}: missing in the proxy" for name in sorted(asked - its.keys())]
         lines += [f"{name}: only in the proxy" for name in sorted(its.keys() - ours.keys())]
         lines += [
-            f"{name}: proxy has version {its[name]}, istiod {ours[name]}"
+            f"{name}: proxy has version {its[name].version}, istiod {ours[name].version}"
             for name in sorted(asked & its.keys())
-            if its[name] != ours[name]
+            if its[name].version != ours[name].version
+            # Envoy goes on showing the first version of a listener of which only filter chains have changed since.
+            and not (kind == "Listeners" and its[name].resource == ours[name].resource)
         ]
         answer[kind] = lines
     return answer

@@ -19,9 +19,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 
 from plait.trial.scratch_access import judging
-from plait.xds.authorization.filters import HTTP_RBAC
 from plait.xds.encode import duration, packed
 from plait.xds.http_connection import CORS, FAULT, HTTP_CONNECTION_MANAGER, ROUTER, http_filter
+from plait.xds.slots import HTTP_RBAC
 from plait.xds.tokens import FILTER
 
 CHAIN: Final = "x-plait-chain"

@@ -1,4 +1,4 @@
-"""What decides over requests and connections that reach a workload, in the order in which it does (Istio's)."""
+"""What decides over requests and connections that reach a workload."""
 
 from __future__ import annotations
 
@@ -8,26 +8,19 @@ from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
 from plait.xds.callers import Admission, Identity, callers
+from plait.xds.slots import REFERENCES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Of requests: `asking` asks others (CUSTOM), `tokens` checks tokens, `rules` are the mesh's own
-    (AUDIT, DENY, ALLOW).
+    """Over requests decide `requests`, in order: slots, or the filters themselves.
 
     Of connections that carry bytes `connections` decides; `admitted` is whom it may let through by identity.
     """
 
-    asking: tuple[HttpFilter, ...] = ()
-    tokens: tuple[HttpFilter, ...] = ()
-    rules: tuple[HttpFilter, ...] = ()
+    requests: tuple[HttpFilter, ...] = ()
     connections: tuple[Filter, ...] = ()
     admitted: tuple[Admission, ...] | None = None
-
-    @property
-    def requests(self) -> tuple[HttpFilter, ...]:
-        """All that decides over requests, in order."""
-        return (*self.asking, *self.tokens, *self.rules)
 
     def callers(self, port: int | None) -> tuple[Identity, ...] | None:
         """The only ones that may be let through to a port, of bytes; None: that cannot be said by identities alone."""
@@ -35,4 +28,6 @@ class Access:
 
 
 OPEN = Access()
-"""Nothing is refused."""
+"""Nothing is refused, and nothing can be without another listener."""
+SLOTTED = Access(requests=REFERENCES)
+"""Over requests decides what is in the slots."""

@@ -371,7 +371,9 @@ class Engine:
                 read = inner if isinstance(inner, tuple) else fragment
             else:
                 read = fragment
-            yield from (key[-1] for key in self._memo.sources(read) if isinstance(key[-1], ObjectKey))
+            found = (key[-1] for key in self._memo.sources(read) if isinstance(key[-1], ObjectKey))
+            # All EnvoyFilters have been asked whether they name a filter (`anchored`).
+            yield from (key for key in found if key.kind != "EnvoyFilter")
             yield from _objects_in(read)
 
     @property

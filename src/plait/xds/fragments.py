@@ -6,15 +6,15 @@ A fragment's key says all that it depends on besides what it reads. From the wor
     private-ports, scope-rules, -targets, -ports, port-kinds, mesh-rules, foreign-hosts, destinations, host-claims,
     listening, telling                                                                    of a scope (who calls)
     local-rules, exported-rules                                                            of a namespace
-    authorization, access, asked                                                          of a workload
-    authorizing                                                                           of some policies together
+    authorization, access, asked, slots                                                   of a workload
+    acting, authorizing, slot, token-slot                                                 of some policies together
     token-policies                                                                         of a namespace
-    chosen-tokens, token-filters                                                           of a workload
+    chosen-tokens                                                                          of a workload
     inbound-ports, gateway-listeners, gateway-hosts, gateway-clusters, gateway-credentials of a workload
     sidecar-credentials, rule-credentials                                                  of a view, of a rule
     virtual-host (a content, shared), rule-routes, check                                   of a rule or service
     cluster, endpoints, routes, service-routes, gateway-routes, listener-..., inbound-..., secret  resources
-    amendments, ready-patches, added, patched, patch-added, patched-by      EnvoyFilters, laid over the rest
+    amendments, ready-patches, added, patched, patch-added, patched-by, anchored    EnvoyFilters, laid over the rest
     list                                                                                   the names of a view
 
 A list depends on structure only (which services and subsets exist), never on the content of what it names, so that a
@@ -56,13 +56,14 @@ class Fragments:
         self._patches = PatchFragments(mesh)
         sidecar, inbound, gateway = SidecarFragments(mesh), InboundFragments(mesh), GatewayFragments(mesh)
         routes, listeners = SidecarRoutes(mesh), SidecarListeners(mesh)
+        access = AuthorizationFragments(mesh)
         self._makers: dict[str, Maker] = {
             **SharedFragments(mesh).makers(),
             **sidecar.makers(),
             **routes.makers(),
             **listeners.makers(),
             **inbound.makers(),
-            **AuthorizationFragments(mesh).makers(),
+            **access.makers(),
             **gateway.makers(),
             **TokenFragments(mesh).makers(),
             **self._patches.makers(),
@@ -74,6 +75,7 @@ class Fragments:
             **listeners.lists(),
             **inbound.lists(),
             **gateway.lists(),
+            **access.lists(),
         }
 
     def compute(self, key: Key, tracker: Tracker) -> Any:

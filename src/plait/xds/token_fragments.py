@@ -1,8 +1,6 @@
-"""Fragments of who may come with which token: the rules that hold at a workload, and the filter that they make."""
+"""Fragments of who may come with which token: the rules that hold at a workload, and what they make."""
 
 from __future__ import annotations
-
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
 from plait.api.meta import ObjectKey
 from plait.kit.memo import Tracker
@@ -10,7 +8,9 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.tokens import TokenPolicies, TokenRule, token_policies, token_rules
 from plait.snapshot.reader import Reader
 from plait.snapshot.tokens import KeySource
+from plait.xds.resource import Resource
 from plait.xds.shared_fragments import Maker
+from plait.xds.slots import EMPTY, TOKENS, content
 from plait.xds.tokens import keys_key, token_filter
 from plait.xds.views import ViewKey
 
@@ -26,7 +26,7 @@ class TokenFragments:
         return {
             "token-policies": self.token_policies,
             "chosen-tokens": self.chosen_tokens,
-            "token-filters": self.token_filters,
+            "token-slot": self.token_slot,
         }
 
     def token_policies(self, _tracker: Tracker, reader: Reader, namespace: str) -> TokenPolicies:
@@ -40,13 +40,14 @@ class TokenFragments:
         return policies.of(view.labels)
 
     @staticmethod
-    def token_filters(tracker: Tracker, reader: Reader, view: ViewKey) -> tuple[HttpFilter, ...]:
-        """What checks tokens at the proxies of a view: one filter, or none."""
-        rules: tuple[TokenRule, ...] = token_rules(reader, tracker.need(("chosen-tokens", view)))
+    def token_slot(tracker: Tracker, reader: Reader, chosen: tuple[ObjectKey, ...], gateway: bool) -> Resource:
+        """What checks tokens by some RequestAuthentications; nothing without any."""
+        if not chosen:
+            return EMPTY[TOKENS.name]
+        rules: tuple[TokenRule, ...] = token_rules(reader, chosen)
 
         def keys(source: KeySource) -> str | None:
             found: str | None = tracker.read(keys_key(source))
             return found
 
-        made = token_filter(rules, keys, gateway=view.side == "gw")
-        return (made,) if made is not None else ()
+        return content(TOKENS, token_filter(rules, keys, gateway=gateway))

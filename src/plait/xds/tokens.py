@@ -23,8 +23,9 @@ from plait.kit.memo import Key
 from plait.mesh.tokens import TokenRule
 from plait.snapshot.tokens import KeySource, source_of
 from plait.xds.encode import packed
+from plait.xds.slots import JWT_AUTHN
 
-FILTER: Final = "envoy.filters.http.jwt_authn"
+FILTER: Final = JWT_AUTHN
 PAYLOAD: Final = "payload"
 """The key of the claims in the filter's metadata."""
 #: Envoy takes no empty set. This is the hash of a sentence, to which nobody has the private half.

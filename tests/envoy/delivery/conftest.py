@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
+import os
+import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +24,20 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from google.protobuf.json_format import ParseDict
 
 from plait.delivery.auth import Identity, Prover, UnauthenticatedError
+from plait.delivery.builder import Builder
+from plait.delivery.child import run_delivery
+from plait.delivery.frames import Channel, Down, Up
 from plait.delivery.grpc_transport import GrpcTransport
+from plait.delivery.objects import Objects
 from plait.delivery.server import Delivery, Limits
+from plait.delivery.settled.settling import Pace, Settling
 from plait.delivery.store import Push, ViewStore
 from plait.delivery.stream import Reaction
 from plait.delivery.wire import METHOD, Caller, encode_element
 from plait.proxy.envoy import Envoy, run_envoy
 from plait.rpc import Http2Transport
 from plait.rpc.stream import Transport
-from plait.xds.resource import CDS, EDS, LDS, RDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, Resource, ViewUpdate
 
 MESSAGES = {
     CDS: cluster_pb2.Cluster,
@@ -127,7 +135,7 @@ class Watcher:
             pytest.fail(f"not in {seconds} s: {what}; status {self.status()}")
 
     def status(self) -> dict[str, tuple[str, str]]:
-        short = {CDS: "cds", EDS: "eds", LDS: "lds", RDS: "rds"}
+        short = {CDS: "cds", EDS: "eds", LDS: "lds", RDS: "rds", ECDS: "ecds"}
         return {
             short[status.type_url]: (status.state, status.error)
             for connection in self.callers
@@ -233,6 +241,116 @@ def bootstrap(folder: Path, port: int, *, token: str = "good") -> dict[str, Any]
     }
 
 
+def probed(boot: dict[str, Any], admin: str) -> None:
+    """Have a bootstrap what istiod asks through: the gauges, and a cluster that leads to them."""
+    boot["stats_config"] = {
+        "stats_matcher": {
+            "inclusion_list": {
+                "patterns": [
+                    {"prefix": "cluster_manager"},
+                    {"prefix": "listener_manager"},
+                    {"prefix": "server"},
+                    {"prefix": "istio"},
+                ]
+            }
+        }
+    }
+    pipe = {"pipe": {"path": admin}}
+    boot["static_resources"]["clusters"].append(
+        {
+            "name": "prometheus_stats",
+            "type": "STATIC",
+            "connect_timeout": "60s",
+            "load_assignment": {
+                "cluster_name": "prometheus_stats",
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": pipe}}]}],
+            },
+        }
+    )
+
+
+def unused() -> Iterator[str]:
+    """Addresses at which nobody has the port, which is always the same: other runs on this machine have some."""
+    for last in itertools.count(21):
+        address = f"127.{1 + os.getpid() % 250}.{last // 256}.{last % 256}"
+        try:
+            socket.create_server((address, 15004)).close()
+        except OSError:
+            continue
+        yield address
+
+
+_ADDRESSES = unused()
+_QUICK = Pace(grace=0.05, patience=1.0, rest=0.2)
+
+
+class Words:
+    """What was told last of each object."""
+
+    def __init__(self) -> None:
+        self.told, self.changed = {}, asyncio.Event()
+
+    def put(self, key, told) -> None:
+        self.told[key.name] = told.verdict
+        self.changed.set()
+
+    def remove(self, key) -> None:
+        self.told.pop(key.name, None)
+
+    async def until(self, name: str, state: str, generation: int, seconds: float = 60.0):
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    found = self.told.get(name)
+                    if found is not None and (found.state, found.generation) == (state, generation):
+                        return found
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            pytest.fail(f"{name} is not {state} in generation {generation} after {seconds} s: {self.told}")
+
+
+class Control:
+    """istiod's two halves in one loop: builder, delivery and prober."""
+
+    def __init__(self, core: Any, *, refused: Any = lambda _: None) -> None:
+        self.words = Words()
+        self.settling = Settling(core, Objects(), self.words, pace=_QUICK)
+        self.builder = Builder(core, refused=refused, follower=self.settling)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        ours, theirs = socket.socketpair()
+        async with contextlib.AsyncExitStack() as stack:
+            up = await stack.enter_async_context(await Channel.over(ours, Up))
+            down = await stack.enter_async_context(await Channel.over(theirs, Down))
+            self.builder.connect(up)
+
+            async def listen() -> None:
+                while (frame := await up.receive()) is not None:
+                    self.builder.receive(frame)
+
+            running = [
+                asyncio.create_task(each)
+                for each in (
+                    run_delivery(down, Http2Transport("127.0.0.1:0"), Prover(Tokens())),
+                    listen(),
+                    self.builder.publishing(),
+                    self.settling.run(),
+                )
+            ]
+            yield
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def serving(self) -> None:
+        """The port is known."""
+        async with asyncio.timeout(60):
+            while self.builder.port is None:
+                await asyncio.sleep(0.01)
+
+
 async def answer(path: Path, text: str) -> asyncio.Server:
     """An HTTP backend on a unix socket that always says `text`."""
 
@@ -316,5 +434,6 @@ def make() -> Any:
 
     made = Make()
     made.cluster, made.endpoints, made.listener, made.routes, made.ask = cluster, endpoints, listener, routes, ask
-    made.resource, made.bootstrap, made.tokens, made.answer = resource, bootstrap, Tokens, answer
+    made.resource, made.bootstrap, made.answer = resource, bootstrap, answer
+    made.control, made.probed, made.address = Control, probed, lambda: next(_ADDRESSES)
     return made

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from envoy.config.rbac.v3.rbac_pb2 import RBAC
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as HTTP_RBAC
+from google.protobuf.json_format import MessageToDict
 
 from plait.delivery.store import ViewStore
 from plait.proxy.admin import AdminError
 from plait.proxy.dump import clusters, listeners, waiting
-from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
+from plait.xds.http_connection import http_filter
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, ViewUpdate
+from plait.xds.slots import DENY, EMPTY, REFERENCES, content
 
 pytestmark = pytest.mark.envoy
 
@@ -150,6 +155,35 @@ async def test_a_reconnect_brings_what_changed_meanwhile_and_removes_what_is_gon
         await bench.server.watcher.synced()
         assert [(p.type_url, p.removed) for p in bench.server.watcher.pushes] == [(CDS, ("b",))]
         assert {e.resource["name"] for e in clusters(await envoy.admin.config_dump())} == {"a", "xds-grpc"}
+
+
+async def test_slots_are_filled_again_after_a_reconnect_only_with_what_is_new(bench, make):
+    def slotted() -> None:
+        """As `shop`, with slots in its listener."""
+        bench.shop()
+        listener = make.listener("in", str(bench.inbox), "80")
+        filters = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+        filters[:0] = [MessageToDict(each, preserving_proto_field_name=True) for each in REFERENCES]
+        bench.server.store.apply([ViewUpdate("out", LDS, (make.resource(LDS, listener),))])
+        bench.server.store.apply([ViewUpdate("out", ECDS, tuple(EMPTY.values()))])
+
+    slotted()
+    async with bench.envoy():
+        await bench.server.watcher.synced()
+        assert await make.ask(bench.inbox) == "200 a"
+        await bench.server.stop()
+        bench.server.store = again = ViewStore("other")
+        slotted()
+        rules = RBAC(action=RBAC.DENY)
+        everybody = rules.policies["everybody"]
+        everybody.permissions.add().any = everybody.principals.add().any = True
+        denied = content(DENY, http_filter("", HTTP_RBAC(rules=rules)))
+        again.apply([ViewUpdate("out", ECDS, (denied,))])
+        await bench.server.start(again)
+        await bench.server.watcher.until(lambda: bench.server.watcher.reactions, "acknowledged")
+        await bench.server.watcher.synced()
+        assert [dict(push.versions) for push in bench.server.watcher.pushes] == [{DENY.name: denied.version}]
+        assert await make.ask(bench.inbox) == "403 RBAC: access denied"
 
 
 async def test_a_proxy_with_a_wrong_token_gets_nothing(bench):

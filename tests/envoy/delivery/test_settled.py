@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import os
 import socket
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from plait.api.meta import ObjectKey
-from plait.delivery.auth import Prover
-from plait.delivery.builder import Builder
-from plait.delivery.child import run_delivery
-from plait.delivery.frames import Channel, Down, Up
-from plait.delivery.objects import Objects
 from plait.delivery.settled.prober import ProbeError, probe
-from plait.delivery.settled.settling import Pace, Settling
 from plait.proxy.envoy import run_envoy
-from plait.rpc import Http2Transport
 from plait.xds.carriage import Carried
 from plait.xds.resource import CDS, EDS, LDS, RDS, ViewUpdate
 
 pytestmark = pytest.mark.envoy
-
-
-def unused() -> Iterator[str]:
-    """Addresses at which nobody has the port, which is always the same: other runs on this machine have some."""
-    for last in itertools.count(21):
-        address = f"127.{1 + os.getpid() % 250}.{last // 256}.{last % 256}"
-        try:
-            socket.create_server((address, 15004)).close()
-        except OSError:
-            continue
-        yield address
-
-
-ADDRESSES = unused()
-QUICK = Pace(grace=0.05, patience=1.0, rest=0.2)
 
 
 def key(name: str) -> ObjectKey:
@@ -100,40 +75,14 @@ class Core:
         return ""
 
 
-class Words:
-    """What was told last of each object."""
-
-    def __init__(self) -> None:
-        self.told, self.changed = {}, asyncio.Event()
-
-    def put(self, key, told) -> None:
-        self.told[key.name] = told.verdict
-        self.changed.set()
-
-    def remove(self, key) -> None:
-        self.told.pop(key.name, None)
-
-    async def until(self, name: str, state: str, generation: int, seconds: float = 60.0):
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    found = self.told.get(name)
-                    if found is not None and (found.state, found.generation) == (state, generation):
-                        return found
-                    self.changed.clear()
-                    await self.changed.wait()
-        except TimeoutError:
-            pytest.fail(f"{name} is not {state} in generation {generation} after {seconds} s: {self.told}")
-
-
 class Mesh:
     """istiod's two halves in one loop, and a folder with backends a and b."""
 
     def __init__(self, folder: Path, make) -> None:
         self.folder, self.make = folder, make
-        self.core, self.words, self.refusals = Core(), Words(), []
-        self.settling = Settling(self.core, Objects(), self.words, pace=QUICK)
-        self.builder = Builder(self.core, refused=self.refusals.append, follower=self.settling)
+        self.core, self.refusals = Core(), []
+        self.control = make.control(self.core, refused=self.refusals.append)
+        self.words, self.settling, self.builder = self.control.words, self.control.settling, self.control.builder
         self.generations = {}
 
     def path(self, name: str) -> str:
@@ -166,31 +115,8 @@ class Mesh:
     @contextlib.asynccontextmanager
     async def envoy(self, *, workers: int = 1, address: str = ""):
         boot = self.make.bootstrap(self.folder, self.builder.port)
-        boot["node"]["id"] = boot["node"]["id"].replace("10.0.0.1", address or next(ADDRESSES))
-        boot["stats_config"] = {
-            "stats_matcher": {
-                "inclusion_list": {
-                    "patterns": [
-                        {"prefix": "cluster_manager"},
-                        {"prefix": "listener_manager"},
-                        {"prefix": "server"},
-                        {"prefix": "istio"},
-                    ]
-                }
-            }
-        }
-        pipe = {"pipe": {"path": self.path("admin")}}
-        boot["static_resources"]["clusters"].append(
-            {
-                "name": "prometheus_stats",
-                "type": "STATIC",
-                "connect_timeout": "60s",
-                "load_assignment": {
-                    "cluster_name": "prometheus_stats",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": pipe}}]}],
-                },
-            }
-        )
+        boot["node"]["id"] = boot["node"]["id"].replace("10.0.0.1", address or self.make.address())
+        self.make.probed(boot, self.path("admin"))
         more = ("--drain-time-s", "1")
         async with run_envoy(boot, self.folder, concurrency=workers, ready=60, more=more) as running:
             yield running
@@ -201,34 +127,11 @@ async def mesh(make):
     with tempfile.TemporaryDirectory(prefix="set") as name:
         made = Mesh(Path(name), make)
         backends = [await make.answer(made.folder / f"{each}.sock", each) for each in "ab"]
-        ours, theirs = socket.socketpair()
-        async with contextlib.AsyncExitStack() as stack:
-            up = await stack.enter_async_context(await Channel.over(ours, Up))
-            down = await stack.enter_async_context(await Channel.over(theirs, Down))
-            made.builder.connect(up)
-
-            async def listen() -> None:
-                while (frame := await up.receive()) is not None:
-                    made.builder.receive(frame)
-
-            running = [
-                asyncio.create_task(each)
-                for each in (
-                    run_delivery(down, Http2Transport("127.0.0.1:0"), Prover(make.tokens())),
-                    listen(),
-                    made.builder.publishing(),
-                    made.settling.run(),
-                )
-            ]
+        async with made.control.running():
             made.shop()
             made.builder.synced()
-            async with asyncio.timeout(60):
-                while made.builder.port is None:
-                    await asyncio.sleep(0.01)
+            await made.control.serving()
             yield made
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
         for backend in backends:
             backend.close()
             await backend.wait_closed()
@@ -290,8 +193,8 @@ async def test_a_refused_object_does_not_hold_up_the_others_of_its_push(mesh):
         await mesh.words.until("web", "Settled", generation)
 
 
-async def test_a_proxy_without_its_port_is_told_and_one_that_goes_leaves_the_count(mesh):
-    probed = next(ADDRESSES)
+async def test_a_proxy_without_its_port_is_told_and_one_that_goes_leaves_the_count(mesh, make):
+    probed = make.address()
     with socket.create_server((probed, 15004), reuse_port=False):
         async with mesh.envoy(address=probed):
             generation = mesh.publish("web", contents=[(RDS, mesh.make.routes("80", "b"))])

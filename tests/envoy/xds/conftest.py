@@ -29,6 +29,7 @@ from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
@@ -43,8 +44,10 @@ from plait.mesh.config import MeshConfig
 from plait.mesh.locality import of_labels
 from plait.mesh.node import ProxyNode
 from plait.xds.engine import Engine, Upsert
+from plait.xds.http_connection import ROUTER, http_filter
 from plait.xds.names import LOCAL_CLUSTER, SDS_CLUSTER
 from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS
+from plait.xds.slots import filled
 
 KINDS = {
     CDS: Cluster,
@@ -87,7 +90,7 @@ class Proxy:
         listeners = []
         for name, listener in self.messages[LDS].items():
             copy = Listener.FromString(listener.SerializeToString())
-            self._inline_routes(copy)
+            self._inline(copy, slots=static)
             if static:
                 _name_secrets(copy)
             if bind is not None:
@@ -99,6 +102,7 @@ class Proxy:
             listeners.append(copy)
         clusters = [self._cluster(cluster, static=static) for cluster in self.messages[CDS].values()]
         if not static:
+            listeners += [_having(extension) for extension in self.messages[ECDS].values()]
             clusters += [
                 Cluster(name=f"endpoints of {name}", type=Cluster.STATIC, load_assignment=assignment)
                 for name, assignment in self.messages[EDS].items()
@@ -144,7 +148,7 @@ class Proxy:
         copy.load_assignment.CopyFrom(self.messages[EDS][cluster.eds_cluster_config.service_name])
         return copy
 
-    def _inline_routes(self, listener: Listener) -> None:
+    def _inline(self, listener: Listener, *, slots: bool) -> None:
         for chain in (*listener.filter_chains, listener.default_filter_chain):
             for item in chain.filters:
                 if item.name != MANAGER:
@@ -152,7 +156,23 @@ class Proxy:
                 manager = HttpConnectionManager.FromString(item.typed_config.value)
                 if manager.HasField("rds"):
                     manager.route_config.CopyFrom(self.messages[RDS][manager.rds.route_config_name])
+                if slots:
+                    filters = tuple(filled(manager.http_filters, self.messages[ECDS]))
+                    del manager.http_filters[:]
+                    manager.http_filters.extend(filters)
                 item.typed_config.Pack(manager)
+
+
+def _having(extension: TypedExtensionConfig) -> Listener:
+    """A listener that has what comes by ECDS as its only filter, since one that refers to it tells nothing of it."""
+    manager = HttpConnectionManager(stat_prefix="extension", route_config=RouteConfiguration(name="none"))
+    manager.http_filters.add(name=extension.name, typed_config=extension.typed_config)
+    manager.http_filters.append(http_filter(ROUTER, Router()))
+    result = Listener(name=f"extension {extension.name}")
+    result.address.pipe.path = f"@{extension.name}"
+    item = result.filter_chains.add().filters.add(name=MANAGER)
+    item.typed_config.Pack(manager)
+    return result
 
 
 def _sds_cluster(agent: Path | None) -> Cluster:

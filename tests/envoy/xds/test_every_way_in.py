@@ -19,13 +19,14 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NETWORK_RBAC
 
 from plait.xds import names
+from plait.xds.resource import ECDS, LDS
+from plait.xds.slots import filled
 
 TESTDATA = Path(__file__).parent / "testdata"
 WORLDS = {
     path.name.removesuffix(".in.yaml"): [doc for doc in yaml.safe_load_all(path.read_text()) if doc]
     for path in sorted(TESTDATA.glob("*.in.yaml"))
 }
-LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
 SECURITY = "security.istio.io/v1"
 TOKENS = "envoy.filters.http.jwt_authn"
 #: What users patch in place of this, and policies that a world has of its own.
@@ -54,7 +55,7 @@ def ways(listeners: dict[str, Listener]) -> Iterator[tuple[str, Any]]:
                 yield f"{name} chain {number} {chain.name}", chain
 
 
-def is_guarded(chain: Any) -> bool:
+def is_guarded(chain: Any, extensions: dict[str, Any]) -> bool:
     """Whether bytes meet RBAC first, or requests a check of tokens and then RBAC, before anything is done with them."""
     first = chain.filters[0].typed_config
     if first.Is(NETWORK_RBAC.DESCRIPTOR):
@@ -63,7 +64,7 @@ def is_guarded(chain: Any) -> bool:
         return False
     manager = HttpConnectionManager()
     first.Unpack(manager)
-    tokens, rules = manager.http_filters[:2]
+    tokens, rules, *_ = filled(manager.http_filters, extensions)
     return tokens.name == TOKENS and rules.typed_config.Is(HTTP_RBAC.DESCRIPTOR)
 
 
@@ -82,7 +83,8 @@ def test_no_way_in_leads_past_the_policies(case: str, mesh: SimpleNamespace, *, 
         certificates=certificates,
     )
     world = [*(each for each in objects if each["kind"] not in OTHERS), *CLOSED]
-    found = mesh.proxy(world, node, mesh.config(**header.get("mesh", {}))).messages.get(LDS, {})
+    messages = mesh.proxy(world, node, mesh.config(**header.get("mesh", {}))).messages
+    found, extensions = messages.get(LDS, {}), messages[ECDS]
     inward = {name: each for name, each in found.items() if router or each.traffic_direction == 1}
     assert router or names.VIRTUAL_INBOUND in inward
-    assert [name for name, chain in ways(inward) if not is_guarded(chain)] == []
+    assert [name for name, chain in ways(inward) if not is_guarded(chain, extensions)] == []

@@ -21,6 +21,29 @@ TESTDATA = Path(__file__).parent / "testdata"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))
 
 
+RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+#: As each slot has to be: of its own type or nothing, from the proxy's one stream, waited for without a limit.
+SLOTTED = {
+    name: {
+        "name": name,
+        "configDiscovery": {
+            "configSource": {"ads": {}, "initialFetchTimeout": "0s", "resourceApiVersion": "V3"},
+            "typeUrls": types,
+        },
+    }
+    for name, types in {
+        "envoy.filters.http.rbac.custom": [RBAC],
+        "envoy.filters.http.ext_authz.custom": [
+            "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", RBAC,
+        ],
+        "envoy.filters.http.jwt_authn.tokens": [
+            "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication", RBAC,
+        ],
+        "envoy.filters.http.rbac.audit": [RBAC],
+        "envoy.filters.http.rbac.deny": [RBAC],
+        "envoy.filters.http.rbac.allow": [RBAC],
+    }.items()
+}  # fmt: skip
 #: Fields that are maps: protobuf gives them no order.
 MAPS = {
     "filterMetadata", "jsonFormat", "policies", "providers", "typedExtensionProtocolOptions", "typedPerFilterConfig",
@@ -37,13 +60,22 @@ def plain(value: Any, *, ordered: bool = True) -> Any:
     return [plain(item, ordered=ordered) for item in value] if isinstance(value, list) else value
 
 
+def slotted(value: Any) -> Any:
+    """Slots of connection managers, of which there are many and all are alike, by their names alone."""
+    if isinstance(value, dict):
+        if value.get("name") in SLOTTED and value == SLOTTED[value["name"]]:
+            return {"slot": value["name"]}
+        return {key: slotted(item) for key, item in value.items()}
+    return [slotted(item) for item in value] if isinstance(value, list) else value
+
+
 def shown(mesh: SimpleNamespace, proxy: Any, globs: list[str]) -> str:
     result = {}
     for url, resources in proxy.messages.items():
         kind = url.rpartition(".")[2]
         for name in sorted(resources):
             if any(fnmatchcase(f"{kind}/{name}", glob) for glob in globs):
-                result.setdefault(kind, []).append(plain(mesh.dict(resources[name])))
+                result.setdefault(kind, []).append(slotted(plain(mesh.dict(resources[name]))))
     problems = [
         f"{problem.level.value}: {problem}"
         for found in proxy.engine.problems().values()

@@ -11,9 +11,9 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryResponse
 from plait.delivery.store import Push, ViewStore
 from plait.delivery.stream import ProxyStream
 from plait.delivery.wire import Request, encode_element
-from plait.xds.resource import CDS, EDS, LDS, RDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, Resource, ViewUpdate
 
-SHORT = {"cds": CDS, "eds": EDS, "lds": LDS, "rds": RDS}
+SHORT = {"cds": CDS, "eds": EDS, "lds": LDS, "rds": RDS, "ecds": ECDS}
 
 
 def resource(type_url: str, name: str, content: str = "1") -> Resource:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC
 
 from plait.delivery.auth import Identity, UnauthenticatedError
 from plait.delivery.builder import Builder, Refusal
@@ -16,7 +17,8 @@ from plait.delivery.objects import Objects
 from plait.delivery.refusals import tell
 from plait.delivery.store import ViewStore
 from plait.delivery.wire import encode_element
-from plait.xds.resource import CDS, EDS, LDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, ECDS, EDS, LDS, TYPE_PREFIX, Resource, ViewUpdate
+from plait.xds.slots import DENY, EMPTY
 
 
 def resource(type_url, name, value):
@@ -132,13 +134,18 @@ def test_dumps_have_envoys_shape():
         [
             ViewUpdate("v", CDS, (resource(CDS, "a", cluster.SerializeToString()),)),
             ViewUpdate("v", EDS, (resource(EDS, "a", endpoints.SerializeToString()),)),
+            ViewUpdate("v", ECDS, (EMPTY[DENY.name],)),
         ]
     )
-    clusters, endpoint_sets, listeners, routes = config_dump(store, ["v"])["configs"]
+    clusters, endpoint_sets, extensions, listeners, routes = config_dump(store, ["v"])["configs"]
     assert clusters["dynamic_active_clusters"] == [
         {"version_info": "v1", "cluster": {"@type": CDS, "name": "a", "type": "EDS"}}
     ]
     assert endpoint_sets["dynamic_endpoint_configs"][0]["endpoint_config"]["cluster_name"] == "a"
+    (filled,) = extensions["ecds_filters"]
+    assert filled["ecds_filter"] == {
+        "@type": ECDS, "name": DENY.name, "typed_config": {"@type": TYPE_PREFIX + RBAC.DESCRIPTOR.full_name},
+    }  # fmt: skip
     assert listeners["dynamic_listeners"] == routes["dynamic_route_configs"] == []
     (shown,) = endpointz(store)
     assert (shown["svc"], shown["ep"][0]["address"], shown["ep"][0]["port"]) == ("a", "10.0.0.1", 80)

@@ -6,7 +6,8 @@ import pytest
 
 from plait.delivery.stream import ProxyStream
 from plait.delivery.wire import Request, encode_element
-from plait.xds.resource import CDS, EDS, LDS, RDS, SDS, Resource, ViewUpdate
+from plait.xds.resource import CDS, ECDS, EDS, LDS, RDS, SDS, Resource, ViewUpdate
+from plait.xds.slots import ALLOW, DENY, EMPTY, SLOTS
 
 
 def versions(shop, type_url):
@@ -428,3 +429,41 @@ def test_what_is_one_proxys_own_is_sent_to_it_beside_its_views(shop):
     shop.stream.amend([ViewUpdate("", LDS, (), ("own",))])
     (push,) = shop.stream.on_update()
     assert (push.versions, push.removed) == ({}, ("own",))
+
+
+class TestSlots:
+    def names(self, *slots):
+        return [f"ecds +{slot.name}" for slot in slots]
+
+    @pytest.fixture
+    def slotted(self, shop):
+        shop.store.apply([ViewUpdate("out", ECDS, tuple(EMPTY.values()))], since=1.0)
+        shop.start()
+        return shop
+
+    def test_they_are_asked_for_one_by_one_and_answered_at_once(self, slotted):
+        for slot in SLOTS:
+            assert slotted.ask(ECDS, slot.name) == self.names(slot)
+        assert slotted.settle() == []
+        assert slotted.stream.level == slotted.store.batch
+
+    def test_several_go_in_a_response_each_what_is_emptied_last(self, slotted):
+        for slot in SLOTS:
+            slotted.ask(ECDS, slot.name)
+        slotted.settle()
+        assert slotted.change(ECDS, f"{DENY.name}=1") == self.names(DENY)
+        slotted.settle()
+        slotted.have(ECDS, f"{ALLOW.name}=2")
+        slotted.store.apply([ViewUpdate("out", ECDS, (EMPTY[DENY.name],))], since=1.0)
+        assert slotted.change(ECDS) == self.names(ALLOW, DENY)
+        slotted.settle()
+        assert slotted.status()["ecds"][0] == "SYNCED"
+
+    def test_what_asks_somebody_waits_for_the_cluster(self, slotted):
+        for slot in SLOTS:
+            slotted.ask(ECDS, slot.name)
+        slotted.settle()
+        slotted.have(CDS, "guard")
+        slotted.have(ECDS, f"{DENY.name}=1")
+        assert slotted.change(ECDS) == ["cds +guard"]
+        assert slotted.ack(CDS) == self.names(DENY)

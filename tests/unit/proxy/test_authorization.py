@@ -10,7 +10,7 @@ from plait.mesh.node import ProxyNode
 from plait.proxy.authorization import policy_rows
 from plait.simulate.configuration import Configuration
 from plait.xds.engine import Engine, Upsert
-from plait.xds.resource import LDS
+from plait.xds.resource import ECDS, LDS
 
 _RULE = {"to": [{"operation": {"ports": ["80"]}}]}
 _REQUESTS = {"to": [{"operation": {"methods": ["GET"]}}]}
@@ -29,7 +29,7 @@ def rows(*policies: Upsert) -> list[tuple[str, str, int]]:
     node = ProxyNode(kind="sidecar", ip="10.42.0.1", pod="web", namespace="shop", certificates=True)
     views = engine.attach(node)
     engine.take()
-    held = Configuration.of(each for view in views for each in engine.resources(view, LDS))
+    held = Configuration.of(each for view in views for kind in (LDS, ECDS) for each in engine.resources(view, kind))
     dumped = [MessageToDict(each, preserving_proto_field_name=True) for each in held.listeners.values()]
     return [(row.action, row.policy, row.rules) for row in policy_rows(dumped)]
 

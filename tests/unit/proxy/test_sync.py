@@ -20,7 +20,7 @@ def state(status, error="", rejected=()):
 
 def test_a_row_shows_each_type():
     (row,) = sync_rows([proxy(cds=state("SYNCED"), lds=state("NACK", "no", ["80"]), eds=state("STALE"))], istiod="x")
-    assert row == ("a.shop", "Kubernetes", "SYNCED", "NACK", "STALE", "IGNORED", "istiod-1", "0.1.0", "")
+    assert row == ("a.shop", "Kubernetes", "SYNCED", "NACK", "STALE", "IGNORED", "IGNORED", "istiod-1", "0.1.0", "")
 
 
 def test_an_istiod_that_is_not_ours_is_understood():
@@ -49,7 +49,19 @@ def dump(clusters, static=()):
 
 def test_equal_dumps_match_whatever_is_static():
     same = compare(dump({"a": "1"}), dump({"a": "1"}, static=["xds-grpc"]))
-    assert same == {"Clusters": [], "Listeners": [], "Routes": [], "Endpoints": []}
+    assert same == {"Clusters": [], "Listeners": [], "Routes": [], "Endpoints": [], "Extensions": []}
+
+
+def test_what_is_equal_matches_whatever_version_is_shown_of_it():
+    """Envoy shows the first version of a listener of which only filter chains have changed since."""
+
+    def listener(version, chain):
+        state = {"version_info": version, "listener": {"name": "in", "filter_chains": [{"name": chain}]}}
+        kind = "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"
+        return {"configs": [{"@type": kind, "dynamic_listeners": [{"name": "in", "active_state": state}]}]}
+
+    assert compare(listener("2", "a"), listener("1", "a"))["Listeners"] == []
+    assert compare(listener("2", "b"), listener("1", "a"))["Listeners"] == ["in: proxy has version 1, istiod 2"]
 
 
 def test_differences_are_named():

@@ -17,13 +17,14 @@ from plait.mesh.providers import Authorizer
 from plait.mesh.routes import ClusterRef
 from plait.simulate.text import string_holds
 from plait.xds.authorization import conditions
-from plait.xds.authorization.asking import HTTP_AUTHZ, asking_connections, asking_requests
+from plait.xds.authorization.asking import BACKSTOP, asking_connections, asking_filter, noting_filter
 from plait.xds.authorization.callers import admissions
-from plait.xds.authorization.filters import HTTP_RBAC, origin_of_rule, request_filters
+from plait.xds.authorization.filters import origin_of_rule, request_filter
 from plait.xds.authorization.trust_domains import principals, trust_domains
 from plait.xds.callers import NOBODY, Identity, callers
 from plait.xds.engine import Engine, Remove, Upsert
-from plait.xds.resource import LDS
+from plait.xds.resource import ECDS, LDS
+from plait.xds.slots import HTTP_AUTHZ, HTTP_RBAC
 
 DOMAINS = ("cluster.local", "old.example")
 
@@ -57,29 +58,32 @@ def test_only_the_proxies_that_a_policy_is_for_are_told() -> None:
         return {app: types for app, types in found.items() if types}
 
     engine.apply([Upsert(policy(access))])
-    assert told() == {"web": {LDS}}
+    # What decides over connections stands in the listener.
+    assert told() == {"web": {LDS, ECDS}}
     # The same again, and what no proxy could tell from it.
     engine.apply([Upsert(policy(access, note="x"))])
     assert told() == {}
     engine.apply([Upsert(policy({**access, "action": "DENY"}))])
-    assert told() == {"web": {LDS}}
+    assert told() == {"web": {LDS, ECDS}}
     engine.apply([Upsert(policy({}, "nothing"))])
-    assert told() == {"web": {LDS}, "front": {LDS}, "orders": {LDS}}
+    assert told() == {app: {LDS, ECDS} for app in ("web", "front", "orders")}
     before = engine.computed["listener-inbound"]
     engine.apply([Upsert(policy({"selector": {"matchLabels": {"app": "nobody"}}}, "nobody-s"))])
     assert told() == {}
     assert engine.computed["listener-inbound"] == before
     engine.apply([Remove("security.istio.io", "AuthorizationPolicy", "shop", name) for name in ("p", "nothing")])
-    assert told() == {"web": {LDS}, "front": {LDS}, "orders": {LDS}}
+    assert told() == {app: {LDS, ECDS} for app in ("web", "front", "orders")}
 
 
-def test_the_filters_of_a_choice_are_made_once_for_all_it_is_for() -> None:
+def test_what_is_made_of_a_choice_is_made_once_for_all_it_is_for() -> None:
     engine = Engine()
     for number in range(20):
         engine.attach(node(f"app-{number}"))
     engine.apply([Upsert(policy({}))])
     engine.take()
-    assert engine.computed["authorizing"] == 1
+    assert engine.computed["authorizing"] == engine.computed["acting"] == 1
+    # One for each slot but that of tokens.
+    assert engine.computed["slot"] == 5
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,8 @@ def test_policies_that_are_tried_or_deny_keep_nobody_out_by_identity() -> None:
 )
 def test_a_policy_is_only_tried_if_that_is_what_is_said(text: str, *, tried: bool) -> None:
     found = msgspec.convert(policy({"rules": [{}]}, **{"istio.io/dry-run": text}), AuthorizationPolicy)
-    (only,) = request_filters((found,), DOMAINS)
+    only = request_filter((found,), "ALLOW", DOMAINS)
+    assert only is not None
     config = http_rbac.RBAC.FromString(only.typed_config.value)
     assert (config.HasField("shadow_rules"), config.HasField("rules")) == (tried, not tried)
 
@@ -198,16 +203,20 @@ def test_what_would_ask_several_is_denied() -> None:
     def find(name: str) -> Authorizer:
         return Authorizer(name, ExtAuthzGRPC(service="guard.shop", port=9000), ClusterRef("guard.shop", 9000))
 
-    requests = list(asking_requests(policies, DOMAINS, find))
+    requests, asked = (make(policies, DOMAINS, find) for make in (noting_filter, asking_filter))
+    assert requests is not None
+    assert asked is not None
+    assert set(http_rbac.RBAC.FromString(asked.typed_config.value).rules.policies) == {BACKSTOP}
+    rules = http_rbac.RBAC.FromString(requests.typed_config.value).rules
+    assert (rules.action, len(rules.policies)) == (RBAC.DENY, 2)
     connections = list(asking_connections(policies, DOMAINS, find))
-    assert len(requests) == len(connections) == 2
-    for found in (
-        *(http_rbac.RBAC.FromString(each.typed_config.value) for each in requests),
-        *(network_rbac.RBAC.FromString(each.typed_config.value) for each in connections),
-    ):
+    assert len(connections) == 2
+    for each in connections:
+        found = network_rbac.RBAC.FromString(each.typed_config.value)
         assert (found.rules.action, len(found.rules.policies)) == (RBAC.DENY, 1)
     # The first alone is asked.
-    assert [each.name for each in asking_requests(policies[:1], DOMAINS, find)] == [HTTP_RBAC, HTTP_AUTHZ]
+    made = (make(policies[:1], DOMAINS, find) for make in (noting_filter, asking_filter))
+    assert [each and each.name for each in made] == [HTTP_RBAC, HTTP_AUTHZ]
 
 
 def test_a_rule_says_where_it_is_written() -> None:

@@ -9,6 +9,8 @@ from tests.tokens import SigningKey, key_set
 from plait.mesh.node import ProxyNode
 from plait.snapshot.tokens import KeySource
 from plait.xds.engine import Engine, Remove, Upsert
+from plait.xds.resource import ECDS
+from plait.xds.slots import TOKENS
 
 SOURCE = KeySource("https://issuer.example/keys")
 KEYS, OTHERS = key_set(SigningKey("ES256", "a")), key_set(SigningKey("ES256", "b"))
@@ -52,7 +54,7 @@ def test_keys_change_those_who_look_at_tokens_of_the_issuer_and_nobody_else() ->
     assert set(found) == {views["web"]}
     assert '"kid":"a"' in found[views["web"]]
     made = {kind: count - before.get(kind, 0) for kind, count in engine.computed.items() if count != before.get(kind)}
-    assert made == {"token-filters": 1, "access": 1, "listener-inbound": 1}
+    assert made == {"token-slot": 1}
     (carried,) = engine.carried()
     assert (str(carried.object), carried.generation, carried.views) == (
         "RequestAuthentication/shop/tokens", 1, frozenset({views["web"]}),
@@ -128,6 +130,6 @@ def test_a_policy_concerns_those_it_selects() -> None:
     assert set(changed(engine)) == {views["other"]}
     key = next(each.object for each in engine.carried())
     assert engine.concerned(key) == frozenset({views["other"]})
-    assert engine.origin_of("type.googleapis.com/envoy.config.listener.v3.Listener", "virtualInbound")[0] == str(key)
+    assert engine.origin_of(ECDS, TOKENS.name) == (str(key),)
     engine.apply([Remove("security.istio.io", "RequestAuthentication", "shop", "tokens")])
     assert set(changed(engine)) == {views["other"]}

@@ -28,15 +28,18 @@ from plait.api.extension_providers import ExtAuthzHTTP, RequestBody
 from plait.api.security import AuthorizationPolicy
 from plait.mesh.providers import Authorizer, Unknown
 from plait.xds import names
-from plait.xds.authorization.filters import HTTP_RBAC, NETWORK_RBAC, TCP_PREFIX, rules_of
+from plait.xds.authorization.filters import NETWORK_RBAC, TCP_PREFIX, rules_of
 from plait.xds.authorization.matchers import metadata_matcher, string_value, text_matcher
 from plait.xds.encode import duration, packed
+from plait.xds.slots import HTTP_AUTHZ, HTTP_RBAC
 
-HTTP_AUTHZ: Final = "envoy.filters.http.ext_authz"
 NETWORK_AUTHZ: Final = "envoy.filters.network.ext_authz"
 SHADOW_PREFIX: Final = "istio_ext_authz_"
 _NOTE: Final = f"{SHADOW_PREFIX}shadow_effective_policy_id"
+_ANY: Final = "istio-ext-authz-"
 _BAD: Final = "-deny-due-to-bad-CUSTOM-action"
+BACKSTOP: Final = f"{_ANY}nobody{_BAD}"
+"""The rule that denies what was noted while nobody can be asked."""
 _ASKED: Final = re.compile(r"istio-ext-authz-(.*)-ns\[[^\]]*\]-policy\[[^\]]*\]-rule\[\d+\]")
 #: Istio: how long an answer may take if nobody says.
 _PATIENCE: Final = 600.0
@@ -50,17 +53,43 @@ def provider_of_rule(name: str) -> str:
     return found[1] if found is not None else ""
 
 
-def asking_requests(
-    policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...], find: Finder
-) -> Iterator[HttpFilter]:
-    """The filters of requests; `find` says who is behind a provider's name."""
+def noting_filter(policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...], find: Finder) -> HttpFilter | None:
+    """What notes which rule holds for a request, or denies what holds where nobody can be asked; None: no rule.
+
+    `find` says who is behind a provider's name.
+    """
+    refused = RBAC(action=RBAC.DENY)
     for rules, found in _asked(policies, domains, find, tcp=False):
-        if found is None:
-            yield HttpFilter(name=HTTP_RBAC, typed_config=packed(http_rbac.RBAC(rules=rules)))
-            continue
-        noting = http_rbac.RBAC(shadow_rules=rules, shadow_rules_stat_prefix=SHADOW_PREFIX)
-        yield HttpFilter(name=HTTP_RBAC, typed_config=packed(noting))
-        yield HttpFilter(name=HTTP_AUTHZ, typed_config=packed(_http_authz(found)))
+        if found is not None:
+            noting = http_rbac.RBAC(shadow_rules=rules, shadow_rules_stat_prefix=SHADOW_PREFIX)
+            return HttpFilter(name=HTTP_RBAC, typed_config=packed(noting))
+        # Their names differ by the provider's.
+        for name, policy in rules.policies.items():
+            refused.policies[name].CopyFrom(policy)
+    if not refused.policies:
+        return None
+    return HttpFilter(name=HTTP_RBAC, typed_config=packed(http_rbac.RBAC(rules=refused)))
+
+
+def asking_filter(policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...], find: Finder) -> HttpFilter | None:
+    """What asks where a rule was noted; None: no rule is there.
+
+    It changes a moment before or after `noting_filter`, and in between nothing may pass that neither the state before
+    nor the one after lets through. So it asks whatever provider a rule was noted for, and where nobody can be asked it
+    denies what is noted (which by then nothing is: `noting_filter` denies it itself).
+    """
+    refuses = False
+    for _, found in _asked(policies, domains, find, tcp=False):
+        if found is not None:
+            return HttpFilter(name=HTTP_AUTHZ, typed_config=packed(_http_authz(found)))
+        refuses = True
+    if not refuses:
+        return None
+    rules = RBAC(action=RBAC.DENY)
+    backstop = rules.policies[BACKSTOP]
+    backstop.permissions.add().metadata.CopyFrom(_where_noted(HTTP_RBAC))
+    backstop.principals.add().any = True
+    return HttpFilter(name=HTTP_AUTHZ, typed_config=packed(http_rbac.RBAC(rules=rules)))
 
 
 def asking_connections(
@@ -88,7 +117,7 @@ def _asked(
             name = policy.spec.provider.name if policy.spec.provider is not None else ""
             groups.setdefault(name, []).append(policy)
     for name, own in sorted(groups.items()):
-        prefix = f"{_prefix(name)}-" if name else "istio-ext-authz-"
+        prefix = f"{_ANY}{name}-" if name else _ANY
         rules = rules_of(own, "CUSTOM", domains, tcp=tcp, prefix=prefix)
         if rules is None:
             continue
@@ -99,10 +128,6 @@ def _asked(
             yield _refusing(rules), None
 
 
-def _prefix(name: str) -> str:
-    return f"istio-ext-authz-{name}"
-
-
 def _refusing(rules: RBAC) -> RBAC:
     result = RBAC(action=RBAC.DENY)
     for name, policy in rules.policies.items():
@@ -110,8 +135,8 @@ def _refusing(rules: RBAC) -> RBAC:
     return result
 
 
-def _where_noted(name: str, filter_name: str) -> Any:
-    return metadata_matcher(filter_name, (_NOTE,), string_value(StringMatcher(prefix=_prefix(name))))
+def _where_noted(filter_name: str) -> Any:
+    return metadata_matcher(filter_name, (_NOTE,), string_value(StringMatcher(prefix=_ANY)))
 
 
 def _http_authz(asked: Authorizer) -> http_authz.ExtAuthz:
@@ -120,7 +145,7 @@ def _http_authz(asked: Authorizer) -> http_authz.ExtAuthz:
         transport_api_version=ApiVersion.V3,
         failure_mode_allow=server.fail_open,
         clear_route_cache=server.clear_route_cache,
-        filter_enabled_metadata=_where_noted(asked.name, HTTP_RBAC),
+        filter_enabled_metadata=_where_noted(HTTP_RBAC),
     )
     if server.status_on_error:
         result.status_on_error.code = int(server.status_on_error)
@@ -139,7 +164,7 @@ def _network_authz(asked: Authorizer) -> network_authz.ExtAuthz:
         transport_api_version=ApiVersion.V3,
         failure_mode_allow=asked.server.fail_open,
         grpc_service=_grpc(asked),
-        filter_enabled_metadata=_where_noted(asked.name, NETWORK_RBAC),
+        filter_enabled_metadata=_where_noted(NETWORK_RBAC),
     )
 
 

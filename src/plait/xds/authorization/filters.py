@@ -21,9 +21,9 @@ from plait.api.security import AuthorizationPolicy
 from plait.mesh.origin import Origin
 from plait.xds.authorization.rules import Action, Reading, never, rbac_policy
 from plait.xds.encode import packed
+from plait.xds.slots import HTTP_RBAC
 
 AUTHORIZATION_POLICY: Final = "AuthorizationPolicy"
-HTTP_RBAC: Final = "envoy.filters.http.rbac"
 NETWORK_RBAC: Final = "envoy.filters.network.rbac"
 TCP_PREFIX: Final = "tcp."
 DRY_RUN: Final = "istio.io/dry-run"
@@ -31,8 +31,8 @@ _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _ACTIONS: Final[dict[Action, RBAC.Action]] = {
     "AUDIT": RBAC.LOG, "DENY": RBAC.DENY, "ALLOW": RBAC.ALLOW, "CUSTOM": RBAC.DENY,
 }  # fmt: skip
-#: What comes first decides first.
-_ORDER: Final[tuple[Action, ...]] = ("AUDIT", "DENY", "ALLOW")
+ORDER: Final[tuple[Action, ...]] = ("AUDIT", "DENY", "ALLOW")
+"""What comes first decides first."""
 _SHADOWS: Final[dict[Action, str]] = {"DENY": "istio_dry_run_deny_", "ALLOW": "istio_dry_run_allow_"}
 _NAME: Final = re.compile(r"ns\[([^\]]*)\]-policy\[([^\]]*)\]-rule\[(\d+)\]")
 
@@ -84,17 +84,25 @@ def rules_of(
     return result
 
 
-def request_filters(policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...]) -> Iterator[HttpFilter]:
-    """Those that decide over requests."""
-    for action, rules, shadow in _by_action(policies, domains, tcp=False):
-        prefix = _shadow_prefix(action, shadow)
-        config = http_rbac.RBAC(rules=rules, shadow_rules=shadow, shadow_rules_stat_prefix=prefix)
-        yield HttpFilter(name=HTTP_RBAC, typed_config=packed(config))
+def request_filter(
+    policies: Sequence[AuthorizationPolicy], action: Action, domains: tuple[str, ...]
+) -> HttpFilter | None:
+    """What decides over requests by the policies of one action; None: there are none."""
+    if not policies:
+        return None
+    rules, shadow = _rules_and_shadow(policies, action, domains, tcp=False)
+    prefix = _shadow_prefix(action, shadow)
+    config = http_rbac.RBAC(rules=rules, shadow_rules=shadow, shadow_rules_stat_prefix=prefix)
+    return HttpFilter(name=HTTP_RBAC, typed_config=packed(config))
 
 
 def connection_filters(policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...]) -> Iterator[Filter]:
     """Those that decide over connections that carry bytes."""
-    for action, rules, shadow in _by_action(policies, domains, tcp=True):
+    for action in ORDER:
+        own = [policy for policy in policies if policy.spec.action == action]
+        if not own:
+            continue
+        rules, shadow = _rules_and_shadow(own, action, domains, tcp=True)
         prefix = _shadow_prefix(action, shadow)
         config = network_rbac.RBAC(
             rules=rules, shadow_rules=shadow, stat_prefix=TCP_PREFIX, shadow_rules_stat_prefix=prefix
@@ -106,17 +114,10 @@ def _shadow_prefix(action: Action, shadow: RBAC | None) -> str:
     return _SHADOWS.get(action, "") if shadow is not None else ""
 
 
-def _by_action(
-    policies: Sequence[AuthorizationPolicy], domains: tuple[str, ...], *, tcp: bool
-) -> Iterator[tuple[Action, RBAC | None, RBAC | None]]:
-    """(action, what decides, what is only tried) of each action that some policy has."""
-    for action in _ORDER:
-        own = [policy for policy in policies if policy.spec.action == action]
-        if own:
-            enforced = [policy for policy in own if not is_tried(policy)]
-            tried = [policy for policy in own if is_tried(policy)]
-            yield (
-                action,
-                rules_of(enforced, action, domains, tcp=tcp),
-                rules_of(tried, action, domains, tcp=tcp),
-            )
+def _rules_and_shadow(
+    policies: Sequence[AuthorizationPolicy], action: Action, domains: tuple[str, ...], *, tcp: bool
+) -> tuple[RBAC | None, RBAC | None]:
+    """What decides, and what is only tried, of policies of one action."""
+    enforced = [policy for policy in policies if not is_tried(policy)]
+    tried = [policy for policy in policies if is_tried(policy)]
+    return rules_of(enforced, action, domains, tcp=tcp), rules_of(tried, action, domains, tcp=tcp)

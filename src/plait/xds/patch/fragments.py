@@ -8,6 +8,7 @@ resource that it speaks of. A patched resource that comes out equal is the very 
     added             names that EnvoyFilters add to a type of a view
     patched, patch-added    resources
     patched-by        which EnvoyFilters really changed a resource
+    anchored          of a view: whether some speaks of a filter that decides over requests
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from plait.mesh.envoy_filters import Amendment, amendments, version_matches
 from plait.snapshot.reader import Reader
 from plait.xds.encode import message_bytes, resource
 from plait.xds.gateway import routes_name
+from plait.xds.patch.anchors import anchors
 from plait.xds.patch.patches import (
     IN_LISTENERS,
     IN_ROUTES,
@@ -82,6 +84,7 @@ class PatchFragments:
             "patched": self.patched,
             "patch-added": self.patch_added,
             "patched-by": self.patched_by,
+            "anchored": self.anchored,
         }
 
     def entries(self, tracker: Tracker, view: ViewKey, type_url: str, found: Entries) -> Entries:
@@ -104,7 +107,8 @@ class PatchFragments:
     @staticmethod
     def _over(tracker: Tracker, view: ViewKey, type_url: str, held: tuple[Held, ...], found: Entries) -> Entries:
         for name, key in found:
-            yield name, ("patched", held, view.side, key)
+            # Extensions are only added: what is in a slot stays.
+            yield name, key if type_url == ECDS else ("patched", held, view.side, key)
         for name in tracker.need(("added", held, view.side, type_url)):
             yield name, ("patch-added", held, view.side, type_url, name)
 
@@ -113,6 +117,15 @@ class PatchFragments:
     ) -> tuple[Amendment, ...]:
         """The EnvoyFilters of a class of workloads."""
         return amendments(reader, namespace, labels, self.mesh.root_namespace)
+
+    def anchored(self, tracker: Tracker, _reader: Reader, view: ViewKey) -> bool:
+        """Whether what decides over requests at the proxies of a view has to stand in listeners by Istio's names."""
+        known: tuple[Amendment, ...] = tracker.need(("amendments", view.namespace, view.labels))
+        return any(
+            patch.anchors
+            for item in known
+            for patch in self._patches(tracker, Held(item.rule, item.without), view.side)
+        )
 
     def ready_patches(self, tracker: Tracker, reader: Reader, rule: ObjectKey) -> tuple[tuple[int, ReadyPatch], ...]:
         """(place, patch) of what can be used of one EnvoyFilter."""
@@ -255,5 +268,6 @@ def _ready(found: EnvoyFilter) -> Iterator[tuple[int, ReadyPatch]]:
             match=match,
             value=value,
             filter_class=given.patch.filter_class,
+            anchors=anchors(given),
         )
         yield place, ready

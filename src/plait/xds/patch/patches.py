@@ -30,18 +30,28 @@ from plait.xds.patch.matching import (
     wanted_route,
 )
 from plait.xds.patch.merge import merge
+from plait.xds.slots import ALLOW, AUDIT, DENY, SLOTS
 
 MANAGER: Final = "envoy.filters.network.http_connection_manager"
+
+
+def _long(*names: str) -> tuple[str, ...]:
+    return tuple(f"envoy.filters.http.{name}" for name in names)
+
+
 _MANAGER_TYPE: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER: Final = "envoy.filters.http.router"
 _TERMINAL: Final = frozenset({MANAGER, "envoy.filters.network.tcp_proxy"})
 IN_LISTENERS: Final = frozenset({"LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER"})
 IN_ROUTES: Final = frozenset({"ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"})
-#: HTTP filters that come after those of a class, in Istio's order.
+_BEFORE_STATS: Final = ("ext_proc", "grpc_web")
+_STATS: Final = ("grpc_stats", "fault", "cors", "stateful_session", "router")
+#: HTTP filters that come after those of a class, in Istio's order. Of slots the ones for CUSTOM count for AUTHN alone:
+#: they are there without a policy, and what is of the class AUTHZ comes behind the tokens.
 _AFTER_CLASS: Final = {
-    "AUTHN": ("jwt_authn", "rbac", "ext_proc", "grpc_web", "grpc_stats", "fault", "cors", "stateful_session", "router"),
-    "AUTHZ": ("rbac", "ext_proc", "grpc_web", "grpc_stats", "fault", "cors", "stateful_session", "router"),
-    "STATS": ("grpc_stats", "fault", "cors", "stateful_session", "router"),
+    "AUTHN": (*(slot.name for slot in SLOTS), *_long("jwt_authn", "rbac", *_BEFORE_STATS, *_STATS)),
+    "AUTHZ": (AUDIT.name, DENY.name, ALLOW.name, *_long("rbac", *_BEFORE_STATS, *_STATS)),
+    "STATS": _long(*_STATS),
 }
 #: Filters that every connection manager of Istio has, in their order. Users insert before and after them; the place is
 #: known where plait needs no such filter.
@@ -65,6 +75,8 @@ class ReadyPatch:
     match: ConfigMatch
     value: Any
     filter_class: str = "UNSPECIFIED"
+    #: It speaks of a filter that decides over requests.
+    anchors: bool = False
 
     @property
     def listener(self) -> ListenerMatch | None:
@@ -271,8 +283,7 @@ def _copy(value: Any) -> Any:
 def _followers(manager: Any, patch: ReadyPatch, wanted: str) -> Iterable[str] | None:
     """Before which filters an insertion goes that no filter here gives its place to; None: one does."""
     if not wanted:
-        names = _AFTER_CLASS.get(patch.filter_class)
-        return {f"envoy.filters.http.{name}" for name in names} if names is not None else None
+        return _AFTER_CLASS.get(patch.filter_class)
     if wanted not in _EVERYWHERE or any(item.name == wanted for item in manager.http_filters):
         return None
     return _EVERYWHERE[_EVERYWHERE.index(wanted) + 1 :]
