@@ -83,6 +83,7 @@ _ALIASES = {
     "r": "route",
     "endpoints": "endpoint",
     "ep": "endpoint",
+    "ec": "ecds",
     "b": "bootstrap",
     "secrets": "secret",
     "s": "secret",
