@@ -29,7 +29,11 @@ def served(*servers: socketserver.BaseServer) -> Iterator[None]:
 
 
 def with_tls(server: socketserver.TCPServer, certificate: Path, key: Path) -> None:
-    """Let a server speak TLS with this certificate."""
+    """Let a server speak TLS with this certificate.
+
+    The handshake is that of who reads first, which is the thread of the connection: one that stands still holds up
+    nobody else.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

@@ -185,8 +185,10 @@ def outer(tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[M
 
 @pytest.fixture
 def lesson(sock_shop: Mesh) -> Mesh:
-    """The shop, with the routes it came with: all traffic to version 1, no faults."""
+    """The shop, with the routes it came with in effect: all traffic to version 1, no faults."""
     sock_shop.kubectl("apply", "-f", str(ROUTES))
+    # Until then its answers are those of the lesson before.
+    sock_shop.kubectl("wait", "--for=condition=Settled", "-f", str(ROUTES), "--timeout=180s")
     return sock_shop
 
 

@@ -31,9 +31,19 @@ COVETED = "spiffe://cluster.local/ns/istio-system/sa/istiod"
 
 
 @pytest.fixture(scope="module")
-def running(mesh: Mesh) -> Mesh:
+def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
     return mesh
+
+
+@pytest.fixture
+def running(up: Mesh) -> Mesh:
+    """The mesh with the root that it has made, whatever the test before did."""
+    up.plait("up", "--ports", "auto")
+    up.kubectl("delete", "secret", "cacerts", "-n", SYSTEM, "--ignore-not-found")
+    made = base64.b64decode(up.get("secret", "istio-ca-secret", "-n", SYSTEM)["data"]["ca-cert.pem"]).decode()
+    until("its root is that", lambda: root(up) == made)
+    return up
 
 
 def root(mesh: Mesh, namespace: str = "default") -> str:
@@ -65,14 +75,26 @@ def istiod(mesh: Mesh) -> Iterator[str]:
 
 
 def ask(mesh: Mesh, token: str) -> tuple[str, ...]:
-    """A certificate's chain; trust is what the namespace `default` says."""
+    """A certificate's chain; trust is what the namespace `default` says.
+
+    As agents do it asks again while istiod cannot be reached, or shows a certificate of the root before or after that
+    one, as it may for a moment when roots change.
+    """
     options = (("grpc.ssl_target_name_override", "istiod.istio-system.svc"), ("grpc.use_local_subchannel_pool", 1))
-    trust = grpc.ssl_channel_credentials(root(mesh).encode())
-    with istiod(mesh) as address, grpc.secure_channel(address, trust, options) as channel:
-        message = encode_request(CertificateRequest(request()))
-        return decode_response(
-            channel.unary_unary(METHOD)(message, metadata=(("authorization", f"Bearer {token}"),), timeout=60)
-        )
+    message = encode_request(CertificateRequest(request()))
+
+    def answered() -> tuple[str, ...] | None:
+        trust = grpc.ssl_channel_credentials(until("a root to trust", lambda: root(mesh)).encode())
+        with istiod(mesh) as address, grpc.secure_channel(address, trust, options) as channel:
+            call = channel.unary_unary(METHOD)
+            try:
+                return decode_response(call(message, metadata=(("authorization", f"Bearer {token}"),), timeout=60))
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+
+    return until("istiod answers", answered)
 
 
 def names(chain: tuple[str, ...]) -> list[str]:
@@ -121,7 +143,7 @@ def test_a_token_that_is_not_for_the_mesh_is_refused(running: Mesh, kind: str) -
 
 
 def test_every_namespace_has_the_root_and_keeps_it(running: Mesh) -> None:
-    first = root(running)
+    first = until("a root", lambda: root(running))
     running.kubectl("create", "namespace", "later")
     until("the new namespace has it", lambda: root(running, "later") == first)
     running.kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "later")
@@ -177,8 +199,8 @@ def test_a_root_of_ones_own_is_taken_and_a_bad_one_is_told(running: Mesh, tmp_pa
     paths = [f"--from-file={tmp_path / name}" for name in files]
     running.kubectl("create", "secret", "generic", "cacerts", "-n", SYSTEM, *paths)
     until("the root is everywhere", lambda: root(running) == files["root-cert.pem"])
-    chain = ask(running, token(running))
-    assert chain[1:] == (files["ca-cert.pem"], files["root-cert.pem"])
+    wanted = (files["ca-cert.pem"], files["root-cert.pem"])
+    chain = until("it signs", lambda: (found := ask(running, token(running)))[1:] == wanted and found)
     assert names(chain) == ["spiffe://cluster.local/ns/default/sa/default"]
     assert verified(tmp_path, chain)
     until("the proxies are connected", lambda: synced(running))
@@ -197,7 +219,7 @@ def test_a_root_of_ones_own_is_taken_and_a_bad_one_is_told(running: Mesh, tmp_pa
 
     running.kubectl("delete", "secret", "cacerts", "-n", SYSTEM)
     until("the mesh's own root is back", lambda: root(running) == made)
-    assert ask(running, token(running))[-1] == made
+    until("and signs", lambda: ask(running, token(running))[-1] == made)
     logs = running.kubectl("logs", "-n", SYSTEM, "deploy/istiod").stdout
     assert "PRIVATE KEY" not in logs
     assert files["ca-key.pem"].splitlines()[3] not in logs
@@ -252,7 +274,7 @@ class Calls(threading.Thread):
             "load",
             "-quiet",
             "-timeout",
-            "30s",
+            "60s",
             "-qps",
             "40",
             "-t",
@@ -318,6 +340,10 @@ def test_a_root_is_exchanged_in_three_steps_and_no_call_fails(running: Mesh, tmp
             return shown.count("ROOTCA") == wanted
 
         until("the proxies trust them", lambda: trusts("server") and trusts("client"))
+        # Who is trusted may be the same as before: what signs is another question, and new pods need the answer.
+        until(
+            "its authority signs", lambda: (new["ca-cert.pem"] in ask(running, token(running))) == (authority == "new")
+        )
         calls.more()
 
     calls = Calls(running, Counter())

@@ -18,8 +18,11 @@ INSTALL = "1-sock-shop-install/1-sock-shop-complete-demo-istio.yaml"
 LESSON = "3-circuit-breaker"
 #: Of 200 calls 135 fail with one connection and 105 with two, give or take 9 and 6; of so many the shares are apart.
 CALLS = 2000
-#: The lesson's own command, with more calls so that shares are no matter of chance.
-LOAD = f"/usr/local/bin/fortio load -c 3 -qps 0 -n {CALLS} -loglevel Warning http://front-end:80/index.html"
+#: The lesson's own command, with more calls so that shares are no matter of chance, and more patience than fortio's
+#: three seconds, so that it is none of who else uses the machine.
+LOAD = (
+    f"/usr/local/bin/fortio load -c 3 -qps 0 -n {CALLS} -timeout 60s -loglevel Warning http://front-end:80/index.html"
+)
 OVERFLOW = "cluster.outbound|80||front-end.sock-shop.svc.cluster.local.upstream_rq_pending_overflow"
 
 
@@ -42,6 +45,10 @@ def shop(mesh, shared):
     mesh.kubectl("apply", "-f", str(demo / LESSON / "3-fortio.yaml"))
     for name in ("front-end-v1", "fortio-deploy"):
         mesh.kubectl("rollout", "status", "-n", "sock-shop", f"deployment/{name}", "--timeout=180s")
+    # The demo's pods have no probes: one that runs need not listen yet.
+    ask = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://front-end:80/index.html")
+    inside = ("exec", "-n", "sock-shop", "deploy/fortio-deploy", "-c", "fortio", "--")
+    until("the front end answers", lambda: mesh.kubectl(*inside, *ask, code=None).stdout == "200")
     return mesh, demo / LESSON
 
 
@@ -55,7 +62,7 @@ class Loaded:
         metadata = {"name": name, "namespace": "sock-shop"}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
         mesh.kubectl("apply", "-f", "-", given=json.dumps(pod))
-        self.text = until("the load has ended", self._log)
+        self.text = until("the load has ended", self._log, seconds=180)
 
     def _log(self) -> str:
         text = self._mesh.kubectl("logs", "-n", "sock-shop", self.name, "-c", "fortio", code=None).stdout

@@ -168,11 +168,11 @@ def inside(mesh: Mesh, *command: str, pod: str = "caller") -> str:
 
 
 def body(mesh: Mesh, url: str) -> str:
-    return inside(mesh, "curl", "-sS", "-m", "30", url)
+    return inside(mesh, "curl", "-sS", "-m", "60", url)
 
 
 def code(mesh: Mesh, url: str) -> str:
-    return inside(mesh, "curl", "-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}", url)
+    return inside(mesh, "curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", url)
 
 
 def test_dns_answers_an_allocated_address_to_programs_behind_a_sidecar_only(shop: Mesh) -> None:
@@ -180,9 +180,9 @@ def test_dns_answers_an_allocated_address_to_programs_behind_a_sidecar_only(shop
         found = {
             item["host"]: item["value"]
             for entry in shop.get("serviceentries", "-A")["items"]
-            for item in entry.get("status", {}).get("addresses", ())
+            for item in (entry.get("status") or {}).get("addresses") or ()
         }
-        return found if set(found) == {"store.example", "web.example", "hidden.example"} else None
+        return found if found.keys() >= {"store.example", "web.example", "hidden.example"} else None
 
     allocated = until("addresses", addresses)
     answer = [allocated["store.example"], "store.example"]
@@ -194,7 +194,7 @@ def test_dns_answers_an_allocated_address_to_programs_behind_a_sidecar_only(shop
 def test_a_program_on_the_host_is_a_workload_of_the_mesh(shop: Mesh) -> None:
     until("the host's program", lambda: body(shop, "http://store.example/") == "outside")
     # By its address: nothing else tells a TCP connection from others of that port.
-    assert body(shop, "http://store.example:9000/") == "outside"
+    until("the same over TCP", lambda: body(shop, "http://store.example:9000/") == "outside")
 
 
 def test_an_external_name_is_another_name_with_the_same_rules(shop: Mesh) -> None:
@@ -220,6 +220,7 @@ def machines(shop: Mesh, host_program: int) -> Iterator[Mesh]:
     assert "WorkloadGroup" not in told.stderr
     yield shop
     shop.kubectl("delete", "-f", "-", given=group)
+    shop.kubectl("-n", "shop", "delete", "workloadentry/machines-10.42.0.2", "--ignore-not-found")
 
 
 def test_an_entry_made_from_a_group_takes_calls_as_long_as_its_probe_is_answered(
@@ -303,9 +304,8 @@ def test_bootstraps_are_patched_and_one_that_envoy_refuses_harms_no_pod(shop: Me
         events = shop.get("events", "-n", "shop", "--field-selector", "involvedObject.name=broken")["items"]
         return [item["message"] for item in events if item["reason"] == "ProxyRejected"]
 
-    (told,) = until("an Event about the refusal", rejected)
-    assert "shop/broken" in told
-    assert "nowhere" in told
+    told = until("an Event about the refusal", rejected)
+    assert all("shop/broken" in each and "nowhere" in each for each in told)
     shop.kubectl("-n", "shop", "delete", "envoyfilter", "--all")
     shop.kubectl("-n", "shop", "delete", "pod", "quick", "broken", "--wait=false")
 
@@ -316,7 +316,7 @@ def test_the_proxy_resolves_names_by_itself(shop: Mesh) -> None:
 
 def test_a_sidecar_leaves_what_it_names(shop: Mesh) -> None:
     clusters = ("proxy-config", "cluster", "caller", "-n", "shop")
-    assert "web.example" in shop.plait(*clusters).stdout
+    until("the whole view", lambda: "web.example" in shop.plait(*clusters).stdout)
     shop.kubectl("apply", "-f", "-", given=SIDECAR)
     until("a smaller view", lambda: "web.example" not in shop.plait(*clusters).stdout)
     seen = shop.plait(*clusters).stdout
@@ -327,17 +327,24 @@ def test_a_sidecar_leaves_what_it_names(shop: Mesh) -> None:
     until("the whole view", lambda: "web.example" in shop.plait(*clusters).stdout)
 
 
-def test_registry_only_refuses_what_no_entry_names(shop: Mesh, host_program: int) -> None:
+@pytest.fixture
+def settings(shop: Mesh) -> Iterator[None]:
+    """The mesh's own settings are put back, whatever becomes of the test: other modules use this mesh."""
     given = shop.kubectl("-n", "istio-system", "get", "configmap", "istio", "-o", "yaml", "--ignore-not-found").stdout
+    yield
+    if given:
+        shop.kubectl("replace", "-f", "-", given=given)
+    else:
+        shop.kubectl("-n", "istio-system", "delete", "configmap", "istio", "--ignore-not-found")
+
+
+@pytest.mark.usefixtures("settings")
+def test_registry_only_refuses_what_no_entry_names(shop: Mesh, host_program: int) -> None:
     assert code(shop, f"http://host.plait.internal:{host_program}/") == "200"
     shop.kubectl("apply", "-f", "-", given=STRICT)
     until("a refusal", lambda: code(shop, f"http://host.plait.internal:{host_program}/") == "000")
     assert code(shop, "http://other.example:80/") in {"000", "502"}
     assert body(shop, "http://web.example/") == "outside"
-    if given:
-        shop.kubectl("replace", "-f", "-", given=given)
-    else:
-        shop.kubectl("-n", "istio-system", "delete", "configmap", "istio")
 
 
 def test_a_proxyconfig_says_how_the_sidecar_is_started(shop: Mesh) -> None:

@@ -104,7 +104,8 @@ def test_a_shell_on_a_terminal(box: Any, tmp_path: Path) -> None:
     command = f"stty rows 33 cols 99; exec {BIN / 'kubectl'} exec -it box -- sh"
     done = subprocess.run(
         ["script", "-qec", command, str(tmp_path / "typescript")],
-        input="tty; stty size; exit 4\n",
+        # kubectl tells the size once it is connected, so the shell may be there before it.
+        input='until stty size | grep -q "33.99"; do sleep 0.1; done; tty; stty size; exit 4\n',
         capture_output=True,
         text=True,
         env={**box.environment, "SHELL": "/bin/sh"},
@@ -219,12 +220,14 @@ def test_a_pod_is_ended_at_its_deadline(box: Any) -> None:
         "kind": "Pod",
         "metadata": {"name": "late"},
         "spec": {
-            "activeDeadlineSeconds": 1,
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "c", "image": "busybox", "args": ["sleep", "100"]}],
         },
     }
     box.kubectl("apply", "-f", "-", given=json.dumps(pod))
+    box.kubectl("wait", "--for=condition=Ready", "pod/late", "--timeout=180s")
+    # Set only now: it counts from the start of the pod, and on a busy machine its container begins a second later.
+    box.kubectl("patch", "pod", "late", "-p", '{"spec": {"activeDeadlineSeconds": 1}}')
     box.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/late", "--timeout=180s")
     status = box.get("pod", "late")["status"]
     assert status["reason"] == "DeadlineExceeded"

@@ -169,7 +169,7 @@ class Edge:
 
     def curl(self, host: str, *arguments: str) -> str:
         """What curl gets from a host of the ingress gateway over TLS, or its error."""
-        command = ["curl", "-sS", "-m", "30", "--cacert", str(self.authority.certificate)]
+        command = ["curl", "-sS", "-m", "60", "--cacert", str(self.authority.certificate)]
         command += ["--resolve", f"{host}:{self.port}:127.0.0.1", *arguments, f"https://{host}:{self.port}/"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr

@@ -32,7 +32,7 @@ CALLER = """
 import http.client, itertools, time
 for number in itertools.count():
     try:
-        connection = http.client.HTTPConnection("web", timeout=20)
+        connection = http.client.HTTPConnection("web", timeout=60)
         connection.request("GET", "/")
         word = connection.getresponse().status
         connection.close()

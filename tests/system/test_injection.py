@@ -98,9 +98,9 @@ def ready(mesh, namespace: str) -> dict[str, str]:
 
 
 def ask(mesh, who: str, namespace: str, url: str) -> str:
-    """The head of the answer that a pod gets."""
-    command = ("curl", "-sS", "-o", "/dev/null", "-D", "-", "--max-time", "30", url)
-    return mesh.kubectl("exec", "-n", namespace, who, "-c", "app", "--", *command).stdout
+    """The head of the answer that a pod gets; empty without one, as long as who is asked does not listen yet."""
+    command = ("curl", "-sS", "-o", "/dev/null", "-D", "-", "--max-time", "60", url)
+    return mesh.kubectl("exec", "-n", namespace, who, "-c", "app", "--", *command, code=None).stdout
 
 
 def test_the_pods_own_word_wins_over_its_namespace(pods) -> None:
@@ -130,7 +130,7 @@ def test_calls_go_through_the_sidecar_unless_their_port_or_range_is_left_out(pod
 )
 def test_calls_come_through_the_sidecar_unless_their_port_is_left_out(pods, who: str, captured: bool) -> None:
     address = pods.get("pod", who, "-n", "in")["status"]["podIP"]
-    assert "404" in ask(pods, "web", "out", f"http://{address}:8000/from-outside")
+    until("an answer", lambda: "404" in ask(pods, "web", "out", f"http://{address}:8000/from-outside"))
 
     def callers() -> set[str]:
         log = pods.kubectl("logs", "-n", "in", who, "-c", "app").stdout

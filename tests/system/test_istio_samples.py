@@ -83,9 +83,12 @@ def test_all_of_traffic_is_taken_and_no_proxy_refuses_any(running: Mesh, samples
     errors = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
     assert not errors, "\n".join(errors)
     # Objects of several samples have one name; whatever holds in the end, the proxies have taken all of it.
-    status = ("proxy-status",)
-    until("the proxies to be in sync", lambda: not re.search("NACK|STALE", running.plait(*status, code=None).stdout))
-    assert len(running.plait(*status).stdout.splitlines()) == 3, "gateway and sidecar"
+
+    def in_sync() -> bool:
+        said = running.plait("proxy-status", code=None).stdout
+        return len(said.splitlines()) == 3 and not re.search("NACK|STALE", said)
+
+    until("gateway and sidecar to be in sync", in_sync)
     events = running.kubectl("get", "events", "-A").stdout
     assert "ProxyRejected" not in events, events
 

@@ -138,7 +138,7 @@ def web(url, host=""):
         return answer.read().decode(), answer.headers.get("server", "")
 for _ in range(60): print("pod", web("http://server.meshed")[0])
 print("name", socket.gethostbyname("server.meshed.svc.cluster.local") == socket.gethostbyname("server.meshed"))
-with socket.create_connection(("server.meshed", 25), 10) as c: print("hello", c.recv(99).decode().strip())
+with socket.create_connection(("server.meshed", 25), 60) as c: print("hello", c.recv(99).decode().strip())
 print("strange", web("http://server.meshed", host="strange")[0])
 print("by", web("http://server.meshed")[1])
 with socket.socket() as s: print("nothing", s.connect_ex(("server.meshed", 81)) != 0)
@@ -185,7 +185,8 @@ def test_endpoints_that_somebody_wrote_are_reached_and_go_with_their_service(up:
     up.kubectl("delete", "service", "-n", "meshed", "written")
     slices = ("-n", "meshed", "-l", "kubernetes.io/service-name=written")
     until("the slices are gone", lambda: not up.get("endpointslices", *slices)["items"])
-    assert up.kubectl("get", "endpoints", "-n", "meshed", "-o", "name").stdout.split() == ["endpoints/server"]
+    left = ("get", "endpoints", "-n", "meshed", "-o", "name")
+    until("and what was written", lambda: up.kubectl(*left).stdout.split() == ["endpoints/server"])
 
 
 def test_pods_do_not_reach_each_other_past_their_sidecars(up: Mesh) -> None:
@@ -336,6 +337,7 @@ def test_what_the_machine_cannot_do_without_comes_back(up: Mesh) -> None:
     up.kubectl("wait", "-n", "careless", "pod/after", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
     up.kubectl("wait", "node/plait", "--for=create", "--timeout=180s")
     up.kubectl("wait", "node/plait", "--for=condition=Ready", "--timeout=180s")
+    up.kubectl("wait", "service/kubernetes", "-n", "default", "--for=create", "--timeout=180s")
     assert up.get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"] == "10.42.128.1"
 
 

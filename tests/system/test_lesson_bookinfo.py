@@ -188,17 +188,19 @@ def test_traffic_shifts_by_weight(bookinfo: Bookinfo) -> None:
 def test_a_timeout_ends_the_wait_for_a_slow_service(bookinfo: Bookinfo) -> None:
     bookinfo.apply("bookinfo/networking/virtual-service-reviews-test-v2.yaml", "ratings-delay.yaml")
     bookinfo.only("reviews-v1")
-    assert bookinfo.stars("jason") == "black", "slow, but there"
+    until("slow, but there", lambda: bookinfo.stars("jason") == "black")
     bookinfo.apply("reviews-timeout.yaml")
     until("a page without reviews", lambda: NO_REVIEWS in bookinfo.page())
-    assert bookinfo.get("/api/v1/products/0/reviews")[0] == 504
+    until("the status", lambda: bookinfo.get("/api/v1/products/0/reviews")[0] == 504)
 
 
 def test_too_many_calls_trip_the_circuit_breaker(bookinfo: Bookinfo) -> None:
     url = "http://httpbin:8000/delay/0.02"
 
     def load(calls: int) -> dict[int, int]:
-        text = bookinfo.inside("fortio", "load", "-c", "3", "-qps", "0", "-n", str(calls), "-loglevel", "Error", url)
+        # By itself fortio gives a call three seconds.
+        command = ("fortio", "load", "-c", "3", "-qps", "0", "-n", str(calls), "-timeout", "60s", "-loglevel", "Error")
+        text = bookinfo.inside(*command, url)
         return {int(code): int(count) for code, count in re.findall(r"^Code +(-?\d+) : (\d+) ", text, re.MULTILINE)}
 
     assert load(30) == {200: 30}
@@ -224,7 +226,7 @@ def test_a_mirror_gets_copies_whose_answers_nobody_sees(bookinfo: Bookinfo) -> N
     until("a copy", lambda: call("copied") and "/anything/copied " in log("httpbin-v2"))
     call("once")
     until("the copy of one call", lambda: log("httpbin-v2").count("/anything/once ") == 1)
-    assert log("httpbin").count("/anything/once ") == 1
+    until("the line of the call itself", lambda: log("httpbin").count("/anything/once ") == 1)
     assert "/anything/alone " not in log("httpbin-v2")
 
 
@@ -303,6 +305,10 @@ def test_a_service_outside_is_called_and_the_proxy_begins_tls(
 
 def test_the_demo_is_the_same_application(bookinfo: Bookinfo) -> None:
     bookinfo.mesh.plait("up", "--demo", "bookinfo")
-    deployments = bookinfo.mesh.get("-n", NAMESPACE, "deployments")["items"]
-    assert all(item["status"]["readyReplicas"] == 1 for item in deployments)
+
+    def ready() -> bool:
+        found = bookinfo.mesh.get("-n", NAMESPACE, "deployments")["items"]
+        return all(item["status"].get("readyReplicas") == 1 for item in found)
+
+    until("all are ready", ready)
     assert "Simple Bookstore App" in bookinfo.page()

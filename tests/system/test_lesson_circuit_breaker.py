@@ -19,6 +19,8 @@ HOST = "front-end.sock-shop.svc.cluster.local"
 def load(mesh: Mesh, calls: int) -> dict[int, int]:
     """What fortio in the mesh was answered, by status."""
     command = ("/usr/local/bin/fortio", "load", "-c", "3", "-qps", "0", "-n", str(calls), "-loglevel", "Error")
+    # By itself fortio gives a call three seconds.
+    command += ("-timeout", "60s")
     target = ("exec", "-n", "sock-shop", "deploy/fortio-deploy", "-c", "fortio", "--")
     done = mesh.kubectl(*target, *command, "http://front-end:80/index.html")
     text = done.stdout + done.stderr
@@ -38,7 +40,7 @@ def limit(mesh: Mesh) -> int | None:
     """How many connections to the front end fortio's proxy makes at most."""
     target = ("proxy-config", "cluster", "deploy/fortio-deploy", "-n", "sock-shop", "-o", "json", "--fqdn", HOST)
     clusters = json.loads(mesh.plait(*target).stdout)
-    plain = next(cluster for cluster in clusters if cluster["name"].startswith("outbound|80||"))
+    plain = next((cluster for cluster in clusters if cluster["name"].startswith("outbound|80||")), {})
     thresholds = plain.get("circuit_breakers", {}).get("thresholds", [{}])
     return thresholds[0].get("max_connections")
 

@@ -58,7 +58,7 @@ def test_the_address_of_the_shop_is_that_of_its_gateway(lesson: Mesh) -> None:
     host = lesson.kubectl(*service, "jsonpath={.status.loadBalancer.ingress[0].ip}").stdout
     port = lesson.kubectl(*service, 'jsonpath={.spec.ports[?(@.name=="http2")].port}').stdout
     page = subprocess.run(
-        ["curl", "-sS", "--max-time", "20", f"http://{host}:{port}/index.html"],
+        ["curl", "-sS", "--max-time", "60", f"http://{host}:{port}/index.html"],
         capture_output=True,
         text=True,
         check=True,
@@ -93,7 +93,7 @@ def test_a_person_buys_socks_and_sees_the_order(lesson: Mesh, browser: Browser) 
     )
     page.click("#view")
     page.when("document.querySelector('#order-items')?.innerText.includes('Colourful')")
-    until("the shipment", lambda: lesson.kubectl(*tasks).stdout.count("Received shipment task") == shipped + 1)
+    until("the shipment", lambda: lesson.kubectl(*tasks).stdout.count("Received shipment task") > shipped)
     assert browser.errors == []
 
 

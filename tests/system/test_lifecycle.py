@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,31 +17,20 @@ from .conftest import until
 pytestmark = pytest.mark.system
 
 
+def stat(pid: int) -> list[str]:
+    """The fields of a process from its state on; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return []
+
+
 def below(pid: int) -> set[int]:
     """The process and all its descendants."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            number, _, rest = entry.read_text().partition(" (")
-            parents[int(number)] = int(rest.rpartition(") ")[2].split()[1])
-        except OSError:
-            continue
+    parents = {each: int(fields[1]) for each in everyone() if (fields := stat(each))}
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
-    return found
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Those that live; a zombie that its parent has not collected yet does not."""
-    found = set()
-    for pid in pids:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
-        except OSError:
-            continue
-        if state not in {"Z", "X"}:
-            found.add(pid)
     return found
 
 
@@ -78,16 +69,55 @@ def everyone() -> set[int]:
     return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
 
 
-def left_behind(pids: set[int], namespaces: set[str], sockets: set[str], state: Path) -> str:
-    """What is left of a mesh; empty when nothing is."""
-    if found := alive(pids):
-        return f"processes {sorted(found)}"
-    if found := network_namespaces(everyone()) & namespaces:
-        return f"network namespaces {sorted(found)}"
-    if found := listeners() & sockets:
-        return f"listening sockets {sorted(found)}"
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
-    return f"mounts {mounts}" if mounts else ""
+class Footprint:
+    """What a mesh has on this machine at some moment: told by what nobody else gets afterwards.
+
+    A number of a process may be another's a minute later, so its start counts too. The kernel gives the number of a
+    namespace to the next one that anybody makes, another mesh for example; namespaces are held open, so that their
+    numbers stay theirs.
+    """
+
+    def __init__(self, launcher: int, state: Path) -> None:
+        self.state = state
+        pids = below(launcher)
+        self.begun = {pid: fields[19] for pid in pids if (fields := stat(pid))}
+        self.sockets = listening(pids)
+        own = network_namespaces({os.getpid()})
+        self.held: dict[str, int] = {}
+        for pid in pids:
+            try:
+                holder = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            except OSError:
+                continue
+            name = f"net:[{os.fstat(holder).st_ino}]"
+            if name in own or name in self.held:
+                os.close(holder)
+            else:
+                self.held[name] = holder
+
+    def left(self) -> str:
+        """What is left of it; empty when nothing is. A zombie that its parent has not collected yet is nothing."""
+        found = (pid for pid, begun in self.begun.items() if (fields := stat(pid)) and fields[19] == begun
+                 and fields[0] not in {"Z", "X"})  # fmt: skip
+        if processes := sorted(found):
+            return f"processes {processes}"
+        if namespaces := network_namespaces(everyone()) & self.held.keys():
+            return f"network namespaces {sorted(namespaces)}"
+        if sockets := listeners() & self.sockets:
+            return f"listening sockets {sorted(sockets)}"
+        mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.state) in line]
+        return f"mounts {mounts}" if mounts else ""
+
+
+@contextmanager
+def footprint(launcher: int, state: Path) -> Iterator[Footprint]:
+    """Of the mesh with this launcher and this state folder, as it is now."""
+    found = Footprint(launcher, state)
+    try:
+        yield found
+    finally:
+        for holder in found.held.values():
+            os.close(holder)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +151,7 @@ def test_status_names_what_runs(running) -> None:
     assert {"launcher", "init", "api", "node", "relay", "agent"} <= names
     assert any(name.startswith("pod/istio-system/istiod-") for name in names)
     assert all(Path(f"/proc/{process['pid']}").exists() for process in status["processes"])
-    assert status["proxies"] == {"total": 1, "synced": 1}
+    until("its gateway has all there is", lambda: running.status()["proxies"] == {"total": 1, "synced": 1})
 
 
 def test_a_second_up_changes_nothing(running) -> None:
@@ -189,13 +219,11 @@ def test_the_api_server_runs_as_nobody_in_particular(running) -> None:
 def test_after_sigkill_of_the_first_processes_nothing_is_left(running, victim: str) -> None:
     status = running.status()
     first = {process["name"]: process["pid"] for process in status["processes"]}
-    pids = below(first["launcher"])
-    namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
-    assert len(namespaces) >= 3
-    sockets = listening(pids)
-    assert sockets
-    os.kill(first[victim], signal.SIGKILL)
-    until("nothing is left", lambda: not left_behind(pids, namespaces, sockets, running.state))
+    with footprint(first["launcher"], running.state) as of:
+        assert len(of.held) >= 3
+        assert of.sockets
+        os.kill(first[victim], signal.SIGKILL)
+        until("nothing is left", lambda: not of.left())
     assert running.plait("status", code=3)
     if victim == "init":
         last = (running.state / "logs" / "launcher.log").read_text().splitlines()[-1]
@@ -209,11 +237,10 @@ def test_down_and_up_bring_the_objects_back(running) -> None:
     running.kubectl("create", "namespace", "kept")
     running.kubectl("create", "configmap", "-n", "kept", "a", "--from-literal=k=v")
     status = running.status()
-    pids = below(status["processes"][0]["pid"])
-    namespaces = network_namespaces(pids) - network_namespaces({os.getpid()})
-    sockets = listening(pids)
-    running.plait("down")
-    assert not left_behind(pids, namespaces, sockets, running.state)
+    (launcher,) = (process["pid"] for process in status["processes"] if process["name"] == "launcher")
+    with footprint(launcher, running.state) as of:
+        running.plait("down")
+        assert not of.left()
     # All that was written is in the store itself.
     assert {file.name for file in running.state.glob("store.db*")} == {"store.db", "store.db.copy"}
     assert running.plait("status", code=3)

@@ -111,7 +111,7 @@ def test_a_container_that_is_not_started_again_says_why_it_failed(running: Mesh)
     until("it has failed", lambda: running.get("pod", "once")["status"]["phase"] == "Failed")
     ended = container(running, "once")["state"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
-    assert groups(running, "once") == []
+    until("its group has gone", lambda: not groups(running, "once"))
 
 
 def test_a_cpu_limit_makes_it_wait(running: Mesh) -> None:

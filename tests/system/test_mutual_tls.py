@@ -132,7 +132,7 @@ def run(mesh: Mesh, name: str, *command: str) -> tuple[bool, str]:
 
 def ask(mesh: Mesh, name: str, url: str = "http://web.tls/", *more: str) -> tuple[bool, str]:
     """Whether a workload's call of the application is answered, and what it saw of the caller's certificate."""
-    return run(mesh, name, "curl", "-sf", "-m", "30", *more, url)
+    return run(mesh, name, "curl", "-sf", "-m", "60", *more, url)
 
 
 def greeting(mesh: Mesh, name: str, host: str) -> str:

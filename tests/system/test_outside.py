@@ -16,6 +16,7 @@ import pytest
 from tests.serving import served
 
 from .conftest import Mesh, until
+from .manifests import listed, service
 from .programs import SERVER
 
 pytestmark = pytest.mark.system
@@ -64,7 +65,7 @@ def pods(mesh: Mesh) -> Mesh:
 def call(mesh: Mesh, namespace: str, url: str) -> str:
     """What curl in the pod prints, its error included."""
     done = mesh.kubectl(
-        "-n", namespace, "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "30", url, code=None
+        "-n", namespace, "exec", "caller", "-c", "caller", "--", "curl", "-sS", "-m", "60", url, code=None
     )
     return done.stdout + done.stderr
 
@@ -113,13 +114,15 @@ data:
 
 def test_a_node_port_is_open_on_loopback_and_follows_its_service(pods: Mesh) -> None:
     pods.kubectl("-n", "meshed", "run", "web", "--image=python:3", "--port=8000", "--", "python3", "-c", SERVER)
-    pods.kubectl(
-        "-n", "meshed", "expose", "pod", "web", "--type=NodePort", "--name=web", "--port=80", "--target-port=8000"
-    )
-    number = pods.get("service", "-n", "meshed", "web")["spec"]["ports"][0]["nodePort"]
+    # Which one a Service gets by itself follows from its name, so another run of these tests may have that already.
+    with some_node_port() as holder:
+        number = holder.getsockname()[1]
+    port = {"name": "http", "port": 80, "targetPort": 8000, "nodePort": number}
+    web = service("web", "meshed", port, type="NodePort", selector={"run": "web"})
+    pods.kubectl("apply", "-f", "-", given=listed(web))
 
     def code() -> int:
-        ask = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{number}/"]
+        ask = ["curl", "-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{number}/"]
         return int(subprocess.run(ask, capture_output=True, text=True, check=False).stdout)
 
     until("an answer", lambda: code() == 200)

@@ -130,8 +130,11 @@ def up(mesh: Mesh) -> Mesh:
 
 @pytest.fixture(autouse=True)
 def without_policies(up: Mesh) -> None:
+    """Whatever the test before left: nobody is refused, and there is an issuer, with the first key."""
     for kind in ("requestauthentications", "authorizationpolicies", "peerauthentications", "virtualservices"):
         up.kubectl("delete", kind, "-A", "--all")
+    up.kubectl("-n", "auth", "scale", "deploy/issuer", "--replicas=1")
+    up.kubectl("-n", "auth", "rollout", "status", "deploy/issuer", "--timeout=180s")
     has(up, KEY)
     until("everybody is let in", lambda: call(up, "Authorization: Bearer bad")[0] == 200)
 
@@ -230,8 +233,7 @@ def test_a_restart_of_istiod_refuses_no_valid_token(up: Mesh) -> None:
     apply(up, policy({"issuer": URL, "jwksUri": f"{URL}/keys"}, app="web"))
     settled(up, "requestauthentication")
     in_force(up)
-    before = up.get("pods", "-n", "istio-system", "-l", "app=istiod")["items"][0]["metadata"]["name"]
-    up.kubectl("-n", "istio-system", "delete", "pod", before, "--wait=false")
+    up.kubectl("-n", "istio-system", "delete", "pod", "-l", "app=istiod", "--wait=false")
     answers = [call(up, bearer(token()))[0] for _ in range(20)]
     up.kubectl("-n", "istio-system", "rollout", "status", "deploy/istiod", "--timeout=180s")
     until("all proxies are back", lambda: up.plait("proxy-status", code=None).stdout.count("SYNCED") >= 5 * 5)

@@ -163,6 +163,4 @@ def test_trace_headers_go_on(lesson: Mesh) -> None:
     )  # fmt: skip
     for name, trace in traces.items():
         log = ("logs", "-n", "sock-shop", f"deploy/{name}", "-c", "istio-proxy", "--tail=400")
-        until(
-            f"{name}'s sidecar sees it", lambda log=log, trace=trace: trace in lesson.kubectl(*log).stdout, seconds=20
-        )
+        until(f"{name}'s sidecar sees it", lambda log=log, trace=trace: trace in lesson.kubectl(*log).stdout)

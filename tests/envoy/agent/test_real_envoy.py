@@ -144,7 +144,8 @@ async def held(envoy):
 @pytest.mark.parametrize("form", ["GRPC", "DELTA_GRPC"])
 async def test_envoy_speaks_mutual_tls_and_renewal_costs_no_connection(authority, machine, folder, form: str) -> None:
     machine.client.istiod(authority.istiod)
-    socket = machine.begin("a", "shop/a", seconds=4)
+    # Long enough that a machine that stands still for some seconds does not make the next one late.
+    socket = machine.begin("a", "shop/a", seconds=10)
     await until(socket.exists)
     async with proxy(folder, socket, form) as envoy:
         await until((folder / "out.sock").exists)

@@ -218,6 +218,6 @@ async def test_without_the_secret_the_probe_says_nothing(mesh):
             f"/{door.secret}",
         ):
             with pytest.raises(urllib.error.HTTPError, match="404"):
-                await asyncio.to_thread(urllib.request.urlopen, f"http://{door.address}:{door.port}{path}", timeout=5)
+                await asyncio.to_thread(urllib.request.urlopen, f"http://{door.address}:{door.port}{path}", timeout=60)
         with pytest.raises(ProbeError, match="Connect"):
             await probe(type(door)(address=door.address, port=1, secret=door.secret), "x")

@@ -161,9 +161,9 @@ async def test_what_was_proven_is_remembered_within_bounds(tmp_path: Path, monke
     memory = tmp_path / "proven"
     resources = [resource(CDS, f"c{number}", Cluster(name=f"c{number}")) for number in range(4)]
     for each in resources[:3]:
-        assert await Proofs(memory).refused([each], seconds=30) == ()
+        assert await Proofs(memory).refused([each], seconds=60) == ()
     # What is asked about again is not the next to be forgotten.
-    assert await Proofs(memory).refused([resources[0], resources[3]], seconds=30) == ()
+    assert await Proofs(memory).refused([resources[0], resources[3]], seconds=60) == ()
     kept = memory.read_text().split()
     assert kept == [each.version for each in (resources[2], resources[0], resources[3])]
 

@@ -61,7 +61,10 @@ class Application:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         if context is not None:
-            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            # Each connection's handshake in its own thread: one that stands still holds up nobody else.
+            self.server.socket = context.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self.server.server_port
 
 

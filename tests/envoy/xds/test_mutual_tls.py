@@ -136,6 +136,8 @@ def greeting(port: int, tls: ssl.SSLContext | None = None) -> bytes:
         connection = tls.wrap_socket(plain, server_hostname="x") if tls is not None else plain
         try:
             return connection.recv(100)
+        except ConnectionResetError:
+            return b""
         finally:
             connection.close()
 
