@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from pathlib import Path
 
 from hypothesis import given
@@ -63,3 +64,21 @@ def test_a_full_disk_loses_lines_and_nothing_else() -> None:
     log = LogFile(Path("/dev/full"))
     log.write("stdout", [(b"one", True), (b"two", True)])
     assert log.lost == 2
+
+
+def test_lines_for_which_there_is_half_the_room_are_lost_as_a_whole(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "a.log")
+    log.write("stdout", [(b"one", True)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file that may not grow beyond this takes a part of what is written, as one on a disk that is full does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "a.log").stat().st_size + 50, hard))
+    try:
+        log.write("stdout", [(b"two", True), (b"three", True)])
+        log.write("stdout", [(b"x" * 100, True)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.write("stdout", [(b"four", True)])
+    log.close()
+    found = [LINE.match(line) for line in (tmp_path / "a.log").read_bytes().splitlines()]
+    assert [match and match[3] for match in found] == [b"one", b"four"]
+    assert log.lost == 3

@@ -35,9 +35,14 @@ class LogFile:
         try:
             if self._size + len(block) > self._limit and self._size:
                 self._rotate()
-            self._size += os.write(self._file, block)
+            if os.write(self._file, block) == len(block):
+                self._size += len(block)
+                return
+            # There was room for a part of it, whose last line would run into the next that finds room.
+            os.ftruncate(self._file, self._size)
         except OSError:
-            self.lost += len(lines)
+            pass
+        self.lost += len(lines)
 
     def close(self) -> None:
         """Close the file; the log stays."""
