@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-#: Of a server that listens on port 8000.
-READY: dict[str, Any] = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
+#: Of a server that listens on port 8000. By itself a probe waits a second, and a few slow answers on a busy machine
+#: would take the pod out of its Service.
+READY: dict[str, Any] = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1, "timeoutSeconds": 60}
 HTTP: dict[str, Any] = {"name": "http", "port": 80, "targetPort": 8000}
 
 

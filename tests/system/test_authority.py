@@ -255,7 +255,7 @@ spec:
         image: fortio/fortio
         args: [server]
         ports: [{containerPort: 8080}]
-        readinessProbe: {httpGet: {path: /echo, port: 8080}, periodSeconds: 1}
+        readinessProbe: {httpGet: {path: /echo, port: 8080}, periodSeconds: 1, timeoutSeconds: 60}
 """
 
 

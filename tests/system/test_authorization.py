@@ -109,7 +109,7 @@ def objects() -> Iterator[dict[str, Any]]:
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
         container: dict[str, Any] = {"name": name, "image": "python:3", "command": ["python3", "-c", program]}
         if program in {SERVER, GUARD}:
-            container["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1}
+            container["readinessProbe"] = {"tcpSocket": {"port": 8000}, "periodSeconds": 1, "timeoutSeconds": 60}
         template = {
             "metadata": {
                 "labels": {"app": name},

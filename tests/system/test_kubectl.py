@@ -52,7 +52,7 @@ def up(mesh: Mesh) -> Mesh:
     mesh.plait("up", "--ports", "auto")
     namespaces = [namespace("meshed"), namespace("plain", injected=False)]
     ports = [{"name": "web", "containerPort": 8000}]
-    probe = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}
+    probe = {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1, "timeoutSeconds": 60}
     server = running("server", "meshed", 2, "python", "-uc", SERVER, ports=ports, readinessProbe=probe)
     mesh.kubectl("apply", "-f", "-", given=listed(*namespaces))
     mesh.kubectl("apply", "-f", "-", given=listed(server, serving("server", "meshed")))

@@ -12,6 +12,7 @@ import pytest
 from tests.tokens import SigningKey, encoded, key_set
 
 from .conftest import Mesh, until
+from .manifests import READY
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -67,7 +68,7 @@ def deployment(name: str, namespace: str, program: str, app: str, **variables: s
         "env": [{"name": key, "value": value} for key, value in variables.items()],
     }
     if program != "import time; time.sleep(1e6)":
-        container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
+        container["readinessProbe"] = READY
     labels = {"app": app, "version": variables.get("VERSION", "v1")}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"selector": {"matchLabels": labels}, "template": template}

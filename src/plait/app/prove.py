@@ -92,9 +92,13 @@ async def prove(
 
 
 async def judged(
-    mesh: Mesh, changed: Sequence[tuple[Item, Mapping[str, Any]]], proofs: Proofs
+    mesh: Mesh,
+    changed: Sequence[tuple[Item, Mapping[str, Any]]],
+    proofs: Proofs,
+    *,
+    seconds: float = PATIENCE,
 ) -> tuple[list[str], list[str]]:
-    """Faults, one for each object that Envoy refuses, and warnings about changes of a mesh.
+    """Faults, one for each object that Envoy refuses, and warnings about changes of a mesh, after `seconds` at most.
 
     A refusal of something that none of these objects has made is no reason to hold them up, and so only a warning.
     """
@@ -102,7 +106,7 @@ async def judged(
     warnings: list[str] = []
     left, now = list(changed), mesh
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(seconds):
             # Envoy stops at the first fault: what is left without its object is asked about again.
             while found := await objections(now, [Upsert(new) for _, new in left], proofs):
                 (each,) = found
@@ -117,7 +121,7 @@ async def judged(
                 left, now = [pair for pair in left if pair[1] is not new], mesh.again()
     except TimeoutError:
         tried = "not everything was tried" if faults else "not tried"
-        warnings.append(f"{tried} on a scratch Envoy: that would have taken longer than {PATIENCE:g} s")
+        warnings.append(f"{tried} on a scratch Envoy: that would have taken longer than {seconds:g} s")
     except FileNotFoundError as error:
         warnings.append(f"not tried on a scratch Envoy: {error}")
     return list(dict.fromkeys(faults)), warnings

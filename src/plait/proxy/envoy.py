@@ -72,7 +72,7 @@ async def run_envoy(
     folder: Path,
     *,
     concurrency: int = 1,
-    ready: float = 20.0,
+    ready: float = 60.0,
     more: Sequence[str] = (),
 ) -> AsyncIterator[Envoy]:
     """An Envoy that runs until the block is left; `folder` gets its bootstrap and log.

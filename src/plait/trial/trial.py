@@ -26,7 +26,7 @@ from plait.xds import names
 #: Connections under way at a time, and requests on one of them.
 _AT_ONCE: Final = 32
 _AHEAD: Final = 32
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 60.0
 #: What a caller says that speaks neither HTTP nor TLS.
 _BYTES: Final = b"\x00plait\n"
 

@@ -118,7 +118,7 @@ async def test_envoy_lets_in_whom_the_authority_has_signed(short_folder, authori
         "require_client_certificate": True,
         "common_tls_context": common(authority, prefix),
     }
-    async with run_envoy(bootstrap(folder, answering(204), tls=tls), folder, ready=60.0):
+    async with run_envoy(bootstrap(folder, answering(204), tls=tls), folder):
         assert await status(folder / "l", client(folder, authority, URI)) == "HTTP/1.1 204 No Content"
         other = client(folder, authority, "spiffe://cluster.local/ns/other/sa/seller")
         stranger = Authority.load(make_pems("cluster.local", now()), now())
@@ -166,7 +166,7 @@ async def test_envoy_takes_istiods_certificate_and_the_renewed_one(short_folder,
             "cluster": "istiod",
         },
     }
-    async with server, run_envoy(bootstrap(folder, [proxy], clusters=[cluster]), folder, ready=60.0):
+    async with server, run_envoy(bootstrap(folder, [proxy], clusters=[cluster]), folder):
         for _ in range(2):
             reader, writer = await asyncio.open_unix_connection(str(folder / "l"))
             writer.write(b"who am I\n")

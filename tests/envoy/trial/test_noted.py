@@ -122,7 +122,7 @@ async def test_claims_and_notes_are_compared_as_envoy_compares_them() -> None:
     said = [200 if judged(each, approach).allowed else 403 for each in policies]
     with TemporaryDirectory(prefix="plait-noted-") as name:
         folder = Path(name)
-        async with run_envoy(bootstrap(folder, policies), folder, ready=60.0):
+        async with run_envoy(bootstrap(folder, policies), folder):
             reader, writer = await asyncio.open_unix_connection(str(folder / "x.sock"))
             seen = []
             for number in range(POLICIES):

@@ -135,7 +135,7 @@ async def test_all_objects_that_are_refused_are_named_and_no_other() -> None:
     mixed["spec"]["configPatches"] += CLUSTERS["spec"]["configPatches"]
     # Two of them patch the listener of the good one, which is the first to have done so.
     changed = [item("good", good), item("bad", FILTER), item("worse", FILTER), item("mixed", mixed)]
-    faults, warnings = await judged(mesh(), changed, Proofs())
+    faults, warnings = await judged(mesh(), changed, Proofs(), seconds=180)
     assert [fault.partition(": Envoy would")[0] for fault in sorted(faults)] == [
         "bad.yaml:2: EnvoyFilter shop/bad: spec.configPatches[0]",
         "mixed.yaml:2: EnvoyFilter shop/mixed: spec.configPatches[1]",

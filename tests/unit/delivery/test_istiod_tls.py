@@ -36,7 +36,7 @@ async def ask(
 ) -> tuple[str, ...]:
     async with channel(port, tls) as connection:
         message = encode_request(CertificateRequest(csr, seconds))
-        answer = await connection.unary_unary(METHOD)(message, metadata=metadata, timeout=20)
+        answer = await connection.unary_unary(METHOD)(message, metadata=metadata, timeout=60)
     return decode_response(answer)
 
 

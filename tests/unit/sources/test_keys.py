@@ -185,7 +185,7 @@ async def serving(
         await runner.cleanup()
 
 
-async def fetched(url: str, *, discovery: bool = False, blocked: str = "", within: float = 5.0) -> Fetched:
+async def fetched(url: str, *, discovery: bool = False, blocked: str = "", within: float = 60.0) -> Fetched:
     fetcher = KeyFetcher(blocked=[ip_network(blocked)] if blocked else [])
     async with fetcher.open():
         return await fetcher(KeySource(url, discovery), within=within)
@@ -218,7 +218,7 @@ async def test_certificates_of_the_given_authorities_are_trusted_and_no_others(t
     async with serving(tls, keys=lambda _: web.Response(text=KEYS)) as url:
         trusting = KeyFetcher(roots=lambda: pem(root).decode())
         async with trusting.open():
-            assert (await trusting(KeySource(f"{url}/keys"), within=5.0)).keys
+            assert (await trusting(KeySource(f"{url}/keys"), within=60.0)).keys
         with pytest.raises(FetchError, match="its certificate is not trusted"):
             await fetched(f"{url}/keys")
 
