@@ -25,7 +25,9 @@ from .programs import SERVER
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 ROUNDS = int(os.environ.get("PLAIT_HEALING_ROUNDS", "10"))
-SEED = int(os.environ.get("PLAIT_HEALING_SEED", "1"))
+#: Of this one ten rounds reach every process of the control plane, the gateway, the caller's sidecar, and of a server
+#: both the application and the sidecar.
+SEED = int(os.environ.get("PLAIT_HEALING_SEED", "3"))
 
 #: Calls for ever, and says how each call went, numbered: a gap is a lost line, a word other than 200 a failure.
 CALLER = """
@@ -106,13 +108,14 @@ def test_whatever_dies_comes_back_and_only_its_own_pod_notices(up: Mesh) -> None
     control += [name for name in names if name.startswith(GATEWAY) and name.endswith("/istio-proxy")]
     served = sorted(name for name in names if name.startswith("pod/heal/web-") and not name.endswith("/pause"))
     assert len(served) == 4
+    (own,) = (name for name in names if name.startswith("pod/heal/caller-") and name.endswith("/istio-proxy"))
     story = []
     for number in range(ROUNDS):
-        before = len(calls(up))
+        before = len(until("the caller's log", lambda: calls(up)))
         # Of the server's processes one at most: two pods are all it has.
         victims = chance.sample(control, chance.choice((1, 2)))
         if number % 3 == 2:
-            victims[-1] = chance.choice(served)
+            victims[-1] = chance.choice([*served, own])
         story.append(victims)
         now = processes(up)
         up.kubectl("-n", "heal", "create", "configmap", f"round-{number}")
@@ -127,10 +130,12 @@ def test_whatever_dies_comes_back_and_only_its_own_pod_notices(up: Mesh) -> None
         )
         since = until("calls go on", lambda before=before: len(all_ := calls(up)) > before + 20 and all_[before:])
         failed = [word for _, word in since if word != "200"]
-        if not set(victims) & set(served):
+        if not {*victims} & {*served, own}:
             assert not failed, f"round {number} of seed {SEED}: {failed} after {story}"
         else:
-            assert len(failed) <= len(since) / 4, f"round {number} of seed {SEED}: {failed} after {story}"
+            # Without its own sidecar nobody calls at all.
+            most = len(since) if own in victims else len(since) / 4
+            assert len(failed) <= most, f"round {number} of seed {SEED}: {failed} after {story}"
             until("calls succeed again", lambda: [word for _, word in calls(up)[-20:]] == ["200"] * 20)
     assert uids(up) == objects, f"after {story}"
     numbers = [number for number, _ in calls(up)]
