@@ -19,7 +19,7 @@ import kubernetes_asyncio
 import kubernetes_asyncio.stream
 import pytest
 
-from .conftest import Mesh
+from .conftest import Mesh, until
 
 pytestmark = [
     pytest.mark.system,
@@ -204,11 +204,12 @@ def test_helm_installs_upgrades_rolls_back_and_uninstalls(up: Mesh, namespace: s
     chart = str(tmp_path / "small")
     run("install", "demo", chart, "--wait", "--timeout", "180s")
     assert words() == ("one", 1)
+    # Afterwards pods of before may still be counted, and be there, for a moment.
     run("upgrade", "demo", chart, "--set", "word=two,replicas=2", "--wait", "--timeout", "180s")
-    assert words() == ("two", 2)
+    until("two of the second", lambda: words() == ("two", 2))
     run("rollback", "demo", "1", "--wait", "--timeout", "180s")
-    assert words() == ("one", 1)
+    until("one of the first", lambda: words() == ("one", 1))
     assert [each["revision"] for each in json.loads(run("history", "demo", "-o", "json"))] == [1, 2, 3]
     run("uninstall", "demo", "--wait", "--timeout", "180s")
     left = "deployments,services,configmaps,serviceaccounts,pods"
-    assert "demo" not in up.kubectl("get", left, "-n", namespace, "-o", "name").stdout
+    until("nothing is left", lambda: "demo" not in up.kubectl("get", left, "-n", namespace, "-o", "name").stdout)

@@ -91,5 +91,5 @@ def test_the_chart_that_helm_makes_can_be_installed(up: Any, tmp_path: Path, lac
     run("create", "fresh")
     assert "STATUS: deployed" in run("install", "one", "fresh", "--wait", "--timeout", "180s")
     run("upgrade", "one", "fresh", "--set", "replicaCount=2", "--wait", "--timeout", "180s")
-    assert up.get("deployment", "one-fresh")["status"]["readyReplicas"] == 2
+    until("two are ready", lambda: up.get("deployment", "one-fresh")["status"].get("readyReplicas") == 2)
     run("uninstall", "one", "--wait", "--timeout", "180s")

@@ -111,8 +111,12 @@ def test_a_host_without_address_ends_it(run) -> None:
     assert ran.lines[-1].startswith("Aborting because of lookup does-not-exist.invalid")
 
 
-def test_a_late_answer_is_a_timeout(run, echo) -> None:
-    ran = run("load", "-c", "1", "-n", "1", "-qps", "0", "-timeout", "60ms", f"{echo}/?delay=1s")
+def test_an_answer_that_does_not_come_is_a_timeout(run, raw) -> None:
+    def silent(connection: socket.socket) -> None:
+        for _ in requests(connection):
+            """Read until the caller hangs up."""
+
+    ran = run("load", "-c", "1", "-n", "1", "-qps", "0", "-timeout", "60ms", raw(silent).url)
     assert "Code  -1 : 1 (100.0 %)" in ran.lines
     assert any(entry["msg"].startswith("Timeout error") for entry in ran.logged)
 
