@@ -117,7 +117,7 @@ def test_whatever_dies_comes_back_and_only_its_own_pod_notices(up: Mesh) -> None
         if number % 3 == 2:
             victims[-1] = chance.choice([*served, own])
         story.append(victims)
-        now = processes(up)
+        now = until("all are there", lambda: names <= (found := processes(up)).keys() and found)
         up.kubectl("-n", "heal", "create", "configmap", f"round-{number}")
         objects |= {(kept := f"ConfigMap heal/round-{number}"): uids(up)[kept]}
         for victim in victims:

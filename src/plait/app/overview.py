@@ -55,7 +55,8 @@ async def overview(state: State) -> Overview:
             result["proxies"] = await _proxies(client, pods)
     except (AccessError, ApiError, AdminError) as error:
         result["problem"] = str(error)
-        result["processes"] = await processes(state, launcher, [])
+        # Where only istiod does not answer, the pods that processes belong to are known.
+        result["processes"] = result["processes"] or await processes(state, launcher, [])
     return result
 
 
