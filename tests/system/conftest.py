@@ -149,7 +149,8 @@ def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def sock_shop(tmp_path_factory: pytest.TempPathFactory, capable: None) -> Iterator[Mesh]:
     """The mesh with the whole Sock Shop, as `make demo` has it; the lessons share it."""
     made = Mesh("t-shop", tmp_path_factory.mktemp("shop"))
-    made.plait("up", "--demo", "sock-shop", "--ports", "auto")
+    # Debian's packages are downloaded for its databases.
+    made.plait("up", "--demo", "sock-shop", "--ports", "auto", "--timeout", "280")
     yield made
     made.plait("down", "--wipe", code=None)
 

@@ -119,7 +119,7 @@ def test_nothing_is_left_of_an_up_that_was_interrupted(mesh: Mesh, moment: str, 
 
 
 def test_the_next_up_works(mesh: Mesh) -> None:
-    mesh.plait("up", "--demo", "sock-shop", "--ports", "auto")
+    mesh.plait("up", "--demo", "sock-shop", "--ports", "auto", "--timeout", "280")
     assert mesh.status()["ready"] is True
 
 

@@ -54,7 +54,7 @@ def up(mesh: Any) -> Any:
     """A mesh with nginx in it, made by the command that every introduction begins with."""
     mesh.plait("up", "--ports", "auto")
     mesh.kubectl("create", "deployment", "web", "--image=nginx")
-    mesh.kubectl("rollout", "status", "deployment", "web", "--timeout=180s")
+    mesh.kubectl("rollout", "status", "deployment", "web", "--timeout=280s")
     return mesh
 
 

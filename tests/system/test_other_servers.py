@@ -25,7 +25,7 @@ def shop(mesh: Mesh, lacking: Callable[[str], None]) -> Mesh:
     mesh.plait(
         "image", "add", "rabbitmq:*", "--package", "rabbitmq-server", "--persist", "/data", "--user", "10001", *command
     )
-    mesh.plait("up", "--demo", "sock-shop", "--ports", "auto")
+    mesh.plait("up", "--demo", "sock-shop", "--ports", "auto", "--timeout", "280")
     return mesh
 
 

@@ -44,7 +44,8 @@ def shop(mesh, shared):
     mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / GATEWAY))
     mesh.kubectl("apply", "-n", "sock-shop", "-f", str(demo / ROUTES))
     for name in DEPLOYMENTS:
-        mesh.kubectl("rollout", "status", "-n", "sock-shop", f"deployment/{name}", "--timeout=180s")
+        # One of them waits for Debian's packages.
+        mesh.kubectl("rollout", "status", "-n", "sock-shop", f"deployment/{name}", "--timeout=280s")
     # The demo's pods have no probes: a pod that runs need not listen yet, nor have found its database.
     until("a purchase", lambda: buys(mesh))
     return mesh, demo, applied
