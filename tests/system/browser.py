@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .waiting import until
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -154,7 +156,11 @@ class Page:
             except DevToolsError:
                 return None
 
-        return until(script, probe)
+        try:
+            return until(script, probe)
+        except pytest.fail.Exception as failure:
+            shown = self.ask("location.href + '\\n' + document.body.innerText.slice(0, 2000)")
+            pytest.fail(f"{failure}\nthe page shows {shown}")
 
     def look(self, selector: str, text: str | None = None) -> str:
         """Wait until such an element is to be seen; its text."""

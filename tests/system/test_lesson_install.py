@@ -21,6 +21,9 @@ COLOURFUL = "3395a43e-2d88-40de-b95f-e00e1502085b"
 
 
 def log_in(page: Page) -> None:
+    # A page that is still being put together may move what is clicked at.
+    page.when("document.readyState === 'complete'")
+    page.look("#hot-slider .product h3", "Holy")
     page.click("#login a", "Login")
     page.type("#username-modal", "user")
     page.type("#password-modal", "password")
