@@ -38,7 +38,7 @@ for number in itertools.count():
         connection.request("GET", "/")
         word = connection.getresponse().status
         connection.close()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         word = type(error).__name__
     print(number, word, flush=True)
     time.sleep(0.02)
