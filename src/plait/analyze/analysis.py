@@ -11,23 +11,40 @@ from typing import Final
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import DEPLOYMENT, NAMESPACE
-from plait.analyze.messages import INTERNAL_ERROR, LEVELS, SCHEMA_WARNING, Merge
+from plait.analyze.messages import (
+    HOST_NOT_IN_GATEWAY,
+    INTERNAL_ERROR,
+    LEVELS,
+    REFERENCE_NOT_FOUND,
+    SCHEMA_WARNING,
+    Merge,
+)
 from plait.analyze.pods import SYSTEM_NAMESPACES
 from plait.analyze.registry import ANALYZERS, analyzers_for
 from plait.analyze.suppress import Suppressions
 from plait.analyze.world import Item, World
 from plait.api.meta import ObjectKey
 
+#: What goes without saying where another message is about the same field: a Gateway that is not there serves no host.
+_IMPLIED: Final = {HOST_NOT_IN_GATEWAY: REFERENCE_NOT_FOUND}
+
 
 def analyze(
-    world: World, analyzers: Iterable[Analyzer] | None = None, suppressions: Suppressions | None = None
+    world: World,
+    analyzers: Iterable[Analyzer] | None = None,
+    suppressions: Suppressions | None = None,
+    *,
+    implied: bool = False,
 ) -> tuple[Finding, ...]:
-    """The findings of `analyzers` (of all that are usual) about every object, the worst first."""
+    """The findings of `analyzers` (of all that are usual) about every object, the worst first.
+
+    `implied`: with those that say nothing new beside another about the same field, as Istio has them.
+    """
     chosen = [analyzer for analyzer in ANALYZERS if analyzer.usual] if analyzers is None else list(analyzers)
     findings: list[Finding] = []
     for analyzer in chosen:
         findings += _guarded(analyzer, partial(analyzer.run, world))
-    return _finished(world, findings, suppressions)
+    return _finished(world, findings, suppressions, implied=implied)
 
 
 def judge(world: World, item: Item, analyzers: Iterable[Analyzer] | None = None) -> tuple[Finding, ...]:
@@ -53,14 +70,18 @@ def _guarded(analyzer: Analyzer, run: Callable[[], Iterable[Finding]]) -> list[F
     return result
 
 
-def _finished(world: World, findings: Sequence[Finding], suppressions: Suppressions | None) -> tuple[Finding, ...]:
+def _finished(
+    world: World, findings: Sequence[Finding], suppressions: Suppressions | None, *, implied: bool = False
+) -> tuple[Finding, ...]:
     allowed = suppressions or Suppressions()
     # What validation only warns of is left to a message that has a name for it.
     named = {(one.group, one.object, one.cluster, one.path) for one in findings if one.message is not SCHEMA_WARNING}
+    said = {(one.message, one.object, one.cluster, one.path) for one in findings} if not implied else set()
     kept = [
         finding
         for finding in findings
-        if not _of_the_cluster(finding)
+        if (_IMPLIED.get(finding.message), finding.object, finding.cluster, finding.path) not in said
+        and not _of_the_cluster(finding)
         and not (
             finding.message is SCHEMA_WARNING
             and (finding.group, finding.object, finding.cluster, finding.path) in named

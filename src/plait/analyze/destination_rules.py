@@ -26,19 +26,38 @@ _VERIFIABLE: Final = frozenset({"SIMPLE", "MUTUAL"})
 _FIX: Final = (
     "caCertificates: the file with the authority's certificate, or credentialName in a rule with a workloadSelector"
 )
+_FIX_SKIPPED: Final = f"in its place {_FIX}"
 
 
 def _check_verification(_world: World, item: Item) -> Iterator[Finding]:
     host = text(item.spec, "host")
     policy = mapping(item.spec, "trafficPolicy")
-    if _unverified(item, mapping(policy, "tls")):
-        mode = text(policy, "tls", "mode")
-        yield found(NO_VERIFICATION, item, "spec.trafficPolicy.tls", fix=_FIX, mode=mode, host=host)
+    if _unverified(item, tls := mapping(policy, "tls")):
+        yield found(NO_VERIFICATION, item, "spec.trafficPolicy.tls", fix=_fix(tls), host=host, **_trusting(tls))
     for index, settings in mappings(policy, "portLevelSettings"):
-        if _unverified(item, mapping(settings, "tls")):
+        if _unverified(item, tls := mapping(settings, "tls")):
             path = f"spec.trafficPolicy.portLevelSettings[{index}].tls"
-            port, mode = number(settings, "port", "number"), text(settings, "tls", "mode")
-            yield found(NO_VERIFICATION_AT_PORT, item, path, fix=_FIX, mode=mode, host=host, port=port)
+            port = number(settings, "port", "number")
+            yield found(NO_VERIFICATION_AT_PORT, item, path, fix=_fix(tls), host=host, port=port, **_trusting(tls))
+
+
+def _fix(tls: dict[str, Any]) -> str:
+    return _FIX_SKIPPED if tls.get("insecureSkipVerify") else _FIX
+
+
+def _trusting(tls: dict[str, Any]) -> dict[str, str]:
+    """The mode, and whom proxies believe by such settings."""
+    mode = text(tls, "mode")
+    if tls.get("insecureSkipVerify"):
+        effect = "has insecureSkipVerify: whoever answers is believed"
+    elif text(tls, "credentialName"):
+        effect = (
+            "has a credentialName, which only gateways use while the rule has no workloadSelector: "
+            "sidecars trust every authority of the machine" + (" and show no certificate" if mode == "MUTUAL" else "")
+        )
+    else:
+        effect = "has no caCertificates: every authority of the machine is trusted"
+    return {"mode": mode, "effect": effect}
 
 
 def _unverified(item: Item, tls: dict[str, Any]) -> bool:

@@ -175,7 +175,8 @@ def _check_subsets(world: World, item: Item) -> Iterator[Finding]:
             known = sorted({text(one, "name") for rule in rules for _, one in mappings(rule.spec, "subsets")})
             fix = f"one of {', '.join(known)}" if known else "a DestinationRule for this host with the subset"
             owners = ", ".join(sorted(str(rule.key) for rule in rules))
-            about = f"{owners} defines {', '.join(known) or 'none'}" if rules else "no DestinationRule is for it"
+            defining = "defines" if len(rules) == 1 else "define"
+            about = f"{owners} {defining} {', '.join(known) or 'none'}" if rules else "no DestinationRule is for it"
             yield found(
                 REFERENCE_NOT_FOUND,
                 item,

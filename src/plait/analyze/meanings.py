@@ -92,4 +92,5 @@ MEANINGS: Final[dict[str, str]] = {
     "PLT0017": "An address is of IPv6, which is closed in the pods of this machine.",
     "PLT0018": "An AuthorizationPolicy denies what it matches: whom it wants to ask cannot be asked.",
     "PLT0020": "The keys of an issuer of tokens cannot be fetched; told in the status of a RequestAuthentication.",
+    "PLT0021": "A ServiceEntry has the name of a Service: it takes calls from it, or is not used itself.",
 }

@@ -119,13 +119,13 @@ NO_VERIFICATION = Message(
     "IST0128",
     "NoServerCertificateVerificationDestinationLevel",
     _W,
-    "tls mode {mode} for {host} has no caCertificates: every authority of the machine is trusted",
+    "tls mode {mode} for {host} {effect}",
 )
 NO_VERIFICATION_AT_PORT = Message(
     "IST0129",
     "NoServerCertificateVerificationPortLevel",
     _W,
-    "tls mode {mode} for {host} at port {port} has no caCertificates: every authority of the machine is trusted",
+    "tls mode {mode} for {host} at port {port} {effect}",
 )
 UNREACHABLE_RULE = Message("IST0130", "VirtualServiceUnreachableRule", _W, "rule {rule} is never used: {reason}")
 INEFFECTIVE_MATCH = Message(
@@ -380,6 +380,7 @@ DELEGATE_UNUSED = Message("PLT0016", "DelegateUnused", _W, "{detail}")
 NO_IPV6 = Message(
     "PLT0017", "NoIPv6", _W, "{address!r} is an IPv6 address, and pods have IPv4 addresses only: {effect}"
 )
+NAME_OF_SERVICE = Message("PLT0021", "NameOfService", _W, "{detail}")
 NOBODY_TO_ASK = Message("PLT0018", "NobodyToAsk", _W, "{detail}")
 KEYS_MISSING = Message("PLT0020", "KeysMissing", _E, "there are no keys, so every token is refused: {problem}")
 

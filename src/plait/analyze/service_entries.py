@@ -10,10 +10,11 @@ from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import SERVICE_ENTRY, WORKLOAD_ENTRY
-from plait.analyze.messages import ADDRESSES_REQUIRED, CONFLICTING_ENTRIES, NO_IPV6
+from plait.analyze.messages import ADDRESSES_REQUIRED, CONFLICTING_ENTRIES, NAME_OF_SERVICE, NO_IPV6
 from plait.analyze.world import Index, Item, World
 from plait.api.names import is_ip
-from plait.snapshot.visibility import EVERYBODY, scopes
+from plait.snapshot.keys import SERVICE, HostProvider
+from plait.snapshot.visibility import EVERYBODY, scopes, visible_in
 
 _LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
 _CAPTURE: Final = "ISTIO_META_DNS_CAPTURE"
@@ -107,6 +108,39 @@ def _is_ipv6(address: str) -> bool:
     return ":" in address and is_ip(address) and not ip_address(address).is_loopback
 
 
+def _check_names(world: World, item: Item) -> Iterator[Finding]:
+    """Whom callers mean by a name that is a Service's too: see `plait.snapshot.owners`."""
+    for index, written in enumerate(texts(item.spec, "hosts")):
+        providers = world.reader.providers(written.lower())
+        service = next((one for one in providers if one.facts.kind == SERVICE), None)
+        entry = next((one for one in providers if _is(one, item)), None)
+        if service is None or entry is None or not service.scopes or not entry.scopes:
+            continue
+        home, owner = item.namespace, f"Service {service.namespace}/{service.name}"
+        path = f"spec.hosts[{index}]"
+        if home != service.namespace and visible_in(entry.scopes, home):
+            if not visible_in(service.scopes, home):
+                # Nobody there could call the Service by this name.
+                continue
+            detail = (
+                f"takes the calls of namespace {home} from {owner}, whose name it is: for others that see the Service "
+                "it comes first"
+            )
+            fix = "a host of its own, to which a VirtualService may send calls of the Service"
+        elif EVERYBODY in service.scopes or set(entry.scopes) <= set(service.scopes):
+            detail = f"is not used: {owner} has this name and comes first"
+            fix = "a host of its own"
+        else:
+            detail = f"is not used by those who see {owner}, which has this name and comes first"
+            fix = "a host of its own"
+        yield found(NAME_OF_SERVICE, item, path, fix=fix, value=written, detail=detail)
+
+
+def _is(provider: HostProvider, item: Item) -> bool:
+    facts = provider.facts
+    return facts.kind != SERVICE and (provider.namespace, provider.name) == (item.namespace, item.name)
+
+
 ANALYZERS: Final = (
     Analyzer(
         name="serviceentry.Analyzer", messages=(ADDRESSES_REQUIRED,), subjects=(SERVICE_ENTRY,), check=_check_addresses
@@ -117,6 +151,7 @@ ANALYZERS: Final = (
         subjects=(SERVICE_ENTRY,),
         check=_check_protocols,
     ),
+    Analyzer(name="plait.NamesOfServices", messages=(NAME_OF_SERVICE,), subjects=(SERVICE_ENTRY,), check=_check_names),
     Analyzer(
         name="plait.AddressFamilies",
         messages=(NO_IPV6,),

@@ -237,3 +237,28 @@ def test_an_objects_own_faults_and_exceptions_count() -> None:
     mesh.put(excepted)
     assert [key.name for key in mesh.settle()] == ["web"]
     assert mesh.codes("VirtualService", "web") == []
+
+
+def test_a_service_that_comes_later_and_takes_its_name_back_is_told_at_the_entry() -> None:
+    mesh, (entry,) = (
+        Mesh(),
+        objects(
+            read_yaml(
+                istio(
+                    "ServiceEntry",
+                    "x",
+                    "{hosts: [web.shop.svc.cluster.local], ports: [{number: 80, name: http, protocol: HTTP}], "
+                    "resolution: STATIC, endpoints: [{address: 10.0.0.9}]}",
+                )
+            )
+        ),
+    )
+    mesh.put(entry)
+    mesh.settle()
+    assert mesh.codes("ServiceEntry", "x") == []
+    mesh.put(*objects(read_yaml(SERVICE)))
+    assert ObjectKey("ServiceEntry", "shop", "x") in mesh.settle()
+    assert mesh.codes("ServiceEntry", "x") == ["PLT0021"]
+    mesh.remove("Service", "web")
+    mesh.settle()
+    assert mesh.codes("ServiceEntry", "x") == []

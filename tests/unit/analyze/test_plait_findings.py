@@ -257,3 +257,43 @@ def test_a_sidecars_host_that_is_nobody_is_told(host: str, detail: str) -> None:
     sidecar = obj("networking.istio.io/v1", "Sidecar", "s", spec={"egress": [{"hosts": ["*/*", host]}]})
     found = told(*namespaces("shop", "bank"), service(), service("other", "bank"), sidecar)
     assert [one.text for one in found] == ([detail] if detail else [])
+
+
+def service_entry(namespace: str, **spec: Any) -> dict[str, Any]:
+    ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+    made = {"hosts": ["web.shop.svc.cluster.local"], "ports": ports, "resolution": "STATIC", **spec}
+    endpoints = {"endpoints": [{"address": "10.0.0.9"}]}
+    return obj("networking.istio.io/v1", "ServiceEntry", "x", namespace, spec={**made, **endpoints})
+
+
+TAKES = "takes the calls of namespace away from Service shop/web, whose name it is"
+FIRST = "is not used: Service shop/web has this name and comes first"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "export_to", "of_service", "expected"),
+    [
+        ("away", [], "", TAKES),
+        ("away", ["."], "*", TAKES),
+        ("away", ["shop"], "", FIRST),
+        ("away", ["~"], "", ""),
+        ("shop", [], "", FIRST),
+        ("shop", ["."], ".", FIRST),
+        ("shop", [], ".", "is not used by those who see Service shop/web, which has this name and comes first"),
+        # Nobody in the entry's namespace could mean the Service.
+        ("away", [], ".", ""),
+        ("away", [], "~", ""),
+    ],
+)
+def test_an_entry_with_the_name_of_a_service_is_told_what_becomes_of_it(
+    namespace: str, export_to: list[str], of_service: str, expected: str
+) -> None:
+    annotations = {"networking.istio.io/exportTo": of_service} if of_service else {}
+    world = (
+        *namespaces("shop", "away"),
+        service(annotations=annotations),
+        service_entry(namespace, exportTo=export_to),
+    )
+    found = [one for one in told(*world) if one.code == "PLT0021"]
+    assert [one.path for one in found] == (["spec.hosts[0]"] if expected else [])
+    assert all(one.text.startswith(expected) for one in found)

@@ -8,6 +8,7 @@ import pytest
 
 from plait.analyze.analysis import analyze
 from plait.analyze.finding import Finding
+from plait.analyze.registry import ANALYZERS
 from plait.analyze.world import Item, World
 
 
@@ -64,7 +65,7 @@ def rule(destination: dict[str, Any], hosts: tuple[str, ...] = ("web",), **spec:
         (rule({"host": "web"}, hosts=("db",)), [("PLT0006", "spec.hosts[0]")]),
         (
             rule({"host": "web"}, gateways=["edge"]),
-            [("IST0101", "spec.gateways[0]"), ("IST0132", "spec.gateways[0]")],
+            [("IST0101", "spec.gateways[0]")],
         ),
         (istio("DestinationRule", "d", host="gone"), [("IST0174", "spec.host")]),
         (
@@ -261,3 +262,55 @@ def test_a_name_among_addresses_is_told(resolution: str, address: str, told: boo
     workload = istio("WorkloadEntry", "w", address=address, labels={"app": "out"})
     selecting = {**SELECTING, "spec": {**SELECTING["spec"], "resolution": resolution}}
     assert (("PLT0010", "spec.address") in findings(selecting, workload)) is told
+
+
+def test_a_gateway_that_is_not_there_is_told_once_and_as_istio_does_where_that_is_asked_for() -> None:
+    world = World([Item(rule({"host": "web"}, gateways=["edge"]))])
+    (analyzer,) = [one for one in ANALYZERS if one.name == "virtualservice.GatewayAnalyzer"]
+    assert [one.code for one in analyze(world, [analyzer])] == ["IST0101"]
+    assert [one.code for one in analyze(world, [analyzer], implied=True)] == ["IST0101", "IST0132"]
+
+
+def test_several_rules_of_a_host_define_subsets() -> None:
+    rules = [
+        istio("DestinationRule", name, host="web", subsets=[{"name": name, "labels": {}}]) for name in ("v1", "v2")
+    ]
+    (found,) = [one for one in told(*rules, rule({"host": "web", "subset": "v9"})) if one.code == "IST0101"]
+    assert found.text.endswith("as DestinationRule/shop/v1, DestinationRule/shop/v2 define v1, v2")
+
+
+GATEWAYS_ALONE = (
+    "has a credentialName, which only gateways use while the rule has no workloadSelector: "
+    "sidecars trust every authority of the machine"
+)
+
+
+@pytest.mark.parametrize(
+    ("tls", "selector", "text"),
+    [
+        ({"mode": "SIMPLE"}, False, "has no caCertificates: every authority of the machine is trusted"),
+        ({"mode": "SIMPLE", "insecureSkipVerify": True}, False, "has insecureSkipVerify: whoever answers is believed"),
+        (
+            {"mode": "SIMPLE", "credentialName": "c"},
+            False,
+            GATEWAYS_ALONE,
+        ),
+        (
+            {"mode": "MUTUAL", "credentialName": "c"},
+            False,
+            f"{GATEWAYS_ALONE} and show no certificate",
+        ),
+        ({"mode": "SIMPLE", "credentialName": "c"}, True, ""),
+        ({"mode": "SIMPLE", "caCertificates": "/ca.pem"}, False, ""),
+    ],
+)
+def test_whom_a_rule_trusts_is_said_as_it_is(tls: dict[str, Any], selector: Any, text: str) -> None:
+    chosen = {"workloadSelector": {"matchLabels": {"app": "web"}}} if selector else {}
+    at_port = {"port": {"number": 80}, "tls": tls}
+    obj = istio(
+        "DestinationRule", "d", host="web", trafficPolicy={"tls": tls, "portLevelSettings": [at_port]}, **chosen
+    )
+    found = {one.code: one.text for one in told(obj) if one.code in {"IST0128", "IST0129"}}
+    mode = tls["mode"]
+    expected = {"IST0128": f"tls mode {mode} for web {text}", "IST0129": f"tls mode {mode} for web at port 80 {text}"}
+    assert found == (expected if text else {})

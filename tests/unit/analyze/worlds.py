@@ -614,4 +614,20 @@ CASES: tuple[Case, ...] = (
         + istio("AuthorizationPolicy", "p", "{action: CUSTOM, provider: {name: guard}, rules: [{}]}", group="security"),
         (("service: nobody.shop", "service: shop/web.shop.svc.cluster.local"),),
     ),
+    *(
+        Case(
+            "PLT0021",
+            f"ServiceEntry {where}/x",
+            SERVICE
+            + istio(
+                "ServiceEntry",
+                "x",
+                "{hosts: [Web.shop.svc.cluster.local], ports: [{number: 80, name: http, protocol: HTTP}], "
+                "resolution: STATIC, endpoints: [{address: 10.0.0.9}]}",
+                namespace=where,
+            ),
+            (("[Web.shop.svc", "[web2.shop.svc"),),
+        )
+        for where in ("shop", "away")
+    ),
 )

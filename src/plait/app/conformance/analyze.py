@@ -21,7 +21,7 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     )
     world = World(_items(case), settings)
     analyzer = BY_NAME.get(str(case.get("analyzer")))
-    found = analyze(world, None if analyzer is None else (analyzer,))
+    found = analyze(world, None if analyzer is None else (analyzer,), implied=True)
     return {
         "id": case.get("id"),
         "messages": [
