@@ -7,11 +7,15 @@ rule take every request that a later one is for?
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import replace
+from heapq import merge
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 
 from plait.analyze.analyzer import Analyzer, found
+from plait.analyze.covering import Conditions, Prefixes, fewest
 from plait.analyze.fields import labels, mapping, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
 from plait.analyze.kinds import VIRTUAL_SERVICE
@@ -19,6 +23,8 @@ from plait.analyze.messages import DEAD_ROUTE, INEFFECTIVE_MATCH, UNREACHABLE_RU
 from plait.analyze.world import Item, World
 
 _PROTOCOLS: Final = ("http", "tcp", "tls")
+#: As many prefixes that an earlier one covers are told of one object; of further ones their number.
+MOST_COVERED: Final = 1000
 
 
 def unreachable_rules(item: Item) -> tuple[Finding, ...]:
@@ -90,22 +96,30 @@ def _name(protocol: str, index: int) -> str:
 
 
 def _covered_prefixes(item: Item) -> Iterator[Finding]:
-    """Istio: a prefix of a path that begins with an earlier one, where the rest of the match is as wide or wider."""
-    earlier: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
+    """Istio: a prefix of a path that begins with an earlier one, where the rest of the match is as wide or wider.
+
+    Each is told with each that covers it, which may be the square of all; so there is an end to it, and a number.
+    """
+    earlier = Prefixes()
     seen: set[bytes] = set()
     catch_all = False
+    told = further = 0
     for index, rule in mappings(item.spec, "http"):
         matches = list(mappings(rule, "match"))
         catch_all = catch_all or not matches
         for place, match in matches:
             prefix = text(match, "uri", "prefix")
-            if catch_all or not prefix or _content(match) in seen:
+            if catch_all or not prefix or (content := _content(match)) in seen:
                 continue
-            seen.add(_content(match))
-            wider = (one for shorter in _beginnings(prefix) if shorter != prefix for one in earlier.get(shorter, ()))
-            for rule_before, place_before, before in sorted(wider, key=_position):
-                if _istio_covers(before, match):
-                    where = f"prefix {text(before, 'uri', 'prefix')} in spec.http[{rule_before}].match[{place_before}]"
+            seen.add(content)
+            if told == MOST_COVERED:
+                further += next(earlier.shorter(match), None) is not None
+            else:
+                wider = sorted(earlier.shorter(match))
+                left = MOST_COVERED - told
+                told += min(len(wider), left)
+                further += len(wider) > left
+                for before in wider[:left]:
                     yield found(
                         INEFFECTIVE_MATCH,
                         item,
@@ -114,41 +128,16 @@ def _covered_prefixes(item: Item) -> Iterator[Finding]:
                         fix="the longer prefix first",
                         match=f"{_title(match, place)} (prefix {prefix})",
                         rule=_title(rule, index),
-                        earlier=where,
+                        earlier=f"prefix {before.prefix} in spec.http[{before.rule}].match[{before.place}]",
                     )
-            earlier.setdefault(prefix, []).append((index, place, match))
-
-
-def _beginnings(content: str) -> Iterator[str]:
-    return (content[:length] for length in range(len(content) + 1))
-
-
-def _position(one: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
-    return one[:2]
-
-
-def _istio_covers(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether the rest of `before` is as wide; that its path is, is known."""
-    if number(before, "port") != number(after, "port"):
-        return False
-    methods = [_form(mapping(match, "method")) or "exact:GET" for match in (before, after)]
-    authorities = [_form(mapping(match, "authority")) for match in (before, after)]
-    if not methods[0].startswith(methods[1]) or not authorities[0].startswith(authorities[1]):
-        return False
-    for field in ("headers", "queryParams", "withoutHeaders"):
-        first, second = mapping(before, field), mapping(after, field)
-        if len(first) != len(second):
-            return False
-        for name in first:
-            if name not in second or not _form(first[name]).startswith(_form(second[name])):
-                return False
-    return True
-
-
-def _form(match: object) -> str:
-    if text(match, "exact"):
-        return "exact:" + text(match, "exact")
-    return "prefix:" + text(match, "prefix") if text(match, "prefix") else ""
+            earlier.add(index, place, match)
+    if further:
+        matches_are = "1 more match is" if further == 1 else f"{further} more matches are"
+        end = f"{matches_are} already taken by earlier prefixes: the first {MOST_COVERED} cases are told one by one"
+        yield replace(
+            found(INEFFECTIVE_MATCH, item, "spec.http", fix="the longer prefixes first", match="", rule="", earlier=""),
+            text=end,
+        )
 
 
 # The question itself.
@@ -190,45 +179,59 @@ class Earlier:
     def __init__(self, protocol: str) -> None:
         self._covers = COVERS[protocol]
         self._http = protocol == "http"
-        self._found: dict[Hashable, list[tuple[int, int, dict[str, Any]]]] = {}
+        self._conditions = Conditions()
+        self._found: dict[Hashable, dict[Hashable, list[tuple[int, int, dict[str, Any]]]]] = {}
         self._count = 0
 
     def add(self, rule: int, match: dict[str, Any]) -> None:
         """A match of the rule with this index."""
         self._count += 1
-        for key in _http_keys(match) if self._http else _l4_keys(match):
-            self._found.setdefault(key, []).append((self._count, rule, match))
+        for first, second in [self._http_key(match)] if self._http else _l4_keys(match):
+            self._found.setdefault(first, {}).setdefault(second, []).append((self._count, rule, match))
 
     def first(self, match: dict[str, Any]) -> int | None:
         """The first rule with a match that takes everything that `match` is for."""
-        keys = dict.fromkeys(_http_asks(match) if self._http else _l4_asks(match))
-        candidates = sorted((one for key in keys for one in self._found.get(key, ())), key=_position)
+        firsts, seconds = self._http_asks(match) if self._http else _l4_asks(match)
+        lists = [
+            entries
+            for key in firsts
+            if (table := self._found.get(key)) is not None
+            for other in seconds
+            if (entries := table.get(other)) is not None
+        ]
+        candidates = merge(*lists, key=_position) if len(lists) > 1 else chain.from_iterable(lists)
         return next((rule for _, rule, before in candidates if self._covers(before, match)), None)
 
+    def _http_key(self, before: dict[str, Any]) -> tuple[Hashable, Hashable]:
+        """Its path, and of its other conditions the one that fewest have, as far as there are any."""
+        uri = before.get("uri")
+        path = None if uri in _ANY_PATH else self._conditions.wanted("uri", uri, blind=True)
+        wanted = (self._conditions.wanted(about, value) for about, value in _compared(before))
+        other = fewest((key for key in wanted if key is not None), self._found.get(path, {}))
+        self._conditions.learn(path)
+        self._conditions.learn(other)
+        return path, other
 
-def _http_keys(before: dict[str, Any]) -> Iterator[Hashable]:
-    """Path and one header with a certain value, as far as they are wanted."""
-    uri, path = before.get("uri"), None
-    if uri not in _ANY_PATH and isinstance(uri, dict):
-        kind = next((kind for kind in ("regex", "exact") if kind in uri), "prefix")
-        path = kind, text(uri, kind) if kind == "regex" else text(uri, kind).lower()
-    yield path, min(_certain(before), default=None)
-
-
-def _http_asks(after: dict[str, Any]) -> Iterator[Hashable]:
-    headers = [None, *_certain(after)]
-    paths: list[tuple[str, str] | None] = [None]
-    uri = after.get("uri")
-    if isinstance(uri, dict):
-        whole = text(uri, "exact" if "exact" in uri else "prefix").lower()
-        paths += [("regex", text(uri, "regex")), ("exact", whole), *(("prefix", part) for part in _beginnings(whole))]
-    return ((path, header) for path in paths for header in headers)
+    def _http_asks(self, after: dict[str, Any]) -> tuple[list[Hashable], list[Hashable]]:
+        uri = after.get("uri")
+        paths = dict.fromkeys([None, *self._conditions.fulfilled("uri", uri, blind=True)])
+        others = [key for about, value in _compared(after) for key in self._conditions.fulfilled(about, value)]
+        return list(paths), list(dict.fromkeys([None, *others]))
 
 
-def _certain(match: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in mapping(match, "headers").items():
-        if isinstance(value, dict) and "exact" in value and "regex" not in value:
-            yield _header(name), text(value, "exact")
+def _position(one: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
+    return one[:2]
+
+
+def _compared(match: dict[str, Any]) -> Iterator[tuple[Hashable, object]]:
+    """What a narrower match must want too, but for the path; a port counts as a text."""
+    if port := number(match, "port"):
+        yield "port", {"exact": str(port)}
+    for field in ("scheme", "method", "authority"):
+        yield field, match.get(field)
+    for field in ("headers", "queryParams"):
+        for name, value in _entries(match, field):
+            yield (field, name), value
 
 
 def _header(name: str) -> str:
@@ -236,13 +239,16 @@ def _header(name: str) -> str:
     return name if name.startswith("@") else name.lower()
 
 
-def _l4_keys(before: dict[str, Any]) -> Iterator[Hashable]:
-    return ((number(before, "port"), name) for name in texts(before, "sniHosts") or (None,))
+def _l4_keys(before: dict[str, Any]) -> Iterator[tuple[Hashable, Hashable]]:
+    names, subnets = (dict.fromkeys(texts(before, field)) for field in ("sniHosts", "destinationSubnets"))
+    keys: list[Hashable] = [("name", each) for each in names] or [("subnet", each) for each in subnets] or [None]
+    return ((number(before, "port"), key) for key in keys)
 
 
-def _l4_asks(after: dict[str, Any]) -> Iterator[Hashable]:
-    names = texts(after, "sniHosts")[:1]
-    return ((port, name) for port in {0, number(after, "port")} for name in (None, *names))
+def _l4_asks(after: dict[str, Any]) -> tuple[list[Hashable], list[Hashable]]:
+    names, subnets = texts(after, "sniHosts")[:1], texts(after, "destinationSubnets")[:1]
+    ports: list[Hashable] = list(dict.fromkeys((0, number(after, "port"))))
+    return ports, [None, *(("name", each) for each in names), *(("subnet", each) for each in subnets)]
 
 
 #: Matches that every path fulfils.

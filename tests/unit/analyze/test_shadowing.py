@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.analyze.shadowing import COVERS, Earlier
+from plait.analyze.covering import form_of
+from plait.analyze.fields import mapping, number, text
+from plait.analyze.shadowing import COVERS, MOST_COVERED, Earlier, unreachable_rules
+from plait.analyze.world import Item
 
 from .test_messages import codes
 from .worlds import SERVICE, istio
@@ -110,9 +114,25 @@ TEXT = st.one_of(
 HEADERS = st.dictionaries(st.sampled_from(["x", "X", "y"]), TEXT, max_size=2)
 HTTP = st.fixed_dictionaries(
     {"uri": TEXT, "headers": HEADERS},
-    optional={"port": st.sampled_from([0, 80]), "ignoreUriCase": st.booleans(), "method": TEXT},
+    optional={
+        "port": st.sampled_from([0, 80]),
+        "ignoreUriCase": st.booleans(),
+        "method": TEXT,
+        "queryParams": st.dictionaries(st.sampled_from(["x", "y"]), TEXT, max_size=1),
+    },
 )
 NAMES = st.lists(st.sampled_from(["a.example", "b.example"]), max_size=2)
+ISTIO = st.fixed_dictionaries(
+    {"uri": st.builds(lambda content: {"prefix": content}, st.text("/ab", max_size=4))},
+    optional={
+        "headers": HEADERS,
+        "queryParams": st.dictionaries(st.sampled_from("xy"), TEXT, max_size=1),
+        "withoutHeaders": st.dictionaries(st.just("x"), TEXT, max_size=1),
+        "authority": TEXT,
+        "method": st.sampled_from([None, {"exact": "GET"}, {"exact": "GETS"}, {"prefix": "G"}, {"regex": "GET"}]),
+        "port": st.sampled_from([0, 80, "80"]),
+    },
+)
 L4 = st.fixed_dictionaries(
     {}, optional={"sniHosts": NAMES, "port": st.sampled_from([0, 80]), "destinationSubnets": NAMES}
 )
@@ -135,3 +155,94 @@ def test_two_entries_for_one_header_both_hold() -> None:
     assert not COVERS["http"](before, {"headers": {"x": {}}})
     assert COVERS["http"](before, {"headers": {"x": {"exact": "a"}}})
     assert COVERS["http"]({"withoutHeaders": {"x": {}}}, {"withoutHeaders": {"X": {}, "x": {"exact": "b"}}})
+
+
+def virtual_service(matches: list[list[dict[str, Any]]]) -> Item:
+    http = [{"match": each, "route": [{"destination": {"host": "web"}}]} for each in matches]
+    return Item(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"hosts": ["web"], "http": http},
+        }
+    )
+
+
+def covered_by_istio(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Istio's comparison of two matches, each with each."""
+    shorter, longer = text(before, "uri", "prefix"), text(after, "uri", "prefix")
+    if not shorter or shorter == longer or not longer.startswith(shorter):
+        return False
+    if number(before, "port") != number(after, "port"):
+        return False
+    methods = [form_of(mapping(match, "method")) or "exact:GET" for match in (before, after)]
+    authorities = [form_of(mapping(match, "authority")) for match in (before, after)]
+    if not methods[0].startswith(methods[1]) or not authorities[0].startswith(authorities[1]):
+        return False
+    pairs = [(mapping(before, field), mapping(after, field)) for field in ("headers", "queryParams", "withoutHeaders")]
+    return all(
+        first.keys() == second.keys() and all(form_of(first[name]).startswith(form_of(second[name])) for name in first)
+        for first, second in pairs
+    )
+
+
+def content(match: dict[str, Any]) -> str:
+    return json.dumps(match, sort_keys=True)
+
+
+@given(st.lists(st.lists(ISTIO, min_size=1, max_size=2), max_size=8))
+def test_prefixes_that_an_earlier_one_covers_are_those_of_a_comparison_of_each_with_each(
+    rules: list[list[dict[str, Any]]],
+) -> None:
+    flat = [(index, place, match) for index, rule in enumerate(rules) for place, match in enumerate(rule)]
+    wanted: list[tuple[str, str]] = []
+    for number_, (index, place, match) in enumerate(flat):
+        before = flat[:number_]
+        if any(content(earlier) == content(match) for _, _, earlier in before):
+            continue
+        wanted += [
+            (f"spec.http[{index}].match[{place}]", f"in spec.http[{rule}].match[{inner}]")
+            for at, (rule, inner, earlier) in enumerate(before)
+            if covered_by_istio(earlier, match)
+            and not any(content(earlier) == content(other) for _, _, other in before[:at])
+        ]
+    told = [one for one in unreachable_rules(virtual_service(rules)) if "(prefix " in one.text]
+    assert [(one.path, one.text[one.text.rindex("in spec") :]) for one in told] == wanted
+
+
+def test_of_very_many_covered_prefixes_the_rest_is_a_number() -> None:
+    rules = [[{"uri": {"prefix": "/" + "a" * length}}] for length in range(60)]
+    told = unreachable_rules(virtual_service(rules))
+    assert len(told) == MOST_COVERED + 1
+    # 0 + 1 + … + 44 = 990: the rule of index 45 has 45, of which 10 are told.
+    assert told[-1].path == "spec.http"
+    assert told[-1].text.startswith("15 more matches are already taken by earlier prefixes")
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        lambda place: {"uri": {"prefix": "/"}, "headers": {"user": {"regex": f"u{place}"}}},
+        lambda place: {"queryParams": {"user": {"exact": f"u{place}"}}, "method": {"exact": "GET"}},
+        lambda place: {"uri": {"prefix": "/" + "a" * (place % 100)}, "authority": {"prefix": f"u{place:05}"}},
+        lambda place: {"uri": {"prefix": f"/{place % 100}"}, "port": 1 + place},
+    ],
+)
+def test_of_many_matches_each_is_compared_with_few(match: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def covers(*pair: Any) -> bool:
+        compared.append(pair)
+        return COVERED_BY_RULE(*pair)
+
+    monkeypatch.setitem(COVERS, "http", covers)
+    index = Earlier("http")
+    for place in range(3000):
+        assert index.first(match(place)) is None
+        index.add(place, match(place))
+    assert len(compared) < 3000
+    assert not unreachable_rules(virtual_service([[match(place)] for place in range(3000)]))
+
+
+COVERED_BY_RULE = COVERS["http"]
