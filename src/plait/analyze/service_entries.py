@@ -9,11 +9,12 @@ from typing import Final
 from plait.analyze.analyzer import Analyzer, found
 from plait.analyze.fields import labels, mappings, number, sequence, text, texts
 from plait.analyze.finding import Finding
-from plait.analyze.kinds import SERVICE_ENTRY, WORKLOAD_ENTRY
+from plait.analyze.kinds import SERVICE, SERVICE_ENTRY, WORKLOAD_ENTRY
 from plait.analyze.messages import ADDRESSES_REQUIRED, CONFLICTING_ENTRIES, NAME_OF_SERVICE, NO_IPV6
 from plait.analyze.world import Index, Item, World
 from plait.api.names import is_ip
-from plait.snapshot.keys import SERVICE, HostProvider
+from plait.snapshot import keys
+from plait.snapshot.hosts import service_host
 from plait.snapshot.visibility import EVERYBODY, scopes, visible_in
 
 _LABEL: Final = "networking.istio.io/enable-autoallocate-ip"
@@ -112,7 +113,7 @@ def _check_names(world: World, item: Item) -> Iterator[Finding]:
     """Whom callers mean by a name that is a Service's too: see `plait.snapshot.owners`."""
     for index, written in enumerate(texts(item.spec, "hosts")):
         providers = world.reader.providers(written.lower())
-        service = next((one for one in providers if one.facts.kind == SERVICE), None)
+        service = next((one for one in providers if one.facts.kind == keys.SERVICE), None)
         entry = next((one for one in providers if _is(one, item)), None)
         if service is None or entry is None or not service.scopes or not entry.scopes:
             continue
@@ -136,11 +137,26 @@ def _check_names(world: World, item: Item) -> Iterator[Finding]:
         yield found(NAME_OF_SERVICE, item, path, fix=fix, value=written, detail=detail)
 
 
-def _is(provider: HostProvider, item: Item) -> bool:
+def _check_service(world: World, item: Item) -> Iterator[Finding]:
+    """The same for whoever writes the Service."""
+    host = service_host(item.name, item.namespace, world.domain)
+    for provider in world.reader.providers(host):
+        entry = world.get(SERVICE_ENTRY, provider.namespace, provider.name)
+        if entry is None or not _is(provider, entry):
+            continue
+        for told in _check_names(world, entry):
+            if str(told.value).lower() == host:
+                detail = f"ServiceEntry {entry.full_name} has the name of this Service and {told.text}"
+                yield found(NAME_OF_SERVICE, item, "metadata.name", value=item.name, detail=detail)
+
+
+def _is(provider: keys.HostProvider, item: Item) -> bool:
     facts = provider.facts
-    return facts.kind != SERVICE and (provider.namespace, provider.name) == (item.namespace, item.name)
+    return facts.kind != keys.SERVICE and (provider.namespace, provider.name) == (item.namespace, item.name)
 
 
+#: For the door alone: elsewhere the entry is told it.
+TAKEN: Final = Analyzer(name="plait.TakenNames", messages=(NAME_OF_SERVICE,), subjects=(SERVICE,), check=_check_service)
 ANALYZERS: Final = (
     Analyzer(
         name="serviceentry.Analyzer", messages=(ADDRESSES_REQUIRED,), subjects=(SERVICE_ENTRY,), check=_check_addresses

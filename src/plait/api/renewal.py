@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from plait.api.former import Note
+from plait.api.names import gateway_place
 
 Json = dict[str, Any]
 
@@ -22,7 +23,9 @@ def renewed(obj: Json) -> tuple[Json, tuple[Note, ...]]:
         return obj, ()
     notes: list[Note] = []
     if kind == "VirtualService":
-        made = _each(spec, "http", "spec", lambda rule, path: _rule(rule, path, notes))
+        made = _each(_bound(spec, "spec", notes), "http", "spec", lambda rule, path: _rule(rule, path, notes))
+        for protocol in ("http", "tls", "tcp"):
+            made = _each(made, protocol, "spec", lambda rule, path: _matches(rule, path, notes))
     elif kind == "DestinationRule":
         made = _inside(spec, "trafficPolicy", "spec", lambda policy, path: _policy(policy, path, notes))
         made = _each(
@@ -34,6 +37,25 @@ def renewed(obj: Json) -> tuple[Json, tuple[Note, ...]]:
     else:
         return obj, ()
     return ({**obj, "spec": made} if notes else obj), tuple(notes)
+
+
+def _matches(rule: Json, path: str, notes: list[Note]) -> Json:
+    return _each(rule, "match", path, lambda match, at: _bound(match, at, notes))
+
+
+def _bound(part: Json, path: str, notes: list[Note]) -> Json:
+    """`gateways` by NAMESPACE/NAME, where they have the form of a host."""
+    names = part.get("gateways")
+    if not isinstance(names, list):
+        return part
+    made = [_place(name) if isinstance(name, str) else name for name in names]
+    changed = [(index, new) for index, (old, new) in enumerate(zip(names, made, strict=True)) if old != new]
+    notes.extend(Note(f"{path}.gateways[{index}]", _WHY, new) for index, new in changed)
+    return {**part, "gateways": made} if changed else part
+
+
+def _place(name: str) -> str:
+    return "/".join(gateway_place(name, "")) if "." in name and "/" not in name else name
 
 
 def _rule(rule: Json, path: str, notes: list[Note]) -> Json:

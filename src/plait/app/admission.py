@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.analyze import deployments, ingresses, istio_annotations, names, services
+from plait.analyze import deployments, ingresses, istio_annotations, names, service_entries, services
 from plait.analyze.analysis import judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
@@ -64,7 +64,9 @@ class Rules:
         ):
             return self._istio(request)
         if (request.group, request.kind) == ("", "Service"):
-            return AdmissionResult(obj=request.obj, warnings=(*_unclear_ports(request), *self._annotations(request)))
+            taken = self._against_others(request, (service_entries.TAKEN,)) if request.operation == "CREATE" else ()
+            warnings = (*_unclear_ports(request), *self._annotations(request), *taken)
+            return AdmissionResult(obj=request.obj, warnings=warnings)
         if (request.group, request.kind) == ("networking.k8s.io", "Ingress"):
             return AdmissionResult(obj=request.obj, warnings=self._against_others(request, ingresses.ANALYZERS))
         if request.group == "apps" and (request.old is None or request.old.get("spec") != request.obj.get("spec")):

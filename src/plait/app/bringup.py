@@ -59,7 +59,7 @@ def start(
     # must not read has a mode of its own.
     os.umask(0o022)
     store_copies.examine(state.store, state.command)
-    pki_examination.examine(state.pki)
+    pki_examination.examine(state.pki, state.command)
     sockets = ports.bind(wanted, auto=auto)
     actual = {name: listener.getsockname()[1] for name, listener in sockets.items()}
     state.make()

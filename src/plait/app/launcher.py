@@ -20,6 +20,7 @@ import msgspec
 
 from plait.app import rungs
 from plait.app.plan import PATH
+from plait.app.state import command_for
 from plait.machine import host_sockets, private_socket
 from plait.machine.cgroups import keeper
 from plait.machine.init.plan import Plan
@@ -40,6 +41,8 @@ class Launcher:
         self._folder = plan.parent
         machine = msgspec.json.decode(plan.read_bytes(), type=Plan).settings
         alias = host_sockets.host_alias(machine.pod_network)
+        #: The name of the mesh.
+        self.mesh = machine.name
         self._giver = host_sockets.Giver(reach=machine.outside, mesh=machine.network, alias=alias)
         self._selector = selectors.DefaultSelector()
         self._fetches: list[subprocess.Popen[bytes]] = []
@@ -128,8 +131,9 @@ class Launcher:
             return  # it has ended: there is nothing to stop
 
 
-def last_words(code: int) -> str:
+def last_words(code: int, command: str) -> str:
     """What the log ends with for the exit code of `unshare` (negative: the signal); empty if the end was asked for.
+    `command` is how commands about this mesh begin.
 
     Of an init that was killed `unshare` says nothing that a person could use, and its code is 1.
     """
@@ -137,8 +141,8 @@ def last_words(code: int) -> str:
         return ""
     how = f"was ended by signal {-code}" if code < 0 else "was killed, or failed as told above"
     return (
-        f"launcher: the mesh has ended: init, the first of its processes, {how}; plait up starts the mesh again with "
-        "the objects that are stored"
+        f"launcher: the mesh has ended: init, the first of its processes, {how}; {command} up starts the mesh again "
+        "with the objects that are stored"
     )
 
 
@@ -157,11 +161,12 @@ def main() -> None:
     """Run until init ends or SIGTERM asks for the mesh to stop; the listening sockets are inherited and passed on."""
     plan, between = Path(sys.argv[1]), sys.argv.index("--")
     inherited, channels = (tuple(map(int, numbers)) for numbers in (sys.argv[2:between], sys.argv[between + 1 :]))
-    code = Launcher(plan, inherited, channels).run()
+    launcher = Launcher(plan, inherited, channels)
+    code = launcher.run()
     put_away(plan.parent / "store.db")
     for name in ("launcher.pid", "init.sock", "fetch.sock"):
         (plan.parent / name).unlink(missing_ok=True)
-    sys.exit(last_words(code) or 0)
+    sys.exit(last_words(code, command_for(launcher.mesh)) or 0)
 
 
 if __name__ == "__main__":

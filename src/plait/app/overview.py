@@ -18,14 +18,16 @@ from plait.machine.init.client import InitClient, InitError
 from plait.proxy.admin import Admin, AdminError
 
 SYNCZ_PORT = 15014
-#: Init goes on with the processes that it was started with.
-WITHOUT_AGENT = (
-    "this mesh was started by a version of plait without an agent: its proxies get no certificates, and speak plain "
-    "text to each other; plait down, then up again"
-)
-
 
 Overview = dict[str, Any]
+
+
+def without_agent(state: State) -> str:
+    """What is told of a mesh whose init is of before the agent: it goes on with the processes it was started with."""
+    return (
+        "this mesh was started by a version of plait without an agent: its proxies get no certificates, and speak "
+        f"plain text to each other; {state.command} down, then {state.command} up"
+    )
 
 
 async def overview(state: State) -> Overview:
@@ -50,7 +52,7 @@ async def overview(state: State) -> Overview:
             if unready:
                 result["problem"] = _waiting_for(unready)
             elif not state.agent():
-                result["problem"] = WITHOUT_AGENT
+                result["problem"] = without_agent(state)
             result["processes"] = await processes(state, launcher, pods)
             result["proxies"] = await _proxies(client, pods)
     except (AccessError, ApiError, AdminError) as error:

@@ -18,8 +18,11 @@ class DamagedKeysError(Exception):
     """A file of the folder cannot be used; says which, and the way back."""
 
 
-def examine(folder: Path) -> None:
-    """Raise DamagedKeysError for what is there and cannot be relied on; what is missing altogether is made later."""
+def examine(folder: Path, command: str) -> None:
+    """Raise DamagedKeysError for what is there and cannot be relied on; what is missing altogether is made later.
+
+    `command` is how commands about this mesh begin.
+    """
     for names, check, gone in (
         (("ca.crt", "ca.key"), _pair, (folder,)),
         (("server.crt", "server.key"), _pair, (folder / "server.crt", folder / "server.key")),
@@ -36,7 +39,7 @@ def examine(folder: Path) -> None:
             again = shlex.join(["rm", "-rf", *map(str, gone)])
             why = str(error).partition(" See http")[0]
             raise DamagedKeysError(
-                f"{words} cannot be used: {why}\n{again}, and plait up makes new ones; objects stay"
+                f"{words} cannot be used: {why}\n{again}, and {command} up makes new ones; objects stay"
             ) from error
 
 

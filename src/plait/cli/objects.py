@@ -307,6 +307,7 @@ def _write(
                     click.echo(str(outcome))
                 if acts(outcome):
                     written.append(outcome)
+            _warn(await writer.told_at_the_end())
             code = await settle(client, written, patience) if patience is not None else 0
         return FAILED if failed else code
 

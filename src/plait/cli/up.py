@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from plait.app import bringup, checks, store_copies
 from plait.app.demos import DEMOS
-from plait.app.overview import WITHOUT_AGENT, urls
+from plait.app.overview import urls, without_agent
 from plait.app.pki_examination import DamagedKeysError
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
@@ -108,7 +108,7 @@ def up(
         except BringUpError as error:
             stop(str(error), FAILED)
     if not state.agent():
-        click.echo(f"Warning: {WITHOUT_AGENT}", err=True)
+        click.echo(f"Warning: {without_agent(state)}", err=True)
     for name, url in urls(state.ports()).items():
         click.echo(f"{name:9} {url}")
     click.echo(f"\nexport KUBECONFIG={shlex.quote(str(state.kubeconfig))}")

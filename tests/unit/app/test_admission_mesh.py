@@ -22,6 +22,7 @@ PLURALS = {
     "EndpointSlice": ("discovery.k8s.io", "endpointslices"),
     "ConfigMap": ("", "configmaps"),
     "VirtualService": ("networking.istio.io", "virtualservices"),
+    "ServiceEntry": ("networking.istio.io", "serviceentries"),
     "DestinationRule": ("networking.istio.io", "destinationrules"),
     "Gateway": ("networking.istio.io", "gateways"),
     "EnvoyFilter": ("networking.istio.io", "envoyfilters"),
@@ -302,3 +303,22 @@ def test_an_address_of_ipv6_is_told(cluster: Cluster) -> None:
         "WorkloadEntry shop/vm: spec.address: '2001:db8::1' is an IPv6 address, and pods have IPv4 addresses only: "
         "calls of it fail; an IPv4 address [PLT0017]"
     )
+
+
+def test_a_service_and_an_entry_of_one_name_are_told_to_whoever_comes_second(cluster: Cluster) -> None:
+    host = "web.shop.svc.cluster.local"
+    ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+    endpoints = [{"address": "10.0.0.9"}]
+    spec = {"hosts": [host], "ports": ports, "resolution": "STATIC", "endpoints": endpoints}
+    entry = obj("ServiceEntry", "x", "away", spec=spec)
+    takes = (
+        "takes the calls of namespace away from Service shop/web, whose name it is: for others that see the Service it "
+        "comes first"
+    )
+    assert cluster.apply(entry) == ()
+    named = f"Service shop/web: metadata.name: ServiceEntry away/x has the name of this Service and {takes} [PLT0021]"
+    assert cluster.apply(service("web")) == (named,)
+    fix = "a host of its own, to which a VirtualService may send calls of the Service"
+    assert cluster.apply(entry) == (f"ServiceEntry away/x: spec.hosts[0]: {takes}; {fix} [PLT0021]",)
+    # A change of the Service is not about its name.
+    assert cluster.apply(service("web", number=81)) == ()

@@ -20,9 +20,10 @@ from plait.app.launcher import last_words, put_away
     ],
 )
 def test_the_end_of_init_is_told_unless_it_was_asked_for(code: int, how: str) -> None:
-    said = last_words(code)
+    said = last_words(code, "plait --name two")
     assert bool(said) is bool(how)
     assert how in said
+    assert not how or "; plait --name two up starts the mesh again" in said
 
 
 @pytest.mark.parametrize("left", [b"", b"written and not folded in"])

@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_was_made_and_what_is_not_there_yet_is_fine(folder: Path, tmp_path: Path) -> None:
-    examine(folder)
-    examine(tmp_path / "none")
+    examine(folder, "plait --name two")
+    examine(tmp_path / "none", "plait")
 
 
 #: What cannot be missing: it is made anew by itself.
@@ -46,12 +46,13 @@ def test_what_is_damaged_is_named_and_the_advice_mends_it(folder: Path, name: st
     else:
         (folder / name).write_bytes(rubbish)
     with pytest.raises(DamagedKeysError, match=name) as caught:
-        examine(folder)
-    advice = str(caught.value).splitlines()[-1].partition(",")[0]
+        examine(folder, "plait --name two")
+    advice, _, then = str(caught.value).splitlines()[-1].partition(",")
+    assert then.startswith(" and plait --name two up makes new ones")
     subprocess.run(shlex.split(advice), check=True)
     folder.mkdir(exist_ok=True)
     pki.ensure(folder, ["127.0.0.1"], ["localhost"])
-    examine(folder)
+    examine(folder, "plait --name two")
 
 
 def test_a_certificate_of_another_key_is_found(folder: Path, tmp_path: Path) -> None:
@@ -60,4 +61,4 @@ def test_a_certificate_of_another_key_is_found(folder: Path, tmp_path: Path) -> 
     pki.ensure(other, ["127.0.0.1"], ["localhost"])
     (other / "server.crt").replace(folder / "server.crt")
     with pytest.raises(DamagedKeysError, match="do not belong together"):
-        examine(folder)
+        examine(folder, "plait --name two")

@@ -386,12 +386,13 @@ def _spec(run, kind: str) -> dict:
     return json.loads(run("get", kind, "front-end", "-n", run.namespace, "-o", "json").stdout)["spec"]
 
 
-def _kubectl(run, *arguments: str, given: str = "") -> None:
+def _kubectl(run, *arguments: str, given: str = "") -> str:
+    """What it says on standard error."""
     kubectl = Path(sys.executable).parent / "kubectl"
-    subprocess.run(
-        [kubectl, "--kubeconfig", run.kubeconfig, *arguments],
-        input=given, text=True, check=True, capture_output=True,
-    )  # fmt: skip
+    done = subprocess.run(
+        [kubectl, "--kubeconfig", run.kubeconfig, *arguments], input=given, text=True, check=True, capture_output=True
+    )
+    return done.stderr
 
 
 def _configmaps(count: int, text: str = "x") -> str:
@@ -448,3 +449,47 @@ def test_an_object_that_stands_twice_ends_as_the_last_says(run) -> None:
     assert done.stdout.splitlines() == ["configmap/c0 configured", "configmap/c0 configured"]
     shown = run("get", "configmap", "c0", "-n", run.namespace, "-o", "yaml").stdout
     assert yaml.safe_load(shown)["data"] == {"text": "b"}
+
+
+LATER = """
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{name: http, port: 80}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root}
+spec: {hosts: [web], http: [{match: [{uri: {prefix: /a}}], delegate: {name: rest}}, {delegate: {name: gone}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: rest}
+spec: {http: [{route: [{destination: {host: web}}]}]}
+"""
+
+
+@pytest.mark.parametrize("verb", ["create", "replace", "apply"])
+def test_what_comes_later_in_the_files_is_not_missing(run, verb) -> None:
+    if verb == "replace":
+        run("create", "-n", run.namespace, "-f", "-", given=LATER)
+    done = run(verb, "-n", run.namespace, "-f", "-", given=LATER)
+    (said,) = [line for line in done.stderr.splitlines() if "PLT0010" in line]
+    assert said == (
+        f"Warning: VirtualService {run.namespace}/root: spec.http[1].delegate: there is no VirtualService "
+        f"{run.namespace}/gone to delegate to: the rule has no routes; its name and namespace [PLT0010]"
+    )
+
+
+def test_a_file_that_is_applied_again_is_told_the_same(run) -> None:
+    first = run("apply", "-n", run.namespace, "-f", "-", given=LATER).stderr
+    again = run("apply", "-n", run.namespace, "-f", "-", given=LATER)
+    assert again.stdout.count("unchanged") == 3
+    assert again.stderr == first
+
+
+def test_kubectl_notes_once_what_it_applied_to_an_object_that_was_applied_by_others(run) -> None:
+    text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: '1'}}"
+    note = "is missing the kubectl.kubernetes.io/last-applied-configuration annotation"
+    run("apply", "-n", run.namespace, "-f", "-", given=text)
+    assert note not in _kubectl(run, "apply", "--server-side", "-n", run.namespace, "-f", "-", given=text)
+    assert note in _kubectl(run, "apply", "-n", run.namespace, "-f", "-", given=text)
+    assert note not in _kubectl(run, "apply", "-n", run.namespace, "-f", "-", given=text)
+    assert run("apply", "-n", run.namespace, "-f", "-", given=text).stderr == ""

@@ -39,6 +39,18 @@ FIELDS = {
         {"http": [{"corsPolicy": {"allowOrigins": [{"exact": "a.example"}, {"exact": "*"}]}}]},
         "spec.http[0].corsPolicy.allowOrigin",
     ),
+    "a gateway by the name of a host": (
+        "VirtualService",
+        {"gateways": ["mesh", "edge", "a/edge", "edge.istio-system.svc.cluster.local"]},
+        {"gateways": ["mesh", "edge", "a/edge", "istio-system/edge"]},
+        "spec.gateways[3]",
+    ),
+    "a gateway of a match, short": (
+        "VirtualService",
+        {"tcp": [{"match": [{}, {"gateways": ["edge.shop"]}]}]},
+        {"tcp": [{"match": [{}, {"gateways": ["shop/edge"]}]}]},
+        "spec.tcp[0].match[1].gateways[0]",
+    ),
     "errors in a row": (
         "DestinationRule",
         {"trafficPolicy": {"outlierDetection": {"consecutiveErrors": 7}}},
@@ -72,7 +84,9 @@ def test_fields_of_istio_1_0(kind: str, old: dict[str, Any], new: dict[str, Any]
     assert renewed(made) == (made, ())
 
 
-@pytest.mark.parametrize("spec", [None, [], {"http": 1}, {"http": [1]}, {"http": [{"fault": []}]}, {"subsets": {}}])
+@pytest.mark.parametrize(
+    "spec", [None, [], {"http": 1}, {"http": [1]}, {"http": [{"fault": []}]}, {"subsets": {}}, {"gateways": [1]}]
+)
 def test_what_has_another_shape_is_left_to_validation(spec: Any) -> None:
     for kind in ("VirtualService", "DestinationRule"):
         obj = {"apiVersion": "networking.istio.io/v1", "kind": kind, "spec": spec}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ _WRONG: Final = frozenset({400, 422})
 #: What `kubectl apply` notes for its next run.
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _PARTICIPLE: Final = {"apply": "applying", "create": "creating", "replace": "replacing"}
+#: Of a finding, at the end of its warning.
+_CODE: Final = re.compile(r" \[(IST|PLT)\d{4}\]$")
 #: Seconds between two looks at an object that is being waited for, and how long a new kind may take to be served.
 _LOOK, _KIND_PATIENCE = 0.1, 15.0
 #: As many namespaces are named as places to look.
@@ -79,11 +82,40 @@ class Writer:
         self._dry_run = dry_run
         self._fields = Fields(client)
         self._checked: tuple[Plan, list[_Checked]] | None = None
+        #: Objects of which something was told before all of the plan was there, and what.
+        self._early: list[tuple[Item, tuple[str, ...]]] = []
 
     async def write(self, plan: Plan, verb: Verb) -> AsyncIterator[Outcome]:
-        """Outcomes one by one. Raises ObjectsError before anything is written if any object would be refused."""
-        for one in await self._checks(plan, verb):
-            yield await self._carry_out(one, verb)
+        """Outcomes one by one. Raises ObjectsError before anything is written if any object would be refused.
+
+        Where more is to come, how an object fits the others is not among its warnings: see `told_at_the_end`.
+        """
+        checks = await self._checks(plan, verb)
+        for place, one in enumerate(checks, 1):
+            outcome = await self._carry_out(one, verb)
+            yield outcome if self._dry_run or place == len(checks) else self._without_early(outcome)
+
+    def _without_early(self, outcome: Outcome) -> Outcome:
+        item = outcome.item
+        early = tuple(text for text in outcome.warnings if _fits_others(text)) if _judged(item) and item.name else ()
+        if not early or not outcome.action:
+            return outcome
+        self._early.append((item, early))
+        return replace(outcome, warnings=tuple(text for text in outcome.warnings if text not in early))
+
+    async def told_at_the_end(self) -> tuple[str, ...]:
+        """Of the objects written what the API says now that all are there, if it said anything while they were not."""
+        told: list[str] = []
+        for item, early in self._early:
+            try:
+                answer = await self._send(item, "apply", dry_run=True, force=True)
+            except ApiError:
+                # It was changed or deleted meanwhile: what was said of it stands.
+                told += early
+            else:
+                told += filter(_fits_others, answer.warnings)
+        self._early.clear()
+        return tuple(told)
 
     async def rehearse(self, plan: Plan, verb: Verb = "apply") -> list[tuple[Object | None, Object]]:
         """Each object's essence as it is, None where it is not, and as writing would leave it. Raises ObjectsError."""
@@ -311,6 +343,19 @@ class Writer:
             if loop.time() > end:
                 raise NotFound({"code": 404, "message": f"{kind.resource} is not served: its definition is not ready"})
             await asyncio.sleep(_LOOK)
+
+
+def _judged(item: Item) -> bool:
+    """Whether the API says at each write of the object how it fits the others, be it changed or not."""
+    return item.kind.group.endswith(".istio.io") or (item.kind.group, item.kind.kind) == (
+        "networking.k8s.io",
+        "Ingress",
+    )
+
+
+def _fits_others(warning: str) -> bool:
+    """Whether it is a finding of the analysis, which depends on what else there is: those carry a code."""
+    return _CODE.search(warning) is not None
 
 
 _Place = tuple[str, str | None, str]
