@@ -121,6 +121,8 @@ class Rules:
         return AdmissionResult(obj=request.obj, warnings=(sentence(title, peers),))
 
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
+        if request.settled and _of_istio(request.obj) == _of_istio(request.old or {}):
+            return AdmissionResult(obj=request.obj)
         faults = patch_faults(request.obj)
         item = Item(request.obj)
         problems = (*item.decoded.problems, *faults)
@@ -167,6 +169,12 @@ def _told(request: AdmissionRequest, analyzers: tuple[Analyzer, ...]) -> tuple[s
     """What analyzers say that need nothing of the rest of the world."""
     item = Item(request.obj)
     return tuple(map(_words, judge(World((item,)), item, analyzers)))
+
+
+def _of_istio(obj: dict[str, Any]) -> list[dict[str, str]]:
+    """The labels and the annotations that have a meaning to the mesh."""
+    item = Item(obj)
+    return [{name: each[name] for name in each if "istio.io/" in name} for each in (item.labels, item.annotations)]
 
 
 def _error(problem: Problem) -> FieldError:

@@ -45,3 +45,27 @@ def test_a_workload_with_a_sidecar_of_another_make_is_warned_of_in_every_version
 @pytest.mark.parametrize(("replicas", "count"), [(1, 0), (2, 1)])
 def test_it_is_said_again_only_when_the_workload_changes(replicas: int, count: int) -> None:
     assert len(warnings(deployment(APP, FOREIGN, replicas=replicas), old=deployment(APP, FOREIGN))) == count
+
+
+@pytest.mark.parametrize(("settled", "annotation", "refused"), [(False, "", 1), (True, "", 0), (True, "istio.io/x", 1)])
+def test_a_stored_rule_with_a_fault_may_get_other_metadata(*, settled: bool, annotation: str, refused: int) -> None:
+    def rule(annotations: dict[str, str]) -> dict[str, Any]:
+        metadata = {"name": "web", "namespace": "shop", "annotations": annotations}
+        version = "networking.istio.io/v1"
+        return {"apiVersion": version, "kind": "VirtualService", "metadata": metadata, "spec": {"hosts": ["web"]}}
+
+    request = AdmissionRequest(
+        operation="UPDATE",
+        group="networking.istio.io",
+        version="v1",
+        kind="VirtualService",
+        namespace="shop",
+        name="web",
+        obj=rule({"example.com/note": "b", **({annotation: ""} if annotation else {})}),
+        old=rule({"example.com/note": "a"}),
+        namespace_object=None,
+        dry_run=False,
+        user=User(name="admin"),
+        settled=settled,
+    )
+    assert len(Rules().admit(request).errors) == refused

@@ -71,3 +71,68 @@ async def test_what_a_write_leaves_out_or_has_in_another_form_is_still_looked_at
             "PATCH", f"{RULES}/r", changed, **{"Content-Type": "application/merge-patch+json"}
         )
         assert status == 422, said
+
+
+class Noting:
+    """Lets everything in, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[AdmissionRequest] = []
+
+    def admit(self, request: AdmissionRequest) -> AdmissionResult:
+        self.asked.append(request)
+        return AdmissionResult(obj=request.obj)
+
+    def beside(self, *_: Any) -> tuple[()]:
+        return ()
+
+
+async def test_of_a_patch_of_metadata_nothing_else_is_judged(
+    run_cluster: Any, tmp_path: Any, pki: Any, schemas: Any
+) -> None:
+    noting = Noting()
+    merge = {"Content-Type": "application/merge-patch+json"}
+    async with run_cluster(tmp_path, pki, schemas, noting) as cluster:
+        made = await cluster.made(RULES, rule())
+        patch = {"metadata": {"labels": {"a": "b"}, "finalizers": ["example.com/kept"]}}
+        status, changed, _ = await cluster.ask("PATCH", f"{RULES}/r", patch, **merge)
+        assert (status, changed["spec"], changed["metadata"]["labels"]) == (200, made["spec"], {"make": "", "a": "b"})
+        assert changed["metadata"]["generation"] == 1
+        assert changed["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+        assert any("f:a" in str(each["fieldsV1"]) for each in changed["metadata"]["managedFields"])
+        for wrong, code in (({"labels": {"a": 1}}, 422), ({"labels": {"-a": "b"}}, 422), ({"urx": 1}, 400)):
+            status, said, _ = await cluster.ask(
+                "PATCH", f"{RULES}/r?fieldValidation=Strict", {"metadata": wrong}, **merge
+            )
+            assert (status, "metadata" in said["message"]) == (code, True), said
+        other = {"metadata": {"labels": {"a": "c"}}, "spec": {"hosts": ["b"]}}
+        status, changed, _ = await cluster.ask("PATCH", f"{RULES}/r", other, **merge)
+        assert (status, changed["metadata"]["generation"]) == (200, 2)
+        status, _, _ = await cluster.ask("PATCH", f"{RULES}/r", {"metadata": {"finalizers": None}}, **merge)
+        assert status == 200
+        settled = [each.settled for each in noting.asked if each.kind == "VirtualService"]
+        assert (settled[0], settled[1], settled[-2:]) == (False, True, [False, True])
+
+
+async def test_of_a_status_only_the_status_is_judged(cluster: Any) -> None:
+    merge = {"Content-Type": "application/merge-patch+json"}
+    made = await cluster.made(RULES, rule())
+    wrong = {"status": {"conditions": "none"}}
+    status, said, _ = await cluster.ask("PATCH", f"{RULES}/r/status", wrong, **merge)
+    assert status == 422, said
+    right = {"status": {"conditions": [{"type": "Reconciled", "status": "True"}]}}
+    status, changed, _ = await cluster.ask("PATCH", f"{RULES}/r/status", right, **merge)
+    assert (status, changed["spec"], changed["status"]) == (200, made["spec"], right["status"])
+
+
+async def test_json_that_is_applied_is_read_as_yaml_is(cluster: Any) -> None:
+    path = f"{RULES}/r?fieldManager=test"
+    for raw in (b'{"a": 1} {"b": 2}', b"{a: [}", b"\xff{"):
+        status, _, _ = await cluster.ask("PATCH", path, raw, **{"Content-Type": "application/apply-patch+yaml"})
+        assert status == 400
+    flow = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: r}, spec: {hosts: [a], "
+    flow += "http: [{route: [{destination: {host: a}}]}]}}"
+    status, made, _ = await cluster.ask(
+        "PATCH", path, flow.encode(), **{"Content-Type": "application/apply-patch+yaml"}
+    )
+    assert (status, made["spec"]) == (201, SPEC)

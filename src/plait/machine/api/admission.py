@@ -55,7 +55,7 @@ class AdmissionRequest:
     """One object on its way into the store, in its stored version.
 
     `old` is None on CREATE. `namespace_object` is the Namespace it goes to, None for cluster-wide kinds. `objects` is
-    what is stored at this moment, None where there is no store.
+    what is stored at this moment, None where there is no store. `settled`: nothing but metadata differs from `old`.
     """
 
     operation: Literal["CREATE", "UPDATE"]
@@ -70,6 +70,7 @@ class AdmissionRequest:
     dry_run: bool
     user: User
     objects: Objects | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,10 @@ def decode_json(raw: bytes) -> Any:
 
 def decode_yaml(raw: bytes) -> Any:
     """The single document of a YAML text (JSON is YAML too); raises 400."""
+    if raw.lstrip()[:1] == b"{":
+        # What kubectl applies is JSON, which is read a hundred times as fast.
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(raw)
     try:
         return yaml.load(raw, Loader=_GoLoader)  # noqa: S506 - a subclass of the safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as problem:

@@ -132,12 +132,23 @@ class Shaper:
         made.setdefault("metadata", {})
         return {"kind": made.pop("kind", kind.kind), "apiVersion": made.pop("apiVersion", kind.api_version), **made}
 
-    def finish(self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook) -> tuple[Json, Json]:
+    def finish(
+        self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook, *, settled: bool = False
+    ) -> tuple[Json, Json]:
         """Fill in, admit and validate an object that is about to be stored; raises 403 or 422.
 
-        The second object is the first before the server added anything but defaults: what the client answers for.
+        The second object is the first before the server added anything but defaults: what the client answers for. Of a
+        `settled` custom resource nothing but the metadata is new, and nothing else is judged: what is stored may be
+        faulty, as another version may have let it in.
         """
         kind = resource.kind
+        if settled:
+            obj = {**obj, "metadata": self._schemas.default(kind, frame_of(obj))["metadata"]}
+            made = self._admit(kind, obj, old, write, settled=True)
+            found = self._schemas.validate(kind, frame_of(made), frame_of(old or {}), checked=True)
+            if errors := tuple(error for error in found if error.path.startswith("metadata")):
+                raise invalid(kind, name_of(obj), errors)
+            return made, obj
         for text in inert_fields(kind.group, kind.kind, obj, old, unlimited=self._unlimited):
             write.warn(text)
         obj = self._schemas.default(kind, obj)
@@ -210,7 +221,7 @@ class Shaper:
         except PatchError as problem:
             raise StatusError(problem.code, "BadRequest", problem.message) from None
 
-    def _admit(self, kind: ServedKind, obj: Json, old: Json | None, write: Write) -> Json:
+    def _admit(self, kind: ServedKind, obj: Json, old: Json | None, write: Write, *, settled: bool = False) -> Json:
         space = self._world.store.get(("", "namespaces"), Key("", namespace_of(obj))) if kind.namespaced else None
         result = self._admission.admit(
             AdmissionRequest(
@@ -226,6 +237,7 @@ class Shaper:
                 dry_run=write.options.dry_run,
                 user=write.user,
                 objects=self._world.store,
+                settled=settled,
             )
         )
         for text in result.warnings:
@@ -250,6 +262,11 @@ class Shaper:
             raise bad_request("metadata must be an object")
         obj.setdefault("apiVersion", resource.api_version)
         obj.setdefault("kind", resource.kind.kind)
+
+
+def frame_of(obj: Json) -> Json:
+    """What every object has: its type and metadata."""
+    return {name: value for name, value in obj.items() if name in {"apiVersion", "kind", "metadata"}}
 
 
 def _contents(obj: Json) -> Json:

@@ -24,7 +24,7 @@ from plait.machine.api.hooks.contract import Hook
 from plait.machine.api.objects import at_path, copy_json, metadata, name_of, put_path, without_nulls
 from plait.machine.api.schema.fields import forbidden as forbidden_field
 from plait.machine.api.schema.fields import required
-from plait.machine.api.shaping import Shaper, Write, check_place
+from plait.machine.api.shaping import Shaper, Write, check_place, frame_of
 from plait.machine.api.store import Key
 from plait.machine.api.times import timestamp
 
@@ -138,6 +138,10 @@ class Writer:
         """Store what `change` makes of the present object, which it gets in the client's version as a copy."""
         old = self.current(resource, namespace, name)
         merged = without_nulls(change(copy_json(resource.present(old))))
+        if resource.kind.custom and not subresource and isinstance(merged, dict) and not changed_spec(old, merged):
+            frame = self._shaper.decode(resource, frame_of(merged), write, partial=True, stored=old)
+            obj = {**old, "metadata": frame["metadata"]}
+            return self.update(resource, old, obj, write, namespace=namespace, name=name, settled=True)
         obj = self._decode(resource, merged, write, old, subresource)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
 
@@ -177,8 +181,10 @@ class Writer:
             return self._store_new(resource, obj, write, applied=True), True
         self._check_preconditions(resource, old, config)
         obj = self._shaper.apply(resource, old, config, write, subresource)
-        place = {"namespace": namespace, "name": name, "subresource": subresource}
-        return self.update(resource, old, obj, write, **place, applied=True), False
+        made = self.update(
+            resource, old, obj, write, namespace=namespace, name=name, subresource=subresource, applied=True
+        )
+        return made, False
 
     def update(
         self,
@@ -191,15 +197,17 @@ class Writer:
         name: str,
         subresource: str = "",
         applied: bool = False,
+        settled: bool = False,
     ) -> Json:
         """Store a new state, decoded already. A state equal to the present one changes nothing.
 
-        `applied` says that `managedFields` are up to date: a server-side apply wrote them.
+        `applied` says that `managedFields` are up to date: a server-side apply wrote them. `settled`: but for metadata
+        it is the state there is.
         """
         check_place(resource, obj, namespace, name)
         self._check_preconditions(resource, old, obj)
         obj = self._keep(resource, old, obj, subresource)
-        obj, sent = self._finish_update(resource, old, obj, write, subresource)
+        obj, sent = self._finish_update(resource, old, obj, write, subresource, settled=settled)
         return self._store_update(resource, old, obj, write, subresource=subresource, sent=None if applied else sent)
 
     def finalize(self, resource: Resource, name: str, body: Json, write: Write) -> Json:
@@ -228,18 +236,21 @@ class Writer:
         return self._store.delete(resource.collection, entry.key).obj if gone else entry.obj
 
     def _finish_update(
-        self, resource: Resource, old: Json, obj: Json, write: Write, subresource: str
+        self, resource: Resource, old: Json, obj: Json, write: Write, subresource: str, *, settled: bool
     ) -> tuple[Json, Json]:
         if subresource == "status":
-            obj = self._schemas.default(resource.kind, obj)
-            errors = tuple(self._schemas.validate(resource.kind, obj, old))
-            if resource.kind.custom:
-                # As Kubernetes does it, what is as it was is not judged again.
+            kind = resource.kind
+            # As Kubernetes does it, what is as it was is not judged again.
+            given = {name: value for name, value in obj.items() if name in _WITH_STATUS} if kind.custom else obj
+            made = self._schemas.default(kind, given)
+            errors = tuple(self._schemas.validate(kind, made, old))
+            if kind.custom:
                 errors = tuple(error for error in errors if error.path.startswith("status"))
+                made = {**obj, **{name: value for name, value in made.items() if name == "status"}}
             if errors:
-                raise invalid(resource.kind, name_of(obj), errors)
-            return obj, obj
-        return self._shaper.finish(resource, obj, old, write, self.hook(resource))
+                raise invalid(kind, name_of(obj), errors)
+            return made, made
+        return self._shaper.finish(resource, obj, old, write, self.hook(resource), settled=settled)
 
     @staticmethod
     def _may_go(hook: Hook, old: Json, obj: Json) -> bool:
