@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import socket
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,37 @@ def test_two_meshes_share_nothing_but_the_machine(pair: tuple[Mesh, Mesh]) -> No
     url = f"http://{address[0]['ip']}:8000/"
     done = one._run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", url], 0)
     assert done.stdout == "200"
+
+
+def test_node_ports_of_which_another_has_the_number_are_told(pair: tuple[Mesh, Mesh]) -> None:
+    gateway = "Service istio-system/istio-ingressgateway: node ports not open on 127.0.0.1: "
+    late = until("a gateway's node ports are another's", lambda: next((m for m in pair if closed(m, gateway)), None))
+    assert f"  closed    {gateway}" in late.plait("status").stdout
+    assert f"Warning: {gateway}" in late.plait("up").stderr
+
+    with free_node_port() as taken:
+        number = taken.getsockname()[1]
+        ports = f"[{{port: 80, nodePort: {number}}}]"
+        one = pair[0]
+        text = f"{{apiVersion: v1, kind: Service, metadata: {{name: taken}}, spec: {{type: NodePort, ports: {ports}}}}}"
+        one.kubectl("apply", "-f", "-", given=text)
+        mine = f"Service default/taken: node ports not open on 127.0.0.1: {number}: Address already in use"
+        until("it is told", lambda: closed(one, mine))
+    until("it is open", lambda: not closed(one, "Service default/taken"))
+    one.kubectl("delete", "service", "taken")
+
+
+def closed(mesh: Mesh, beginning: str) -> bool:
+    """Whether the mesh tells of node ports that are not open."""
+    return any(text.startswith(beginning) for text in mesh.status().get("closed", ()))
+
+
+def free_node_port() -> socket.socket:
+    """A node port that somebody else has."""
+    for number in random.sample(range(30000, 32768), 100):
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", number))
+    raise AssertionError("no free port")
 
 
 def addresses(mesh: Mesh) -> list[dict[str, str]]:

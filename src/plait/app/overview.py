@@ -12,9 +12,10 @@ from plait.app.state import State
 from plait.kube.access import Access
 from plait.kube.client import Client
 from plait.kube.errors import AccessError, ApiError
-from plait.kube.kinds import POD
+from plait.kube.kinds import POD, SERVICE
 from plait.kube.portforward import port_forward
 from plait.machine.init.client import InitClient, InitError
+from plait.machine.services.hostports import NODE_PORTS_OPEN
 from plait.proxy.admin import Admin, AdminError
 
 SYNCZ_PORT = 15014
@@ -31,7 +32,9 @@ def without_agent(state: State) -> str:
 
 
 async def overview(state: State) -> Overview:
-    """The value of `plait status -o json`: name, ready, urls, ports, processes, proxies."""
+    """The value of `plait status -o json`: name, ready, urls, ports, processes, proxies; and what there is to tell:
+    `problem`, `closed` (Services with node ports that are not open on this machine).
+    """
     ports = state.ports()
     launcher = state.launcher_pid()
     result: Overview = {
@@ -53,6 +56,8 @@ async def overview(state: State) -> Overview:
                 result["problem"] = _waiting_for(unready)
             elif not state.agent():
                 result["problem"] = without_agent(state)
+            if closed := await _closed_ports(client):
+                result["closed"] = closed
             result["processes"] = await processes(state, launcher, pods)
             result["proxies"] = await _proxies(client, pods)
     except (AccessError, ApiError, AdminError) as error:
@@ -60,6 +65,24 @@ async def overview(state: State) -> Overview:
         # Where only istiod does not answer, the pods that processes belong to are known.
         result["processes"] = result["processes"] or await processes(state, launcher, [])
     return result
+
+
+async def closed_ports(state: State) -> list[str]:
+    """Of each Service with node ports that are not open on this machine: which, and why. None if the mesh has gone."""
+    try:
+        async with Client(Access.from_kubeconfig(state.kubeconfig), user_agent="plait") as client:
+            return await _closed_ports(client)
+    except (AccessError, ApiError):
+        return []
+
+
+async def _closed_ports(client: Client) -> list[str]:
+    return [
+        f"Service {service['metadata']['namespace']}/{service['metadata']['name']}: {condition.get('message', '')}"
+        for service in (await client.list(SERVICE)).items
+        for condition in (service.get("status") or {}).get("conditions") or ()
+        if (condition.get("type"), condition.get("status")) == (NODE_PORTS_OPEN, "False")
+    ]
 
 
 def _waiting_for(pods: list[str]) -> str:

@@ -49,6 +49,8 @@ def _print(found: overview.Overview) -> None:
     click.echo(f"  {'proxies':9} {found['proxies']['synced']} of {found['proxies']['total']} in sync")
     if "problem" in found:
         click.echo(f"  problem   {found['problem']}")
+    for text in found.get("closed", ()):
+        click.echo(f"  closed    {text}")
     click.echo("\n    PID  PROCESS")
     for process in sorted(found["processes"], key=lambda process: process["name"].count("/") > 0):
         click.echo(f"{process['pid']:>7}  {process['name']}")

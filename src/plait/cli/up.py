@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from plait.app import bringup, checks, store_copies
 from plait.app.demos import DEMOS
-from plait.app.overview import urls, without_agent
+from plait.app.overview import closed_ports, urls, without_agent
 from plait.app.pki_examination import DamagedKeysError
 from plait.app.ports import DEFAULT_PORTS, PortTakenError
 from plait.app.readiness import BringUpError, NotReadyInTimeError
@@ -109,6 +109,8 @@ def up(
             stop(str(error), FAILED)
     if not state.agent():
         click.echo(f"Warning: {without_agent(state)}", err=True)
+    for text in run(closed_ports(state)):
+        click.echo(f"Warning: {text}; kubectl port-forward leads there all the same", err=True)
     for name, url in urls(state.ports()).items():
         click.echo(f"{name:9} {url}")
     click.echo(f"\nexport KUBECONFIG={shlex.quote(str(state.kubeconfig))}")

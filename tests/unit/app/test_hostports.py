@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.kube.reflect import Ref
-from plait.machine.services.hostports import balanced_ports, targets
+from plait.machine.services.hostports import NODE_PORTS_OPEN, balanced_ports, conditions, targets
 
 
 def piece(service: str, ports: dict[str, int], *endpoints: tuple[str, bool | None]) -> dict[str, Any]:
@@ -58,3 +58,25 @@ def test_a_load_balancer_has_an_address_of_its_own_which_lasts_as_long_as_its_vi
     assert balanced_ports({**service, "spec": {**spec, "loadBalancerClass": "example.com/other"}}) == {}
     gateway = {"namespace": "istio-system", "name": "istio-ingressgateway"}
     assert balanced_ports({"metadata": gateway, "spec": spec}) == {}, "it has host ports"
+
+
+def test_node_ports_that_are_not_open_are_told_while_it_is_so() -> None:
+    ports = [{"name": name, "port": number, "nodePort": number + 30000} for name, number in (("a", 1), ("b", 2))]
+    service: dict[str, Any] = {"metadata": {}, "spec": {"ports": ports}}
+    assert conditions(service, {}, "now") == []
+    taken = dict.fromkeys(("30001", "30002", "30003"), "Address already in use")
+    (told,) = conditions(service, taken, "now")
+    assert told == {
+        "type": NODE_PORTS_OPEN,
+        "status": "False",
+        "reason": "NotOpened",
+        "message": "node ports not open on 127.0.0.1: 30001, 30002: Address already in use",
+        "lastTransitionTime": "now",
+    }
+    other = {"type": "example.com/Mine", "status": "True"}
+    service["status"] = {"conditions": [told, other]}
+    assert conditions(service, taken, "later") == [other, told]
+    (_, less) = conditions(service, {"30002": "Permission denied"}, "later")
+    assert less["message"] == "node ports not open on 127.0.0.1: 30002: Permission denied"
+    assert less["lastTransitionTime"] == "now"
+    assert conditions(service, {}, "later") == [other]

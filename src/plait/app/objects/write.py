@@ -347,10 +347,8 @@ class Writer:
 
 def _judged(item: Item) -> bool:
     """Whether the API says at each write of the object how it fits the others, be it changed or not."""
-    return item.kind.group.endswith(".istio.io") or (item.kind.group, item.kind.kind) == (
-        "networking.k8s.io",
-        "Ingress",
-    )
+    group, kind = item.kind.group, item.kind.kind
+    return group.endswith(".istio.io") or (group, kind) == ("networking.k8s.io", "Ingress")
 
 
 def _fits_others(warning: str) -> bool:

@@ -12,9 +12,10 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from plait.kube.errors import ApiError
 from plait.kube.kinds import ENDPOINTSLICE, SERVICE
@@ -38,6 +39,8 @@ BEHIND = {
 }
 #: Seconds between two attempts at a port that somebody else has.
 _AGAIN = 2.0
+#: The condition of a Service some of whose node ports are not open, while it is so: False, with which and why.
+NODE_PORTS_OPEN: Final = "NodePortsOpen"
 _SERVICE_NAME = "kubernetes.io/service-name"
 
 Json = Mapping[str, Any]
@@ -105,6 +108,28 @@ def balanced_ports(service: Json) -> dict[str, Json]:
     }
 
 
+def conditions(service: Json, closed: Mapping[str, str], now: str) -> list[Json]:
+    """What the conditions of a Service are to be; `closed` has the ports of the host that are not open, and why."""
+    known = list((service.get("status") or {}).get("conditions") or ())
+    others = [each for each in known if each.get("type") != NODE_PORTS_OPEN]
+    before: Json = next((each for each in known if each not in others), {})
+    why: dict[str, list[str]] = {}
+    for port in node_ports(service):
+        if (number := str(port["nodePort"])) in closed:
+            why.setdefault(closed[number], []).append(number)
+    if not why:
+        return others
+    told = "; ".join(f"{', '.join(numbers)}: {reason}" for reason, numbers in why.items())
+    made = {
+        "type": NODE_PORTS_OPEN,
+        "status": "False",
+        "reason": "NotOpened",
+        "message": f"node ports not open on 127.0.0.1: {told}",
+        "lastTransitionTime": before.get("lastTransitionTime") or now,
+    }
+    return [*others, before if before == made else made]
+
+
 class HostPorts:
     """Follows Services and their endpoints. `recorder` tells of node ports that cannot be opened."""
 
@@ -134,7 +159,7 @@ class HostPorts:
             async with self._turn:
                 if self._closed and self._written is not None:
                     await self._write(self._written)
-                    await self._balance()
+                    await self._tell()
 
     async def _follow(self) -> None:
         async with aclosing(reflect(self._client, [SERVICE, ENDPOINTSLICE])) as batches:
@@ -149,7 +174,7 @@ class HostPorts:
                     if wanted != self._written:
                         await self._write(wanted)
                     if batch.kind == SERVICE:
-                        await self._balance()
+                        await self._tell()
 
     async def _write(self, wanted: dict[str, list[str]]) -> None:
         before, closed = self._written or {}, set(self._closed)
@@ -186,25 +211,30 @@ class HostPorts:
                 text = f"127.0.0.1:{name} cannot be opened on this machine: {why}; choose another nodePort"
                 self._say(service, "NodePortNotOpened", text)
 
-    async def _balance(self) -> None:
-        """Give each LoadBalancer Service its address once all its ports are open; one that is not stays pending."""
+    async def _tell(self) -> None:
+        """Give each LoadBalancer Service its address once all its ports are open; one that is not stays pending. Of
+        node ports that are not open a condition tells.
+        """
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for ref, service in tuple(self._services.items()):
-            names = balanced_ports(service)
-            if not names:
+            was = service.get("status") or {}
+            status: dict[str, Any] = {}
+            if names := balanced_ports(service):
+                address = next(iter(names)).rpartition(":")[0]
+                open_ = not any(name in self._closed for name in names)
+                ingress = [{"ip": address, "ipMode": "VIP"}] if open_ else []
+                if (was.get("loadBalancer") or {}).get("ingress", []) != ingress:
+                    status["loadBalancer"] = {"ingress": ingress or None}
+            told = conditions(service, self._closed, now)
+            if told != (was.get("conditions") or []):
+                status["conditions"] = told or None
+            if not status:
                 continue
-            address = next(iter(names)).rpartition(":")[0]
-            open_ = not any(name in self._closed for name in names)
-            ingress = [{"ip": address, "ipMode": "VIP"}] if open_ else []
-            if ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress", []) == ingress:
-                continue
-            body = {
-                "metadata": {"uid": service["metadata"]["uid"]},
-                "status": {"loadBalancer": {"ingress": ingress or None}},
-            }
+            body = {"metadata": {"uid": service["metadata"]["uid"]}, "status": status}
             try:
                 await self._client.patch(SERVICE, ref.name, ref.namespace, body, subresource="status")
             except ApiError as error:  # the next change of a Service tries again
-                log.warning("address of service %s/%s: %s", ref.namespace, ref.name, error)
+                log.warning("status of service %s/%s: %s", ref.namespace, ref.name, error)
 
     def _say(self, service: Json, reason: str, message: str) -> None:
         about = {"apiVersion": "v1", "kind": "Service", **service}
