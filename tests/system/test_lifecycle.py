@@ -228,7 +228,7 @@ def test_after_sigkill_of_the_first_processes_nothing_is_left(running, victim: s
     if victim == "init":
         last = (running.state / "logs" / "launcher.log").read_text().splitlines()[-1]
         assert "init, the first of its processes, was killed" in last
-        assert "plait up starts the mesh again" in last
+        assert "plait --name t-lifecycle up starts the mesh again" in last
 
 
 def test_down_and_up_bring_the_objects_back(running) -> None:
