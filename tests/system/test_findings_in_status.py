@@ -50,6 +50,16 @@ kind: WorkloadGroup
 metadata: {name: machines, namespace: shop}
 spec: {template: {serviceAccount: machines}}
 """
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: x, namespace: shop}
+spec:
+  hosts: [late.shop.svc.cluster.local]
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 192.0.2.1}]
+"""
 MISSING = ("IST0101", "spec.http[0].route[0].destination.subset")
 
 
@@ -134,6 +144,20 @@ def test_findings_stand_in_the_status_until_they_are_mended(mesh: Mesh) -> None:
     mesh.kubectl("-n", "shop", "delete", "service/web")
     until("the host is gone", lambda: ("IST0101", "spec.http[0].route[0].destination.host") in messages(mesh, web))
     until("for the rule as well", lambda: messages(mesh, rule) == {("IST0174", "spec.host")})
+
+
+def test_an_entry_whose_name_a_service_takes_says_so_for_as_long_as_it_does(mesh: Mesh) -> None:
+    assert not mesh.kubectl("apply", "-f", "-", given=ENTRY).stderr
+    settled(mesh, "serviceentry/x")
+    assert not messages(mesh, "serviceentry/x")
+    told = mesh.kubectl("-n", "shop", "create", "service", "clusterip", "late", "--tcp=80").stderr
+    first = "Service shop/late has this name and comes first"
+    assert f"ServiceEntry shop/x has the name of this Service and is not used: {first}" in told
+    until("it stands at the entry", lambda: messages(mesh, "serviceentry/x") == {("PLT0021", "spec.hosts[0]")})
+    assert first in mesh.plait("describe", "-n", "shop", "serviceentry/x").stdout
+    assert first in mesh.plait("apply", "-f", "-", given=ENTRY).stderr
+    mesh.kubectl("-n", "shop", "delete", "service/late")
+    until("it is the entry's name again", lambda: not messages(mesh, "serviceentry/x"))
 
 
 def test_what_acts_only_when_something_starts_is_accepted(mesh: Mesh) -> None:
