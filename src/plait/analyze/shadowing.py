@@ -143,7 +143,16 @@ def _covered_prefixes(item: Item) -> Iterator[Finding]:
 # The question itself.
 
 
+def dead_rules(item: Item) -> tuple[Finding, ...]:
+    """Rules of one VirtualService that no request comes to."""
+    return item.kept("dead-rules", lambda: tuple(_dead_rules(item)))
+
+
 def _check_dead(_world: World, item: Item) -> Iterator[Finding]:
+    yield from dead_rules(item)
+
+
+def _dead_rules(item: Item) -> Iterator[Finding]:
     if not texts(item.spec, "hosts"):
         # Of a delegate's rules those count that are within the rule which delegates: the wider one may be left out.
         return

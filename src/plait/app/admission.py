@@ -13,8 +13,10 @@ from plait.analyze import deployments, ingresses, istio_annotations, names, serv
 from plait.analyze.analysis import judge
 from plait.analyze.analyzer import Analyzer
 from plait.analyze.finding import Finding
+from plait.analyze.kinds import VIRTUAL_SERVICE
 from plait.analyze.messages import NO_MATCHING_WORKLOADS, SCHEMA_ERROR, SCHEMA_WARNING, SUBSET_WITHOUT_PODS
 from plait.analyze.schema import finding_of
+from plait.analyze.shadowing import dead_rules
 from plait.analyze.world import Item, World
 from plait.api import former_policies
 from plait.api.problem import Level, Problem
@@ -123,8 +125,7 @@ class Rules:
     def _istio(self, request: AdmissionRequest) -> AdmissionResult:
         if request.settled and _of_istio(request.obj) == _of_istio(request.old or {}):
             return AdmissionResult(obj=request.obj)
-        faults = patch_faults(request.obj)
-        item = Item(request.obj)
+        item, faults = request.work("meaning", _given(request.obj), lambda: _read(request.obj))
         problems = (*item.decoded.problems, *faults)
         errors = tuple(_error(problem) for problem in problems if problem.level is Level.ERROR)
         untried: tuple[str, ...] = ()
@@ -169,6 +170,21 @@ def _told(request: AdmissionRequest, analyzers: tuple[Analyzer, ...]) -> tuple[s
     """What analyzers say that need nothing of the rest of the world."""
     item = Item(request.obj)
     return tuple(map(_words, judge(World((item,)), item, analyzers)))
+
+
+def _given(obj: dict[str, Any]) -> list[Any]:
+    """What the meaning of an object depends on, which the server does not write."""
+    item = Item(obj)
+    return [item.kind, item.key, item.labels, item.annotations, item.spec, obj.get("data")]
+
+
+def _read(obj: dict[str, Any]) -> tuple[Item, tuple[Problem, ...]]:
+    """The object with all that can be said of it alone, and what Envoy could not read of it."""
+    item = Item(obj)
+    if item.kind == VIRTUAL_SERVICE:
+        dead_rules(item)
+    _ = item.decoded
+    return item, patch_faults(obj)
 
 
 def _of_istio(obj: dict[str, Any]) -> list[dict[str, str]]:

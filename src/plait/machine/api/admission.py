@@ -7,7 +7,7 @@ is pure, so a dry run calls it too. `plait.app` wires the real one (sidecar inje
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plait.machine.api.store import Change, Entry
 
 Json = dict[str, Any]
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,20 @@ class Objects(Protocol):
         ...
 
 
+class Work(Protocol):
+    """How pure work that an object's size makes long is done. What it is given and gives is not to be changed."""
+
+    def __call__(self, name: str, given: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` gives, which depends on `given` alone; may raise PendingError, so that it is done meanwhile."""
+        ...
+
+
+def at_once(name: str, given: object, make: Callable[[], _Made]) -> _Made:
+    """Work that is done where it comes up."""
+    del name, given
+    return make()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionRequest:
     """One object on its way into the store, in its stored version.
@@ -71,6 +86,7 @@ class AdmissionRequest:
     user: User
     objects: Objects | None = None
     settled: bool = False
+    work: Work = at_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

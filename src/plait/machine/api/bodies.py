@@ -26,10 +26,11 @@ _YAML = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A decoded body; `repeated` are paths of keys its text gave twice."""
+    """A decoded body; `repeated` are paths of keys its text gave twice, `size` is that of the text in bytes."""
 
     value: Any
     repeated: tuple[str, ...] = ()
+    size: int = 0
 
 
 class _GoLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
@@ -54,9 +55,9 @@ async def read_body(request: web.Request, schemas: Schemas) -> Body:
         except ProtobufError as problem:
             raise bad_request(f"unable to decode the protobuf body: {problem}") from None
     if media in _YAML:
-        return Body(value=decode_yaml(raw))
+        return Body(value=decode_yaml(raw), size=len(raw))
     if media in _JSON:
-        return Body(value=decode_json(raw), repeated=duplicate_keys(raw))
+        return Body(value=decode_json(raw), repeated=duplicate_keys(raw), size=len(raw))
     raise unsupported_media(media, ["application/json", "application/yaml", PROTOBUF])
 
 

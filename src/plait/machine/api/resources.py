@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
 
 from plait.machine.api.admission import PendingError
+from plait.machine.api.aside import LARGE, Aside
 from plait.machine.api.bodies import media_type, read_body, read_raw
 from plait.machine.api.deleting import delete_options
 from plait.machine.api.errors import StatusError, bad_request, method_not_allowed, not_found
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _Written = TypeVar("_Written")
-#: Another writer may change the object while admission waits, and with it the question.
-_PATIENCE: Final = 5
+#: Another writer may change the object while admission waits, and with it the question; a large one waits often.
+_PATIENCE: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class ResourceRequests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._world = engine.world
+        self._turn = asyncio.Lock()
 
     async def answer(self, call: Call) -> web.StreamResponse:
         """The answer to a request; raises StatusError."""
@@ -144,6 +147,7 @@ class ResourceRequests:
         if call.resource.kind.namespaced and not call.path.namespace:
             raise method_not_allowed()
         value = body.value
+        write = self._sized(call, write, body.size)
 
         def create() -> Json:
             return self._engine.writer.create(call.resource, call.path.namespace, value, write, repeated=body.repeated)
@@ -153,8 +157,9 @@ class ResourceRequests:
 
     async def _replace(self, call: Call, write: Write) -> web.Response:
         body = await read_body(call.request, self._engine.schemas)
+        write = self._sized(call, write, body.size)
 
-        def replace() -> Json:
+        def put() -> Json:
             return self._engine.writer.replace(
                 call.resource,
                 call.path.namespace,
@@ -165,19 +170,20 @@ class ResourceRequests:
                 repeated=body.repeated,
             )
 
-        obj = await _admitted(replace, write)
+        obj = await _admitted(put, write)
         return self.render(call, obj, write=write)
 
     async def _patch(self, call: Call, write: Write) -> web.Response:
         media = media_type(call.request)
         raw = await read_raw(call.request)
         writer, path = self._engine.writer, call.path
+        entry = self._world.store.get(call.resource.collection, Key(path.namespace, path.name))
+        write = self._sized(call, write, max(len(raw), len(entry.raw) if entry else 0))
         if media == APPLY:
 
             def apply() -> tuple[Json, bool]:
-                return writer.apply(
-                    call.resource, path.namespace, path.name, read_apply(raw), write, subresource=path.subresource
-                )
+                body = write.work("body", raw, lambda: read_apply(raw))
+                return writer.apply(call.resource, path.namespace, path.name, body, write, subresource=path.subresource)
 
             obj, created = await _admitted(apply, write)
             return self.render(call, obj, status=201 if created else 200, write=write)
@@ -188,6 +194,10 @@ class ResourceRequests:
 
         obj = await _admitted(merge, write)
         return self.render(call, obj, write=write)
+
+    def _sized(self, call: Call, write: Write, size: int) -> Write:
+        """The write, with its work done aside where the object is large; those of built-in kinds have other limits."""
+        return replace(write, work=Aside(self._turn)) if size >= LARGE and call.resource.kind.custom else write
 
     async def _delete(self, call: Call) -> web.Response:
         body = await read_body(call.request, self._engine.schemas)

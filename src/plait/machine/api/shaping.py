@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from plait.api import former
-from plait.machine.api.admission import AdmissionRequest, User
+from plait.machine.api.admission import AdmissionRequest, User, at_once
 from plait.machine.api.errors import StatusError, bad_request, conflict, invalid
 from plait.machine.api.hooks.contract import Hook
 from plait.machine.api.inert import inert_fields
@@ -19,7 +19,7 @@ from plait.machine.api.times import timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from plait.machine.api.admission import Admission, Convert
+    from plait.machine.api.admission import Admission, Convert, Work
     from plait.machine.api.hooks.contract import World
     from plait.machine.api.query import WriteOptions
     from plait.machine.api.registry import Resource
@@ -38,6 +38,7 @@ class Write:
     warnings: dict[str, None] = field(default_factory=dict)
     #: What was read, where nothing is wrong with its form.
     checked: list[Json] = field(default_factory=list)
+    work: Work = at_once
 
     def warn(self, text: str) -> None:
         """Tell the user something, once."""
@@ -82,11 +83,11 @@ class Shaper:
             raise bad_request(f"the body must be an object of kind {resource.kind.kind}")
         self._check_type(resource, obj)
         kind = resource.kind
-        obj, notes = former.present(obj)
+        given = obj
+        obj, notes, faults, normal = write.work("read", given, lambda: self._read(kind, given))
         for note in notes:
             write.warn(f'{kind.kind} "{name_of(obj)}": {note}')
         cannot = f'{kind.kind} in version "{resource.version}" cannot be handled as a {kind.kind}: '
-        faults = self._schemas.strict(kind, obj)
         wrong = [fault for fault in faults if fault.reason == TYPE_INVALID]
         loose = [*(f'duplicate field "{path}"' for path in repeated)]
         loose += [str(fault) for fault in faults if fault.reason == UNKNOWN]
@@ -94,24 +95,37 @@ class Shaper:
         if wrong and not kind.custom:
             raise bad_request(cannot + "; ".join([*map(str, wrong), *filter(None, [strict])]))
         if strict:
-            further = [] if partial else [f for f in self._all_faults(kind, obj, faults) if f.reason != UNKNOWN]
+            further = [] if partial else self._all_faults(kind, obj, faults, write)
             raise bad_request("; ".join([f"{cannot}{strict}", *map(str, further)]))
         if write.options.validation == "Warn":
             for text in loose:
                 write.warn(text)
         refused = [fault for fault in faults if fault.reason != UNKNOWN]
         if refused and not partial:
-            raise invalid(kind, name_of(obj), [f for f in self._all_faults(kind, obj, faults) if f.reason != UNKNOWN])
-        made = self.store_version(resource, obj, write, stored)
+            raise invalid(kind, name_of(obj), self._all_faults(kind, obj, faults, write))
+        made = self.store_version(resource, obj, write, stored) if normal is None else _framed(kind, normal)
         if kind.custom and not faults and not partial and _contents(made) == _contents(obj):
             write.checked.append(_contents(made))
         return made
 
-    def _all_faults(self, kind: ServedKind, obj: Json, faults: Sequence[FieldError]) -> list[FieldError]:
+    def _read(
+        self, kind: ServedKind, obj: Json
+    ) -> tuple[Json, Sequence[former.Note], Sequence[FieldError], Json | None]:
+        """The object in today's form with notes on that, its faults, and of a custom resource what is stored."""
+        obj, notes = former.present(obj)
+        faults = self._schemas.strict(kind, obj)
+        return obj, notes, faults, self._schemas.normalise(kind, obj) if kind.custom else None
+
+    def _all_faults(self, kind: ServedKind, obj: Json, faults: Sequence[FieldError], write: Write) -> list[FieldError]:
         """With the faults of an object's form those that would be found when these are mended, as far as can be told.
 
-        Faults of one layer after another would be one attempt after another for whoever writes the object.
+        Faults of one layer after another would be one attempt after another for whoever writes the object. Without
+        unknown fields.
         """
+        found = write.work("all faults", obj, lambda: self._beside(kind, obj, faults))
+        return [fault for fault in found if fault.reason != UNKNOWN]
+
+    def _beside(self, kind: ServedKind, obj: Json, faults: Sequence[FieldError]) -> list[FieldError]:
         found = list(faults)
         if kind.custom and all(fault.reason == UNKNOWN for fault in faults):
             named = {**obj, "metadata": {"name": "unnamed", "namespace": "default", **metadata(obj)}}
@@ -128,9 +142,7 @@ class Shaper:
             obj = self._schemas.to_storage(kind, obj)
         else:
             obj = {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
-        made = self._schemas.normalise(kind, obj)
-        made.setdefault("metadata", {})
-        return {"kind": made.pop("kind", kind.kind), "apiVersion": made.pop("apiVersion", kind.api_version), **made}
+        return _framed(kind, self._schemas.normalise(kind, obj))
 
     def finish(
         self, resource: Resource, obj: Json, old: Json | None, write: Write, hook: Hook, *, settled: bool = False
@@ -151,13 +163,16 @@ class Shaper:
             return made, obj
         for text in inert_fields(kind.group, kind.kind, obj, old, unlimited=self._unlimited):
             write.warn(text)
-        obj = self._schemas.default(kind, obj)
+        obj = self._defaulted(kind, obj, write)
         sent = copy_json(obj)
         errors = tuple(hook.prepare(self._world, obj, old))
         if obj != sent:
             obj = self._schemas.default(kind, obj)
         if errors:
             raise invalid(kind, name_of(obj), errors)
+        if write.work is not at_once:
+            # Done before others are asked, who then need not be asked again.
+            self._faults(kind, obj, old, write)
         obj = self._admit(kind, obj, old, write)
         if old is None and not kind.acts:
             write.warn(f"{kind.kind} {name_of(obj)!r} is stored, but has no effect in this version of plait")
@@ -166,11 +181,19 @@ class Shaper:
             write.warn(text)
         if type(hook).admitted is not Hook.admitted:
             obj = self._schemas.default(kind, obj)
-        checked = _contents(obj) in write.checked
-        errors = tuple(self._schemas.validate(kind, obj, old, checked=checked))
-        if errors:
+        if errors := self._faults(kind, obj, old, write):
             raise invalid(kind, name_of(obj), errors)
         return obj, sent
+
+    def _defaulted(self, kind: ServedKind, obj: Json, write: Write) -> Json:
+        made = write.work("defaults", _given(obj), lambda: self._schemas.default(kind, obj))
+        if write.work is at_once:
+            return made
+        return {**made, "metadata": self._schemas.default(kind, frame_of(obj))["metadata"]}
+
+    def _faults(self, kind: ServedKind, obj: Json, old: Json | None, write: Write) -> tuple[FieldError, ...]:
+        checked = _contents(obj) in write.checked
+        return write.work("validity", _given(obj), lambda: self._schemas.validate(kind, obj, old, checked=checked))
 
     def track(
         self, resource: Resource, old: Json | None, obj: Json, write: Write, *, sent: Json, subresource: str = ""
@@ -202,15 +225,19 @@ class Shaper:
             fault = required("fieldManager", "is required for apply patch")
             raise StatusError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {fault}')
         try:
-            return self._schemas.server_side_apply(
-                kind,
-                old,
-                config,
-                manager=write.options.manager,
-                now=timestamp(self._world.clock()),
-                force=write.options.force,
-                api_version=resource.api_version,
-                subresource=subresource,
+            made = write.work(
+                "apply",
+                (old, config),
+                lambda: self._schemas.server_side_apply(
+                    kind,
+                    old,
+                    config,
+                    manager=write.options.manager,
+                    now=timestamp(self._world.clock()),
+                    force=write.options.force,
+                    api_version=resource.api_version,
+                    subresource=subresource,
+                ),
             )
         except ApplyConflict as problem:
             causes = [
@@ -220,6 +247,7 @@ class Shaper:
             raise conflict(kind, name_of(config), str(problem), causes=causes) from None
         except PatchError as problem:
             raise StatusError(problem.code, "BadRequest", problem.message) from None
+        return {**made, "metadata": copy_json(made["metadata"])}
 
     def _admit(self, kind: ServedKind, obj: Json, old: Json | None, write: Write, *, settled: bool = False) -> Json:
         space = self._world.store.get(("", "namespaces"), Key("", namespace_of(obj))) if kind.namespaced else None
@@ -238,12 +266,15 @@ class Shaper:
                 user=write.user,
                 objects=self._world.store,
                 settled=settled,
+                work=write.work,
             )
         )
         for text in result.warnings:
             write.warn(text)
         if result.errors:
-            formal = self._schemas.validate(kind, obj, old) if kind.custom else ()
+            formal: tuple[FieldError, ...] = ()
+            if kind.custom:
+                formal = write.work("formal", _given(obj), lambda: self._schemas.validate(kind, obj, old))
             told = {error.path for error in result.errors}
             raise invalid(kind, name_of(obj), [*result.errors, *(f for f in formal if f.path not in told)])
         return obj if result.obj is obj else self._schemas.default(kind, result.obj)
@@ -267,6 +298,20 @@ class Shaper:
 def frame_of(obj: Json) -> Json:
     """What every object has: its type and metadata."""
     return {name: value for name, value in obj.items() if name in {"apiVersion", "kind", "metadata"}}
+
+
+def _framed(kind: ServedKind, normal: Json) -> Json:
+    """The object with its type first, and with metadata of its own, which may be written to."""
+    made = dict(normal)
+    made["metadata"] = copy_json(made.get("metadata", {}))
+    frame = {"kind": made.pop("kind", kind.kind), "apiVersion": made.pop("apiVersion", kind.api_version)}
+    return {**frame, **({"apiVersion": kind.api_version} if kind.custom else {}), **made}
+
+
+def _given(obj: Json) -> Json:
+    """An object without what the server writes anew with each attempt."""
+    meta = {name: value for name, value in metadata(obj).items() if name not in {"uid", "creationTimestamp"}}
+    return {**obj, "metadata": {name: value for name, value in meta.items() if name != "managedFields"}}
 
 
 def _contents(obj: Json) -> Json:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from plait.machine.api.admission import at_once
 from plait.machine.api.errors import (
     MODIFIED,
     StatusError,
@@ -74,7 +76,7 @@ class Writer:
     ) -> Json:
         """Store a new object; raises 400, 403, 404 (namespace), 409 or 422."""
         kind = resource.kind
-        obj = self._shaper.decode(resource, without_nulls(body), write, repeated=repeated)
+        obj = self._shaper.decode(resource, _plain(body, write), write, repeated=repeated)
         check_place(resource, obj, namespace, "")
         meta = obj["metadata"]
         if not meta.get("name") and meta.get("generateName"):
@@ -122,7 +124,7 @@ class Writer:
     ) -> Json:
         """Store a whole new state of an object; raises 400, 404, 409 or 422."""
         old = self.current(resource, namespace, name)
-        obj = self._decode(resource, without_nulls(body), write, old, subresource, repeated=repeated)
+        obj = self._decode(resource, _plain(body, write), write, old, subresource, repeated=repeated)
         return self.update(resource, old, obj, write, namespace=namespace, name=name, subresource=subresource)
 
     def merge(
@@ -139,7 +141,7 @@ class Writer:
         old = self.current(resource, namespace, name)
         merged = without_nulls(change(copy_json(resource.present(old))))
         if resource.kind.custom and not subresource and isinstance(merged, dict) and not changed_spec(old, merged):
-            frame = self._shaper.decode(resource, frame_of(merged), write, partial=True, stored=old)
+            frame = self._shaper.decode(resource, frame_of(merged), _at_once(write), partial=True, stored=old)
             obj = {**old, "metadata": frame["metadata"]}
             return self.update(resource, old, obj, write, namespace=namespace, name=name, settled=True)
         obj = self._decode(resource, merged, write, old, subresource)
@@ -161,7 +163,7 @@ class Writer:
         if subresource != "status" or not resource.kind.custom or not isinstance(body, dict):
             return self._shaper.decode(resource, body, write, repeated=repeated, stored=old)
         own = {name: value for name, value in body.items() if name in _WITH_STATUS}
-        return self._shaper.decode(resource, own, write, partial=True, repeated=repeated, stored=old)
+        return self._shaper.decode(resource, own, _at_once(write), partial=True, repeated=repeated, stored=old)
 
     def apply(
         self, resource: Resource, namespace: str, name: str, body: Any, write: Write, *, subresource: str = ""
@@ -169,7 +171,7 @@ class Writer:
         """Server-side apply: the object, and whether it is new. Raises 400, 403, 404, 409 (conflicts) or 422."""
         entry = self._store.get(resource.collection, Key(namespace, name))
         old = entry.obj if entry else None
-        config = self._shaper.decode(resource, without_nulls(body), write, partial=True, stored=old)
+        config = self._shaper.decode(resource, _plain(body, write), write, partial=True, stored=old)
         check_place(resource, config, namespace, name)
         if old is None and subresource:
             raise not_found(resource.kind, name)
@@ -340,6 +342,11 @@ class Writer:
             )
 
 
+def _at_once(write: Write) -> Write:
+    """The write where only a small part of an object is looked at."""
+    return replace(write, work=at_once)
+
+
 def _no_new_finalizers(resource: Resource, before: Json, meta: Json) -> None:
     added = set(meta.get("finalizers") or ()) - set(before.get("finalizers") or ())
     if added:
@@ -349,6 +356,12 @@ def _no_new_finalizers(resource: Resource, before: Json, meta: Json) -> None:
             f'{resource.kind.kind} "{before["name"]}" is invalid: metadata.finalizers: Forbidden: no new finalizers '
             f"can be added if the object is being deleted, found new finalizers {sorted(added)}",
         )
+
+
+def _plain(body: Any, write: Write) -> Any:
+    """The body without nulls; what is said of its type is filled in there."""
+    made = write.work("plain", body, lambda: without_nulls(body))
+    return dict(made) if isinstance(made, dict) else made
 
 
 def generate_name(prefix: str) -> str:
