@@ -145,6 +145,17 @@ def problems_of(obj: object) -> tuple[Problem, ...]:
     return _read(obj).problems
 
 
+def typed(obj: dict[str, Any]) -> tuple[ObjectKey, Any] | None:
+    """An object with the types of its kind, whatever its meaning; None where they are wrong, or it has no name."""
+    key = _read(obj).key
+    if key is None:
+        return None
+    try:
+        return key, _convert(obj, _KINDS[key.kind].type)
+    except msgspec.ValidationError:
+        return None
+
+
 def _read(obj: object) -> Decoded:
     if not isinstance(obj, dict):
         return Decoded(None, None, ())

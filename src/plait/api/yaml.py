@@ -61,23 +61,21 @@ class SyntaxProblem:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file holds."""
+    """What a file holds. `doubtful` documents have keys twice, each a problem too: what comes last is their value."""
 
     documents: tuple[Document, ...]
     problems: tuple[SyntaxProblem, ...]
+    doubtful: tuple[Document, ...] = ()
 
 
 def read_yaml(text: str, file: str = "-") -> Reading:
     """All documents of `text`; a document that cannot be read is a problem and the others are still read."""
     documents: list[Document] = []
+    doubtful: list[Document] = []
     problems: list[SyntaxProblem] = []
     for first_line, part in _parts(text):
         try:
             builder, value = _built(first_line, part)
-        except _ManyReadError as group:
-            problems += (
-                SyntaxProblem(file=file, line=e.line, column=e.column, message=e.message) for e in group.errors
-            )
         except _ReadError as error:
             problems.append(SyntaxProblem(file=file, line=error.line, column=error.column, message=error.message))
         except yaml.YAMLError as error:
@@ -86,10 +84,13 @@ def read_yaml(text: str, file: str = "-") -> Reading:
             message = getattr(error, "problem", None) or str(error).partition("\n")[0]
             problems.append(SyntaxProblem(file=file, line=line, column=column, message=message))
         else:
+            problems += (
+                SyntaxProblem(file=file, line=e.line, column=e.column, message=e.message) for e in builder.twice
+            )
             if value is not None:
-                line = builder.first_line
-                documents.append(Document(value=value, file=file, line=line, positions=builder.positions))
-    return Reading(tuple(documents), tuple(problems))
+                document = Document(value=value, file=file, line=builder.first_line, positions=builder.positions)
+                (doubtful if builder.twice else documents).append(document)
+    return Reading(tuple(documents), tuple(problems), tuple(doubtful))
 
 
 def _built(first_line: int, text: str) -> tuple[_Builder, Any]:
@@ -137,14 +138,6 @@ class _ReadError(Exception):
         self.line, self.column, self.message = line, column, message
 
 
-class _ManyReadError(Exception):
-    """Several, of a document that is understood otherwise."""
-
-    def __init__(self, errors: list[_ReadError]) -> None:
-        super().__init__(errors)
-        self.errors = errors
-
-
 @dataclass(slots=True)
 class _Frame:
     """A collection under construction."""
@@ -172,7 +165,7 @@ class _Builder:
         self._nodes = 0
         self._seen = 0
         self._root: Any = None
-        self._twice: list[_ReadError] = []
+        self.twice: list[_ReadError] = []
 
     def build(self, text: str) -> Any:
         for event in yaml.parse(text, Loader=_LOADER):
@@ -195,8 +188,6 @@ class _Builder:
                     self._open(event, place)
                 case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                     self._close()
-        if self._twice:
-            raise _ManyReadError(self._twice)
         return self._root
 
     def _count(self, number: int, place: Position) -> None:
@@ -227,7 +218,9 @@ class _Builder:
             frame = self._stack[-1]
             frame.key = "<<" if plain and text == "<<" else key_text(value)
             if frame.key != "<<" and isinstance(frame.value, dict) and frame.key in frame.value:
-                self._twice.append(_ReadError(*place, f"key {frame.key!r} is already set in this map"))
+                self.twice.append(_ReadError(*place, f"key {frame.key!r} is already set in this map"))
+                path = self._path()
+                self.positions = {at: where for at, where in self.positions.items() if not _inside(at, path)}
             frame.bare_key = text if plain and not frame.value else None
             self.positions.setdefault(self._path(), place)
             return
@@ -295,6 +288,10 @@ class _Builder:
         else:
             frame.value[frame.key] = value
             frame.key = None
+
+
+def _inside(path: str, outer: str) -> bool:
+    return path == outer or path.startswith((f"{outer}.", f"{outer}["))
 
 
 def _size(value: Any) -> int:

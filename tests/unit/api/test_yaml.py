@@ -58,6 +58,14 @@ def test_a_broken_document_does_not_hide_the_others() -> None:
     assert "already set" in reading.problems[1].message
 
 
+def test_a_document_with_a_key_twice_can_still_be_looked_at() -> None:
+    reading = read_yaml("spec:\n  a: {b: {c: 1}}\n  a:\n    d: 2\n---\nb: 1\n")
+    assert [document.value for document in reading.documents] == [{"b": 1}]
+    (doubtful,) = reading.doubtful
+    assert doubtful.value == {"spec": {"a": {"d": 2}}}
+    assert [doubtful.position(path) for path in ("spec.a", "spec.a.d", "spec.a.b.c")] == [(3, 3), (4, 5), (3, 3)]
+
+
 def test_every_key_that_stands_twice_is_told() -> None:
     reading = read_yaml("a: 1\na: 2\nb: {c: 1, c: 2}\nd: 1\n")
     assert [(p.line, p.column, p.message.split()[1]) for p in reading.problems] == [(2, 1, "'a'"), (3, 11, "'c'")]

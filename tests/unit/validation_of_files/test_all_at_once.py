@@ -32,6 +32,14 @@ def told(kind: str, spec: str) -> dict[str, str]:
         ("EnvoyFilter",
          "{priority: [1], configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {typo: 1s}}}]}",
          {"spec.priority", "spec.configPatches[0].patch.value"}),
+        ("EnvoyFilter",
+         ("{configPatches: [{applyTo: NOPE, patch: {operation: MERGE}}, {applyTo: CLUSTER, patch: {operation: MERGE, "
+          "value: {lb_policy: NOPE, connect_timeout: 5, typo: 1s}}}]}"),
+         {"spec.configPatches[0].applyTo", "spec.configPatches[0].patch.value", "spec.configPatches[1].patch.value",
+          "spec.configPatches[1].patch.value.lb_policy", "spec.configPatches[1].patch.value.connect_timeout"}),
+        # A key that stands twice has no path of its own.
+        ("VirtualService", "{hosts: [web], hosts: ['a b'], http: [{route: [{destination: {host: 'c d'}}]}]}",
+         {"", "spec.hosts[0]", "spec.http[0].route[0].destination.host"}),
     ],
 )  # fmt: skip
 def test_all_is_told_at_once(kind: str, spec: str, paths: set[str]) -> None:

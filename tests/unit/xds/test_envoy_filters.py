@@ -21,7 +21,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from plait.api.envoyfilter import EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.xds.engine import Engine, Remove, Upsert
-from plait.xds.patch.problems import patch_problems
+from plait.xds.patch.problems import patch_problems, problems_of_patches
 from plait.xds.resource import CDS, ECDS, LDS, RDS
 from plait.xds.slots import EMPTY
 
@@ -434,6 +434,42 @@ def test_a_value_that_envoy_could_not_read_is_an_error(value: Any, path: str, wo
     assert problem.path.startswith("spec.configPatches[0].patch.value")
     assert words in problem.message
     assert path in problem.path or path in problem.message
+
+
+LUA = "a/envoy.extensions.filters.http.lua.v3.Lua"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ({"connect_timeoutt": "1s", "lb_policy": "NOPE"}, ["", "lb_policy"]),
+        ({"connectTimeout": "1", "lbPolicy": "NOPE", "alt_stat_name": "x"}, ["connectTimeout", "lbPolicy"]),
+        ({"circuit_breakers": {"thresholds": [{"max_requests": "a"}, {}, {"priority": "X"}]}},
+         ["circuit_breakers.thresholds[0].max_requests", "circuit_breakers.thresholds[2].priority"]),
+        ({"typed_extension_protocol_options": {"x": {"@type": "a/envoy.no.such.v3.Thing", "y": 1},
+                                               "y": {"@type": LUA, "source_codes": {"s": {"inline_sting": ""}}, "z": 1},
+                                               "z": {"@type": LUA}}},
+         ["typed_extension_protocol_options.x", "typed_extension_protocol_options.y.source_codes.s",
+          "typed_extension_protocol_options.y"]),
+        ({"type": "EDS", "cluster_type": {"name": "a"}, "lb_policy": "NOPE"}, ["lb_policy", ""]),
+        ({"type": "EDS", "cluster_type": {"name": "a"}}, [""]),
+        ({"metadata": {"filter_metadata": {"a": {"any": [1, None]}}}, "max_requests_per_connection": 1}, []),
+        ({"metadata": 3, "name": 4}, ["metadata", "name"]),
+    ],
+)  # fmt: skip
+def test_all_that_envoy_could_not_read_in_a_value_is_told_at_once(value: Any, found: list[str]) -> None:
+    rule = msgspec.convert(envoy_filter("f", patch("CLUSTER", "MERGE", value)), EnvoyFilter)
+    problems = patch_problems(ObjectKey("EnvoyFilter", "shop", "f"), rule)
+    prefix = "spec.configPatches[0].patch.value"
+    assert [problem.path for problem in problems] == [f"{prefix}.{path}" if path else prefix for path in found]
+    assert all(problem.level.value == "error" for problem in problems)
+
+
+def test_one_patch_that_cannot_be_used_does_not_hide_the_others() -> None:
+    wrong = {"lb_policy": "NOPE"}
+    filters = [patch("INVALID", "MERGE", wrong), patch("CLUSTER", "MERGE", wrong), {"applyTo": "CLUSTER"}]
+    [problem] = problems_of_patches(envoy_filter("f", *filters))
+    assert problem.path == "spec.configPatches[1].patch.value.lb_policy"
 
 
 def test_only_what_a_filter_speaks_of_is_made_again(k8s: SimpleNamespace, world: list[dict[str, Any]]) -> None:

@@ -158,7 +158,7 @@ def findings_of_text(checker: Validator, text: str, *, file: str) -> list[Findin
     """All findings about a text of YAML documents, unreadable ones among them."""
     reading = read_yaml(text, file)
     found = [_unread("YAML", problem) for problem in reading.problems]
-    for document in reading.documents:
+    for document in sorted((*reading.documents, *reading.doubtful), key=lambda document: document.line):
         found += _of_document(document, checker)
     return found
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from plait.api.decode import decode
+from plait.api.decode import typed
 from plait.api.envoyfilter import ConfigMatch, ConfigPatch, EnvoyFilter
 from plait.api.meta import ObjectKey
 from plait.api.problem import Level, Problem
 from plait.mesh.envoy_filters import ISTIO_LEVEL, version_matches
 from plait.xds.patch.lists import INSERTS, MERGES
-from plait.xds.patch.values import PatchValueError, parse_value
+from plait.xds.patch.values import faults_of_value
 
 _LISTED: Final = frozenset({"NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER"})
 #: What each kind knows; anything else is ignored (Istio's rule).
@@ -44,10 +44,9 @@ def problems_of_patches(obj: object) -> tuple[Problem, ...]:
     """The same of a JSON object of any kind; nothing of one that is no EnvoyFilter, or that cannot be read."""
     if not isinstance(obj, dict) or obj.get("kind") != "EnvoyFilter":
         return ()
-    decoded = decode(obj)
-    if decoded.key is None or not isinstance(decoded.value, EnvoyFilter):
-        return ()
-    return patch_problems(decoded.key, decoded.value)
+    # Whatever else is wrong with it: one patch says nothing about the others.
+    read = typed(obj)
+    return patch_problems(*read) if read is not None and isinstance(read[1], EnvoyFilter) else ()
 
 
 def _of_patch(key: ObjectKey, path: str, given: ConfigPatch) -> Iterator[Problem]:
@@ -79,12 +78,13 @@ def _of_patch(key: ObjectKey, path: str, given: ConfigPatch) -> Iterator[Problem
         known = ", ".join(sorted(_OPERATIONS[given.apply_to]))
         message = f"{operation} has no effect on {given.apply_to}"
         yield warning(f"{path}.patch.operation", message, f"one of {known}", operation)
-    try:
-        value = parse_value(given.apply_to, given.patch.value)
-    except PatchValueError as error:
+    for error in faults_of_value(given.apply_to, given.patch.value):
         where = f"{path}.patch.value" + (f".{error.path}" if error.path else "")
         yield Problem(object=key, path=where, message=str(error), fix="Envoy's v3 API")
-        return
     adds = operation in INSERTS | {"REPLACE"}
-    if adds and given.apply_to in _LISTED | {"LISTENER", "CLUSTER", "EXTENSION_CONFIG"} and not value.name:
+    if (
+        adds
+        and given.apply_to in _LISTED | {"LISTENER", "CLUSTER", "EXTENSION_CONFIG"}
+        and not (given.patch.value or {}).get("name")
+    ):
         yield Problem(object=key, path=f"{path}.patch.value.name", message="a name is missing", fix="a name of its own")
