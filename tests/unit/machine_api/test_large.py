@@ -127,6 +127,13 @@ async def test_a_large_object_is_told_and_stored_what_a_small_one_is(
     assert normal(large) == normal(small)
 
 
+async def test_large_yaml_is_read_too(with_rules: Any) -> None:
+    for name, text in (("large", json.dumps(rule("large"), indent=1)), ("broken", json.dumps(rule("broken")) + "]")):
+        body = f"# {name}\n{text}\n".encode()
+        status, made, _ = await with_rules.ask("POST", RULES, body, Content_Type="application/yaml")
+        assert (status, made.get("spec")) == ((201, rule("large")["spec"]) if name == "large" else (400, None))
+
+
 async def test_two_large_objects_at_once_are_both_stored(with_rules: Any) -> None:
     one, other = await asyncio.gather(*(sent(with_rules, WAYS[3], rule(name)) for name in ("one", "other")))
     assert (one[0], other[0]) == (201, 201)

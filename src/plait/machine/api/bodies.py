@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from plait.machine.api.aside import LARGE
 from plait.machine.api.errors import StatusError, bad_request, unsupported_media
 from plait.machine.api.schema import ProtobufError, duplicate_keys
 
@@ -55,7 +57,9 @@ async def read_body(request: web.Request, schemas: Schemas) -> Body:
         except ProtobufError as problem:
             raise bad_request(f"unable to decode the protobuf body: {problem}") from None
     if media in _YAML:
-        return Body(value=decode_yaml(raw), size=len(raw))
+        # A second for each megabyte, in which others are answered.
+        value = await asyncio.to_thread(decode_yaml, raw) if len(raw) >= LARGE else decode_yaml(raw)
+        return Body(value=value, size=len(raw))
     if media in _JSON:
         return Body(value=decode_json(raw), repeated=duplicate_keys(raw), size=len(raw))
     raise unsupported_media(media, ["application/json", "application/yaml", PROTOBUF])
