@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from heapq import merge
-from itertools import chain
+from heapq import heapify, heappop, heapreplace
 from typing import Any, Final
 
 import msgspec
@@ -208,8 +207,20 @@ class Earlier:
             for other in seconds
             if (entries := table.get(other)) is not None
         ]
-        candidates = merge(*lists, key=_position) if len(lists) > 1 else chain.from_iterable(lists)
-        return next((rule for _, rule, before in candidates if self._covers(before, match)), None)
+        # The next of each list; most often the first of all will do.
+        heads = [(entries[0][0], which, 0) for which, entries in enumerate(lists)]
+        heapify(heads)
+        while heads:
+            _, which, place = heads[0]
+            entries = lists[which]
+            _, rule, before = entries[place]
+            if self._covers(before, match):
+                return rule
+            if place + 1 < len(entries):
+                heapreplace(heads, (entries[place + 1][0], which, place + 1))
+            else:
+                heappop(heads)
+        return None
 
     def _http_key(self, before: dict[str, Any]) -> tuple[Hashable, Hashable]:
         """Its path, and of its other conditions the one that fewest have, as far as there are any."""
@@ -226,10 +237,6 @@ class Earlier:
         paths = dict.fromkeys([None, *self._conditions.fulfilled("uri", uri, blind=True)])
         others = [key for about, value in _compared(after) for key in self._conditions.fulfilled(about, value)]
         return list(paths), list(dict.fromkeys([None, *others]))
-
-
-def _position(one: tuple[int, int, dict[str, Any]]) -> tuple[int, int]:
-    return one[:2]
 
 
 def _compared(match: dict[str, Any]) -> Iterator[tuple[Hashable, object]]:
