@@ -1,12 +1,14 @@
 """How long a change takes from its write to the API to the last ACK of a large mesh, and what it costs.
 
     python benchmarks/push_scoped.py [--proxies 1000] [--rounds 50] [--unscoped] [--transport http2|grpc] [--tls]
+                                     [--rich]
 
 1,000 Services with a VirtualService each in 100 namespaces; a Sidecar in each lets it see its own, the common and eight
 other namespaces: 100 Services. The proxies are spread over the namespaces, so they have 100 outbound views
 (`--unscoped` leaves the Sidecars out: everybody sees all 1,000). Real API server, builder and delivery, each in the
 process it has in a mesh; only the proxies are clients of our own that acknowledge everything at once, with `--tls` with
-certificates, as at istiod's port 15012. The reference is the API server's own write, whose answer comes after
+certificates, as at istiod's port 15012. With `--rich` each Service has a DestinationRule too, and both rules say most
+of what they can (those of `generate.py`). The reference is the API server's own write, whose answer comes after
 validation and fsync.
 
 A round is one write. Its time has three parts: `watch` until the builder has the object, `compute` in the core, and
@@ -35,6 +37,7 @@ from api_server import api_server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from generate import rich_destination, rich_rule
 from push import METHOD, Clients, clients, cpu_seconds, endpoints, rss_mb, service, virtual_service
 from push_identities import make_identities
 
@@ -55,6 +58,7 @@ _KINDS = {
         kinds.SERVICE,
         kinds.ENDPOINTSLICE,
         kinds.VIRTUALSERVICE,
+        kinds.DESTINATIONRULE,
         kinds.SIDECAR,
         kinds.GATEWAY,
         kinds.SECRET,
@@ -141,7 +145,7 @@ def edge() -> dict[str, Any]:
     }
 
 
-def world(*, scoped: bool) -> list[dict[str, Any]]:
+def world(*, scoped: bool, rich: bool) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = [edge(), certificate(0)]
     for namespace in range(NAMESPACES):
         name = f"n{namespace}"
@@ -149,7 +153,8 @@ def world(*, scoped: bool) -> list[dict[str, Any]]:
             result.append(sidecar(namespace))
         for index in range(EACH):
             number = namespace * EACH + index
-            result += [placed(obj, name) for obj in (service(number), endpoints(number, 1), virtual_service(number, 0))]
+            rules = (rich_rule(number), rich_destination(number)) if rich else (virtual_service(number, 0),)
+            result += [placed(obj, name) for obj in (service(number), endpoints(number, 1), *rules)]
     return result
 
 
@@ -264,14 +269,15 @@ async def reconnect(mesh: Mesh, who: Clients) -> dict[str, Any]:
 async def cases(mesh: Mesh, who: Clients, edges: Clients, options: argparse.Namespace) -> dict[str, Any]:
     """Each case alone."""
     found: dict[str, Any] = {}
+    rule = rich_rule if options.rich else virtual_service
     found["one_endpoint"] = await mesh.measure(who, EDS, lambda n: placed(endpoints(0, 100 + n), COMMON))
-    found["one_virtual_service"] = await mesh.measure(who, RDS, lambda n: placed(virtual_service(0, 100 + n), COMMON))
+    found["one_virtual_service"] = await mesh.measure(who, RDS, lambda n: placed(rule(0, 100 + n), COMMON))
     if not options.unscoped:
         # Seen by its own namespace and the eight before it.
         concerned = options.proxies // NAMESPACES * (SEEN - 1)
         narrow = int(NARROW[1:]) * EACH
         who.expect(concerned)
-        case = await mesh.measure(who, RDS, lambda n: placed(virtual_service(narrow, 100 + n), NARROW))
+        case = await mesh.measure(who, RDS, lambda n: placed(rule(narrow, 100 + n), NARROW))
         found["one_virtual_service_of_some"] = {"proxies": concerned, **case}
         first = 1200 + options.start + options.rounds
         case = await mesh.measure(who, RDS, lambda n: placed(service(first + n), NARROW), new=True)
@@ -298,7 +304,7 @@ async def benchmark(options: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(api_server())
         api = await stack.enter_async_context(Client(server.access))
-        figures["api_writes_per_s"] = round(await fill(api, world(scoped=not options.unscoped)))
+        figures["api_writes_per_s"] = round(await fill(api, world(scoped=not options.unscoped, rich=options.rich)))
         print(f"{figures['api_writes_per_s']} writes a second", file=sys.stderr)
         tls = stack.enter_context(TemporaryDirectory()) if options.tls else ""
         if tls:
@@ -335,6 +341,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--unscoped", action="store_true")
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--rich", action="store_true")
     parser.add_argument("--transport", choices=("grpc", "http2"), default="http2")
     options = parser.parse_args()
     options.start = 2
