@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.api.meta import ObjectKey
+from plait.delivery.objects import Objects
 from plait.delivery.settled.ledger import Ledger
+from plait.delivery.settled.settling import Settling
 from plait.delivery.settled.verdict import Blame
 from plait.xds.carriage import Carried
+from plait.xds.engine import Engine
 
 KEY = ObjectKey("VirtualService", "shop", "web")
 OTHER = ObjectKey("VirtualService", "shop", "other")
@@ -50,6 +55,15 @@ def test_an_acknowledgement_is_not_enough():
     ledger.roll.probed(2, 1)
     assert state(ledger) == ("Settled", 2, 2, 2)
     assert (ledger.pending, ledger.due(), state(ledger)) == ((), {}, None)
+
+
+async def test_a_move_that_the_builder_tells_of_takes_what_is_owed_along():
+    settling = Settling(Engine(), Objects(), SimpleNamespace(put=lambda *_: None, remove=lambda _: None))
+    settling.ledger = begun("a")
+    settling.ledger.published(1, [carried(1, "a")])
+    settling.placed(SimpleNamespace(connection=1, views=("b",)), 2)
+    settling.ledger.published(2, [])
+    assert state(settling.ledger) == ("Progressing", 1, 0, 0)
 
 
 def test_what_changes_nothing_is_settled_at_once_and_endpoints_are_not_probed():
